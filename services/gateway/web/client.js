@@ -34,7 +34,8 @@
  * @typedef {object} Subscribed
  * @property {string} channel
  * @property {boolean} more whether `history` has events older than the first page
- * @property {number} unread messages of others after the member's read position
+ * @property {number | undefined} unread messages of others after the member's read position, if
+ *   the server can tell just now
  *
  * @typedef {object} Stored
  * @property {number} seq
@@ -655,7 +656,7 @@ export class ChatClient extends EventTarget {
     this.#expectAnswer(id);
   }
 
-  /** @param {{ id: string, channel: string, messages: ChannelEvent[], more: boolean, unread: number }} frame */
+  /** @param {{ id: string, channel: string, messages: ChannelEvent[], more: boolean, unread?: number }} frame */
   #subscribed(frame) {
     const room = this.#rooms.get(frame.channel);
     if (!room?.asked || room.asked.id !== frame.id) return;
@@ -672,7 +673,7 @@ export class ChatClient extends EventTarget {
     room.live = true;
     this.#onlineSince ??= Date.now();
     this.#setState('online');
-    room.first.resolve({ channel: frame.channel, more: frame.more === true, unread: frame.unread ?? 0 });
+    room.first.resolve({ channel: frame.channel, more: frame.more === true, unread: frame.unread });
     this.#release(room, room.lastSeq === after);
     this.#flush();
   }
