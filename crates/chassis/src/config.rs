@@ -1,0 +1,390 @@
+//! Configuration from the environment, with all its faults reported at once.
+//!
+//! envy fills a struct of [`Setting`]s, which keep a value that cannot be parsed instead of failing;
+//! taking the values out then collects every fault in [`Faults`].
+
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+
+use goch_contract::{
+    Secret,
+    limits::{Length, Limits},
+    subjects::{DEFAULT_PREFIX, Subjects},
+};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+
+/// One environment variable: left out, or a value that may not parse.
+///
+/// An empty value counts as left out, because that is how compose files and manifests leave things
+/// out.
+#[derive(Debug)]
+pub struct Setting<T>(Option<Result<T, String>>);
+
+impl<T> Default for Setting<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Setting<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = String::deserialize(deserializer)?;
+        let value = value.trim();
+        let parsed =
+            (!value.is_empty()).then(|| value.parse().map_err(|error: T::Err| error.to_string()));
+        Ok(Self(parsed))
+    }
+}
+
+impl<T> Setting<T> {
+    /// The value, if it was given; one that does not parse is a fault.
+    pub fn optional(self, variable: &str, faults: &mut Faults) -> Option<T> {
+        match self.0? {
+            Ok(value) => Some(value),
+            Err(error) => {
+                faults.add(variable, error);
+                None
+            }
+        }
+    }
+
+    /// The value, or `default` if it was left out.
+    pub fn or(self, variable: &str, default: T, faults: &mut Faults) -> T {
+        self.optional(variable, faults).unwrap_or(default)
+    }
+}
+
+impl<T: Default> Setting<T> {
+    /// The value; leaving it out is a fault. What is returned then is never used, because a
+    /// configuration with faults is not.
+    pub fn required(self, variable: &str, faults: &mut Faults) -> T {
+        if self.0.is_none() {
+            faults.add(variable, "is required");
+        }
+        self.optional(variable, faults).unwrap_or_default()
+    }
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Faults(Vec<String>);
+
+impl Faults {
+    /// Adds one fault. `reason` must not repeat a secret value.
+    pub fn add(&mut self, variable: &str, reason: impl fmt::Display) {
+        self.0.push(format!("{variable}: {reason}"));
+    }
+
+    /// Adds a fault unless `holds`.
+    pub fn expect(&mut self, holds: bool, variable: &str, reason: impl fmt::Display) {
+        if !holds {
+            self.add(variable, reason);
+        }
+    }
+
+    /// `value`, unless there are faults.
+    ///
+    /// # Errors
+    /// The faults, if there are any.
+    pub fn or_value<T>(self, value: T) -> Result<T, Self> {
+        if self.0.is_empty() { Ok(value) } else { Err(self) }
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0.join("; "))
+    }
+}
+
+/// The variables that a configuration is read from.
+#[derive(Debug)]
+pub struct Environment(Vec<(String, String)>);
+
+impl Environment {
+    /// This process's environment. Variables that are not UTF-8 are none of ours and are left out.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let utf8 = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self(std::env::vars_os().filter_map(utf8).collect())
+    }
+
+    /// Given variables, for tests.
+    #[must_use]
+    pub fn of(variables: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self(variables.iter().map(owned).collect())
+    }
+
+    /// Fills a struct of [`Setting`]s, whose field names are the variables' in lower case.
+    pub fn settings<S: DeserializeOwned + Default>(&self, faults: &mut Faults) -> S {
+        envy::from_iter(self.0.iter().cloned()).unwrap_or_else(|error| {
+            faults.add("environment", error);
+            S::default()
+        })
+    }
+}
+
+/// A service's own configuration.
+pub trait Config: Sized {
+    /// Reads it, adding what is wrong to `faults`.
+    fn read(environment: &Environment, faults: &mut Faults) -> Self;
+}
+
+/// How to reach NATS.
+#[derive(Debug, Clone)]
+pub struct NatsConfig {
+    /// `nats://host:port`, or several separated by commas.
+    pub url: String,
+    /// User and password, if the server asks for them.
+    pub credentials: Option<(String, Secret)>,
+    /// The names of this installation.
+    pub subjects: Subjects,
+}
+
+/// What every service is configured with.
+#[derive(Debug)]
+pub struct ChassisConfig {
+    /// How to reach NATS.
+    pub nats: NatsConfig,
+    /// Where health and metrics are served.
+    pub health_address: SocketAddr,
+    /// Which log lines are written, as `tracing_subscriber::EnvFilter` reads it.
+    pub log_filter: String,
+    /// Where traces are sent; nowhere if it is left out.
+    pub otlp_endpoint: Option<String>,
+    /// How long draining may take after SIGTERM.
+    pub shutdown_grace: Duration,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ChassisSettings {
+    nats_url: Setting<String>,
+    nats_user: Setting<String>,
+    nats_password: Setting<String>,
+    nats_prefix: Setting<String>,
+    health_address: Setting<SocketAddr>,
+    log_filter: Setting<String>,
+    otel_exporter_otlp_endpoint: Setting<String>,
+    shutdown_grace_seconds: Setting<u64>,
+}
+
+impl Config for ChassisConfig {
+    fn read(environment: &Environment, faults: &mut Faults) -> Self {
+        let settings: ChassisSettings = environment.settings(faults);
+        let nats = NatsConfig {
+            url: settings.nats_url.required("NATS_URL", faults),
+            credentials: credentials(settings.nats_user, settings.nats_password, faults),
+            subjects: prefix(settings.nats_prefix, faults),
+        };
+        let log_filter = settings.log_filter.or("LOG_FILTER", "info".to_owned(), faults);
+        if let Err(error) = log_filter.parse::<tracing_subscriber::EnvFilter>() {
+            faults.add("LOG_FILTER", error);
+        }
+        let otlp_endpoint =
+            settings.otel_exporter_otlp_endpoint.optional("OTEL_EXPORTER_OTLP_ENDPOINT", faults);
+        if let Some(endpoint) = &otlp_endpoint {
+            faults.expect(
+                endpoint.starts_with("http://"),
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                "must begin with http:// (OTLP over HTTP, to a collector in the same network)",
+            );
+        }
+        let grace = settings.shutdown_grace_seconds.or("SHUTDOWN_GRACE_SECONDS", 25, faults);
+        Self {
+            nats,
+            health_address: settings.health_address.or(
+                "HEALTH_ADDRESS",
+                SocketAddr::from(([0, 0, 0, 0], 9090)),
+                faults,
+            ),
+            log_filter,
+            otlp_endpoint,
+            shutdown_grace: Duration::from_secs(grace),
+        }
+    }
+}
+
+fn credentials(
+    user: Setting<String>,
+    password: Setting<String>,
+    faults: &mut Faults,
+) -> Option<(String, Secret)> {
+    let user = user.optional("NATS_USER", faults);
+    let password = password.optional("NATS_PASSWORD", faults);
+    match (user, password) {
+        (Some(user), Some(password)) => Some((user, Secret::new(password))),
+        (Some(_), None) => {
+            faults.add("NATS_PASSWORD", "is required with NATS_USER");
+            None
+        }
+        (None, Some(_)) => {
+            faults.add("NATS_USER", "is required with NATS_PASSWORD");
+            None
+        }
+        (None, None) => None,
+    }
+}
+
+fn prefix(setting: Setting<String>, faults: &mut Faults) -> Subjects {
+    let prefix = setting.or("NATS_PREFIX", DEFAULT_PREFIX.to_owned(), faults);
+    Subjects::new(&prefix).unwrap_or_else(|error| {
+        faults.add("NATS_PREFIX", error);
+        Subjects::default()
+    })
+}
+
+/// How to reach Redis.
+#[derive(Debug, Clone)]
+pub struct RedisConfig {
+    /// `redis://user:password@host:port/database`, or `redis-cluster://…`.
+    pub url: Secret,
+    /// What every key begins with.
+    pub prefix: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RedisSettings {
+    redis_url: Setting<String>,
+    redis_prefix: Setting<String>,
+    nats_prefix: Setting<String>,
+}
+
+impl Config for RedisConfig {
+    fn read(environment: &Environment, faults: &mut Faults) -> Self {
+        let settings: RedisSettings = environment.settings(faults);
+        let url = settings.redis_url.required("REDIS_URL", faults);
+        if !url.is_empty() && fred::types::config::Config::from_url(&url).is_err() {
+            // The parser's own error could repeat the password.
+            faults.add("REDIS_URL", "is not a Redis URL");
+        }
+        // A fault in NATS_PREFIX itself is found where that is read.
+        let nats_prefix = settings.nats_prefix.0.and_then(Result::ok);
+        let default = nats_prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned());
+        let prefix = settings.redis_prefix.or("REDIS_PREFIX", default, faults);
+        faults.expect(!prefix.contains(['{', '}']), "REDIS_PREFIX", "must not contain { or }");
+        Self { url: Secret::new(url), prefix }
+    }
+}
+
+macro_rules! limits {
+    ($($length:ident: $min:ident $min_name:literal, $max:ident $max_name:literal;)* -- $($count:ident $count_name:literal;)*) => {
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(default)]
+        struct LimitSettings {
+            $($min: Setting<usize>, $max: Setting<usize>,)*
+            $($count: Setting<u32>,)*
+        }
+
+        impl Config for Limits {
+            fn read(environment: &Environment, faults: &mut Faults) -> Self {
+                let settings: LimitSettings = environment.settings(faults);
+                let mut limits = Self::default();
+                $(
+                    limits.$length = Length {
+                        min: settings.$min.or($min_name, limits.$length.min, faults),
+                        max: settings.$max.or($max_name, limits.$length.max, faults),
+                    };
+                    faults.expect(
+                        limits.$length.min <= limits.$length.max,
+                        $min_name,
+                        concat!("must not be more than ", $max_name),
+                    );
+                )*
+                $(
+                    if let Some(count) = settings.$count.optional($count_name, faults) {
+                        faults.expect(count > 0, $count_name, "must be more than 0");
+                        limits.$count = count as _;
+                    }
+                )*
+                let ceiling = goch_contract::ids::NAME_CEILING;
+                for (length, variable) in [(limits.uid, "UID_MAX"), (limits.channel, "CHANNEL_MAX")] {
+                    let reason = format!("must be 1 to {ceiling}");
+                    faults.expect((1..=ceiling).contains(&length.max), variable, reason);
+                }
+                // A limit above this would break the promise that any stored event fits into one
+                // NATS message and one page.
+                faults.expect(limits.text.max <= 65_536, "TEXT_MAX", "must be at most 65536");
+                faults.expect(limits.meta_bytes <= 65_536, "META_BYTES", "must be at most 65536");
+                limits
+            }
+        }
+    };
+}
+
+limits! {
+    uid: uid_min "UID_MIN", uid_max "UID_MAX";
+    display_name: display_name_min "DISPLAY_NAME_MIN", display_name_max "DISPLAY_NAME_MAX";
+    secret: secret_min "SECRET_MIN", secret_max "SECRET_MAX";
+    channel: channel_min "CHANNEL_MIN", channel_max "CHANNEL_MAX";
+    channel_secret: channel_secret_min "CHANNEL_SECRET_MIN", channel_secret_max "CHANNEL_SECRET_MAX";
+    text: text_min "TEXT_MIN", text_max "TEXT_MAX";
+    --
+    meta_bytes "META_BYTES";
+    frame_bytes "FRAME_BYTES";
+    body_bytes "BODY_BYTES";
+    subscriptions_per_socket "SUBSCRIPTIONS_PER_SOCKET";
+    frames_per_second "FRAMES_PER_SECOND";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<C: Config>(variables: &[(&str, &str)]) -> Result<C, Faults> {
+        let mut faults = Faults::default();
+        let config = C::read(&Environment::of(variables), &mut faults);
+        faults.or_value(config)
+    }
+
+    #[test]
+    fn all_faults_are_named_at_once() {
+        let faults = read::<ChassisConfig>(&[
+            ("NATS_PREFIX", "a.b"),
+            ("NATS_USER", "gateway"),
+            ("HEALTH_ADDRESS", "everywhere"),
+            ("SHUTDOWN_GRACE_SECONDS", "-1"),
+        ])
+        .unwrap_err()
+        .to_string();
+        for variable in
+            ["NATS_URL", "NATS_PREFIX", "NATS_PASSWORD", "HEALTH_ADDRESS", "SHUTDOWN_GRACE_SECONDS"]
+        {
+            assert!(faults.contains(&format!("{variable}: ")), "{variable} is not in {faults}");
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_left_out() {
+        let config =
+            read::<ChassisConfig>(&[("NATS_URL", "nats://n:4222"), ("NATS_PREFIX", "")]).unwrap();
+        assert_eq!(config.nats.subjects.prefix(), "goch");
+    }
+
+    #[test]
+    fn a_faulty_redis_url_is_not_repeated() {
+        let faults = read::<RedisConfig>(&[("REDIS_URL", "redis:/hunter2@")]).unwrap_err();
+        assert!(!faults.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn redis_keys_begin_with_the_nats_prefix_unless_told_otherwise() {
+        let url = ("REDIS_URL", "redis://r:6379");
+        let config = read::<RedisConfig>(&[url, ("NATS_PREFIX", "acme")]).unwrap();
+        assert_eq!(config.prefix, "acme");
+        let config = read::<RedisConfig>(&[url, ("REDIS_PREFIX", "r")]).unwrap();
+        assert_eq!(config.prefix, "r");
+    }
+
+    #[test]
+    fn limits_are_read_and_checked() {
+        let limits = read::<Limits>(&[("TEXT_MAX", "10"), ("FRAMES_PER_SECOND", "5")]).unwrap();
+        assert_eq!((limits.text.max, limits.frames_per_second), (10, 5));
+        let faults = read::<Limits>(&[("UID_MAX", "1000"), ("TEXT_MIN", "9"), ("TEXT_MAX", "8")]);
+        let faults = faults.unwrap_err().to_string();
+        assert!(faults.contains("UID_MAX") && faults.contains("TEXT_MIN"), "{faults}");
+    }
+}

@@ -1,0 +1,18 @@
+//! What every Goch service stands on, and nothing that one of them does alone.
+//!
+//! [`run`] reads the configuration, starts telemetry and the health port, hands the service a
+//! [`Chassis`] and waits for its end. The rest are the parts a service builds on: connections to
+//! [`nats`] and [`redis`], request [`endpoints`], [`metrics`], [`health`] and [`shutdown`].
+
+pub mod config;
+pub mod endpoints;
+pub mod health;
+pub mod metrics;
+pub mod nats;
+pub mod problem;
+pub mod redis;
+mod run;
+pub mod shutdown;
+mod telemetry;
+
+pub use run::{Chassis, StartError, run};

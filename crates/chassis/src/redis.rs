@@ -1,0 +1,65 @@
+//! The connection to Redis: waited for at start, mended by itself later.
+
+use std::time::Duration;
+
+use fred::{
+    clients::Client,
+    interfaces::ClientLike as _,
+    types::{
+        Builder,
+        config::{Config, ReconnectPolicy, TcpConfig},
+    },
+};
+
+use crate::{
+    config::RedisConfig,
+    nats::persist,
+    run::{Chassis, StartError},
+};
+
+/// How long a command may take, the wait for a lost connection included.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Commands that may wait for the connection; beyond that they fail at once.
+const COMMANDS_WAITING_MAX: usize = 10_000;
+
+/// Connects, waiting with a growing pause for as long as Redis is away.
+///
+/// # Errors
+/// A URL that cannot be read, or [`StartError::Stopped`] when the service is told to end first.
+pub async fn connect(chassis: &Chassis, config: &RedisConfig) -> Result<Client, StartError> {
+    let mut parsed = Config::from_url(config.url.expose())
+        .map_err(|_| StartError::because("REDIS_URL", "is not a Redis URL"))?;
+    parsed.fail_fast = true;
+    let client = persist(chassis, "Redis", || {
+        let config = parsed.clone();
+        async move {
+            let client = build(config)?;
+            client.init().await?;
+            Ok::<_, fred::error::Error>(client)
+        }
+    })
+    .await?;
+    let state = client.clone();
+    chassis.health.require("redis", move || state.is_connected());
+    tracing::info!("connected to Redis");
+    Ok(client)
+}
+
+fn build(config: Config) -> Result<Client, fred::error::Error> {
+    Builder::from_config(config)
+        .with_connection_config(|connection| {
+            connection.connection_timeout = Duration::from_secs(3);
+            connection.internal_command_timeout = Duration::from_secs(3);
+            connection.max_command_buffer_len = COMMANDS_WAITING_MAX;
+            connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
+            // A server that accepts and then says nothing is as good as gone.
+            connection.unresponsive.max_timeout = Some(Duration::from_secs(5));
+        })
+        .with_performance_config(|performance| {
+            performance.default_command_timeout = COMMAND_TIMEOUT;
+        })
+        // 0 attempts: for ever, from 50 ms to 2 s apart.
+        .set_policy(ReconnectPolicy::new_exponential(0, 50, 2_000, 2))
+        .build()
+}

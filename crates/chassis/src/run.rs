@@ -1,0 +1,132 @@
+//! A service from its start to its end.
+
+use std::{future::Future, process::ExitCode};
+
+use crate::{
+    config::{ChassisConfig, Config, Environment, Faults, NatsConfig},
+    health::{self, Health},
+    metrics::Metrics,
+    shutdown::Shutdown,
+    telemetry::Telemetry,
+};
+
+/// A faulty configuration: `EX_USAGE`, so that a supervisor can tell it from a crash.
+const EXIT_USAGE: u8 = 64;
+
+/// What a service is given to work with. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Chassis {
+    /// The service's name.
+    pub name: &'static str,
+    /// How to reach NATS, and the names there.
+    pub nats: NatsConfig,
+    /// What must hold for it to be ready.
+    pub health: Health,
+    /// What it measures.
+    pub metrics: Metrics,
+    /// How it ends.
+    pub shutdown: Shutdown,
+}
+
+/// Why a service could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Something that waiting does not mend, such as a port that is taken.
+    #[error("{what}: {error}")]
+    Failed {
+        /// What was tried.
+        what: String,
+        /// Why it did not work.
+        error: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The end began before the start was over.
+    #[error("stopped before it was ready")]
+    Stopped,
+}
+
+impl StartError {
+    /// Says what was tried when `error` occurred.
+    pub fn because(
+        what: impl Into<String>,
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Failed { what: what.into(), error: error.into() }
+    }
+}
+
+/// Runs a service: reads its configuration `C`, starts telemetry and the health port, runs `serve`
+/// to its end, waits for the tasks it left, and tells the process's exit code: 0 after SIGTERM, 64
+/// for a faulty configuration, 1 otherwise.
+///
+/// `serve` returns when the end has begun and what it owns is drained.
+pub async fn run<C, S, F>(name: &'static str, serve: S) -> ExitCode
+where
+    C: Config,
+    S: FnOnce(C, Chassis) -> F,
+    F: Future<Output = Result<(), StartError>>,
+{
+    let environment = Environment::of_process();
+    let mut faults = Faults::default();
+    let base = ChassisConfig::read(&environment, &mut faults);
+    let own = C::read(&environment, &mut faults);
+    let (base, own) = match faults.or_value((base, own)) {
+        Ok(configs) => configs,
+        Err(faults) => return refuse_configuration(name, &faults),
+    };
+    let telemetry = match Telemetry::start(name, &base) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return refuse_configuration(name, &error),
+    };
+    tracing::info!(service = name, version = env!("CARGO_PKG_VERSION"), "starting");
+    let outcome = run_configured(name, base, own, serve).await;
+    let code = match outcome {
+        Ok(()) | Err(StartError::Stopped) => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!(%error, "failed");
+            ExitCode::FAILURE
+        }
+    };
+    telemetry.finish().await;
+    code
+}
+
+async fn run_configured<C, S, F>(
+    name: &'static str,
+    base: ChassisConfig,
+    own: C,
+    serve: S,
+) -> Result<(), StartError>
+where
+    S: FnOnce(C, Chassis) -> F,
+    F: Future<Output = Result<(), StartError>>,
+{
+    let shutdown = Shutdown::new(base.shutdown_grace);
+    shutdown
+        .begin_at_signal()
+        .map_err(|error| StartError::because("listening for signals", error))?;
+    let health = Health::new(shutdown.clone());
+    let metrics = Metrics::default();
+    // Not ready before the service says what its readiness depends on.
+    health.require("started", || false);
+    let port = health::serve(base.health_address, &health, &metrics).map_err(|error| {
+        StartError::because(format!("listening on HEALTH_ADDRESS {}", base.health_address), error)
+    })?;
+    let chassis = Chassis { name, nats: base.nats, health, metrics, shutdown: shutdown.clone() };
+    let outcome = serve(own, chassis).await;
+    shutdown.begin();
+    if !shutdown.finish().await {
+        tracing::warn!("some tasks did not end within the grace period");
+    }
+    port.stop(false).await;
+    outcome
+}
+
+/// Logging may not be set up yet, so the message goes where a supervisor shows it.
+#[expect(clippy::print_stderr, reason = "there is no log before there is a configuration")]
+fn refuse_configuration(name: &str, reason: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("{name}: the configuration is faulty: {reason}");
+    ExitCode::from(EXIT_USAGE)
+}

@@ -1,0 +1,89 @@
+//! Structured logs on standard output, and traces to an OTLP endpoint if one is set.
+
+use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_sdk::{
+    Resource,
+    propagation::TraceContextPropagator,
+    runtime,
+    trace::{SdkTracerProvider, span_processor_with_async_runtime::BatchSpanProcessor},
+};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
+
+use crate::config::ChassisConfig;
+
+/// How long one export may take.
+const EXPORT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Sends what is left of the traces when the service ends.
+#[must_use]
+pub(crate) struct Telemetry {
+    provider: Option<SdkTracerProvider>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TelemetryError {
+    #[error("the trace exporter cannot be built: {0}")]
+    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+    #[error("the HTTP client of the trace exporter cannot be built: {0}")]
+    Client(#[from] reqwest::Error),
+    #[error("logging is already set up: {0}")]
+    Init(#[from] tracing_subscriber::util::TryInitError),
+}
+
+impl Telemetry {
+    /// Sets up logs and traces of this process.
+    pub(crate) fn start(
+        service: &'static str,
+        config: &ChassisConfig,
+    ) -> Result<Self, TelemetryError> {
+        // Checked when the configuration was read.
+        let filter = EnvFilter::builder().parse_lossy(&config.log_filter);
+        let logs = tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .with_filter(filter);
+        let provider =
+            config.otlp_endpoint.as_deref().map(|base| provider(service, base)).transpose()?;
+        let traces = provider.as_ref().map(|provider| {
+            global::set_text_map_propagator(TraceContextPropagator::new());
+            // Our own spans only: a library's would double the volume and could carry anything.
+            let targets = ["gateway", "chat_admin", "ingest_history", "broker_bridge"];
+            let targets = targets.into_iter().chain(["goch_contract", "goch_chassis"]);
+            tracing_opentelemetry::layer().with_tracer(provider.tracer(service)).with_filter(
+                Targets::new().with_targets(targets.map(|target| (target, tracing::Level::DEBUG))),
+            )
+        });
+        tracing_subscriber::registry().with(logs).with(traces).try_init()?;
+        Ok(Self { provider })
+    }
+
+    /// Sends what is left.
+    pub(crate) async fn finish(self) {
+        let Some(provider) = self.provider else { return };
+        // Flushing blocks its thread until the exporter, which needs the runtime, is done.
+        let flushed = tokio::task::spawn_blocking(move || provider.shutdown()).await;
+        if let Ok(Err(error)) = flushed {
+            tracing::warn!(%error, "some traces were not sent");
+        }
+    }
+}
+
+fn provider(service: &'static str, base: &str) -> Result<SdkTracerProvider, TelemetryError> {
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_http_client(reqwest::Client::builder().timeout(EXPORT_TIMEOUT).build()?)
+        .with_endpoint(format!("{}/v1/traces", base.trim_end_matches('/')))
+        .with_timeout(EXPORT_TIMEOUT)
+        .build()?;
+    let processor = BatchSpanProcessor::builder(exporter, runtime::Tokio).build();
+    let resource = Resource::builder()
+        .with_service_name(format!("goch-{service}"))
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .build();
+    Ok(SdkTracerProvider::builder().with_span_processor(processor).with_resource(resource).build())
+}

@@ -1,0 +1,222 @@
+//! The log's events: what is stored, republished live and kept in history.
+//!
+//! An event is stored as one JSON object with everything but its place in the log. A reader gets
+//! that same object with `seq` and `prev` added at its end ([`write_positioned`]), so an event is
+//! serialized once, when it is published, and never parsed on its way to a socket.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::ids::{ChannelName, MessageId, Seq, Uid, UnixMillis};
+
+/// Header of a log message: the uid whose message this is. Only `message` events carry it, so
+/// unread messages can be counted without their bodies.
+pub const FROM_HEADER: &str = "Goch-From";
+
+/// An event of a channel's life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// Somebody said something.
+    Message(Message),
+    /// Somebody became a member.
+    Joined(Joined),
+}
+
+impl Event {
+    /// The event as it is stored in the log.
+    #[must_use]
+    pub fn to_payload(&self) -> Vec<u8> {
+        // Strings and integers only: serialization has no way to fail.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// A message of a member, of an agent or of the system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// The channel it was said in.
+    pub channel: ChannelName,
+    /// When the service that published it took it in. Stored with the event, because the copy that
+    /// NATS 2.9 republishes carries no time of the server.
+    pub time: UnixMillis,
+    /// The sender's own identifier of the message.
+    pub id: MessageId,
+    /// Who said it.
+    pub from_uid: Uid,
+    /// The sender's display name at the time.
+    pub from_name: String,
+    /// What was said.
+    pub text: String,
+    /// Whatever the product attaches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<BTreeMap<String, String>>,
+}
+
+/// A new member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// The channel that was joined.
+    pub channel: ChannelName,
+    /// When the member was registered.
+    pub time: UnixMillis,
+    /// Who joined.
+    pub uid: Uid,
+    /// The member's display name.
+    pub display_name: String,
+}
+
+/// The value of the `Nats-Msg-Id` header, by which JetStream recognises a resend.
+#[must_use]
+pub fn deduplication_id(channel: &ChannelName, uid: &Uid, id: &str) -> String {
+    format!("{channel}/{uid}/{id}")
+}
+
+/// A stored event at its place in the log, as services hand it to each other.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Logged {
+    /// The event's sequence.
+    pub seq: Seq,
+    /// The sequence of the channel's event before this one; 0 means none or unknown.
+    pub prev: Seq,
+    /// The stored object.
+    pub event: Box<RawValue>,
+}
+
+/// What every stored event has, whatever its type: enough to place and to count it.
+#[derive(Debug, Deserialize)]
+pub struct Outline<'a> {
+    /// The event's type.
+    #[serde(rename = "type", borrow)]
+    pub kind: std::borrow::Cow<'a, str>,
+    /// When it was published.
+    pub time: UnixMillis,
+    /// The sender, for a message.
+    #[serde(borrow)]
+    pub from_uid: Option<std::borrow::Cow<'a, str>>,
+}
+
+/// A stored payload that is not a JSON object with members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the stored event is not a JSON object")]
+pub struct MalformedEvent;
+
+/// Appends the stored object `payload` with `seq` and `prev` added to `output`: the live frame, and
+/// an element of a page.
+///
+/// # Errors
+/// [`MalformedEvent`] when `payload` is not a JSON object with at least one member; nothing is
+/// appended. Only the shape of its ends is looked at: what the services publish is well formed, and
+/// [`is_trusted`] or a parser decides before.
+pub fn write_positioned(
+    output: &mut Vec<u8>,
+    payload: &[u8],
+    seq: Seq,
+    prev: Seq,
+) -> Result<(), MalformedEvent> {
+    let body = payload
+        .strip_suffix(b"}")
+        .filter(|body| body.starts_with(b"{\"") && body.len() > 2)
+        .ok_or(MalformedEvent)?;
+    let mut digits = itoa::Buffer::new();
+    output.reserve(payload.len() + 56);
+    output.extend_from_slice(body);
+    output.extend_from_slice(b",\"seq\":");
+    output.extend_from_slice(digits.format(seq.0).as_bytes());
+    output.extend_from_slice(b",\"prev\":");
+    output.extend_from_slice(digits.format(prev.0).as_bytes());
+    output.push(b'}');
+    Ok(())
+}
+
+/// Whether `payload` is an event that may be passed on: an object with `type` and `time`.
+///
+/// Messages are told by their first bytes, as [`Event::to_payload`] writes them; whatever else
+/// comes is parsed, and of a type that is not known here it is still passed on, so that a newer
+/// service can add types before the gateways are updated.
+#[must_use]
+pub fn is_trusted(payload: &[u8]) -> bool {
+    payload.starts_with(b"{\"type\":\"message\",\"channel\":\"")
+        || serde_json::from_slice::<Outline<'_>>(payload).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn message(text: &str) -> Event {
+        Event::Message(Message {
+            channel: ChannelName::parse("ticket-42").unwrap(),
+            time: UnixMillis(1_700_000_000_123),
+            id: MessageId::parse("m1").unwrap(),
+            from_uid: Uid::parse("ann").unwrap(),
+            from_name: "Ann".to_owned(),
+            text: text.to_owned(),
+            meta: None,
+        })
+    }
+
+    #[test]
+    fn a_message_has_its_golden_form() {
+        let mut frame = Vec::new();
+        write_positioned(&mut frame, &message("Hello").to_payload(), Seq(7), Seq(4)).unwrap();
+        assert_eq!(
+            String::from_utf8(frame).unwrap(),
+            r#"{"type":"message","channel":"ticket-42","time":1700000000123,"id":"m1","from_uid":"ann","from_name":"Ann","text":"Hello","seq":7,"prev":4}"#
+        );
+    }
+
+    #[test]
+    fn a_joined_event_has_its_golden_form() {
+        let joined = Event::Joined(Joined {
+            channel: ChannelName::parse("ticket-42").unwrap(),
+            time: UnixMillis(1_700_000_000_123),
+            uid: Uid::parse("ann").unwrap(),
+            display_name: "Ann".to_owned(),
+        });
+        assert_eq!(
+            serde_json::to_value(&joined).unwrap(),
+            json!({"type": "joined", "channel": "ticket-42", "time": 1_700_000_000_123_u64,
+                   "uid": "ann", "display_name": "Ann"})
+        );
+    }
+
+    #[test]
+    fn what_is_not_an_object_is_refused_and_nothing_is_written() {
+        for payload in ["", "{", "}", "{}", "[]", "null", "\"}", "{1}"] {
+            let mut output = Vec::new();
+            assert_eq!(
+                write_positioned(&mut output, payload.as_bytes(), Seq(1), Seq(0)),
+                Err(MalformedEvent),
+                "{payload}"
+            );
+            assert!(output.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_event_of_a_newer_type_is_passed_on() {
+        assert!(is_trusted(br#"{"type":"pinned","channel":"a","time":5}"#));
+        assert!(!is_trusted(br#"{"type":"pinned"}"#));
+        assert!(!is_trusted(b"junk"));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_said_survives_the_splice(text in "\\PC*", seq: u64, prev: u64) {
+            let payload = message(&text).to_payload();
+            prop_assert!(is_trusted(&payload));
+            let mut frame = Vec::new();
+            write_positioned(&mut frame, &payload, Seq(seq), Seq(prev)).unwrap();
+            let frame: Value = serde_json::from_slice(&frame).unwrap();
+            prop_assert_eq!(frame["text"].as_str(), Some(text.as_str()));
+            prop_assert_eq!(frame["seq"].as_u64(), Some(seq));
+            prop_assert_eq!(frame["prev"].as_u64(), Some(prev));
+        }
+    }
+}

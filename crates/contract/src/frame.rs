@@ -1,0 +1,495 @@
+//! WebSocket frames: what clients say, and what they are answered.
+//!
+//! Events of the log are not here: they go out as [`crate::event::write_positioned`] writes them.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    error::{Error, ErrorCode},
+    event::{Logged, write_positioned},
+    ids::{ChannelName, MessageId, Secret, Seq, Uid, UnixMillis},
+    limits::{Limits, page_limit},
+    services::history::Window,
+};
+
+/// What a client asks for. Names and lengths are already checked.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ClientFrame {
+    /// Open a channel, or ask an open one for what came after a sequence.
+    Subscribe(Subscribe),
+    /// Say something.
+    Send(Send),
+    /// Ask for older events.
+    History(History),
+    /// Move the read position.
+    Read {
+        /// The channel that was read.
+        channel: ChannelName,
+        /// The latest event that was read.
+        seq: Seq,
+    },
+    /// Tell the others that this member is typing.
+    Typing {
+        /// The channel that is typed in.
+        channel: ChannelName,
+    },
+    /// Close a channel on this socket.
+    Unsubscribe {
+        /// Echoed in the answer.
+        id: Option<MessageId>,
+        /// The channel.
+        channel: ChannelName,
+    },
+}
+
+/// `subscribe`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Subscribe {
+    /// Echoed in the answer.
+    pub id: Option<MessageId>,
+    /// The channel.
+    pub channel: ChannelName,
+    /// Who subscribes.
+    pub uid: Uid,
+    /// The member's secret.
+    pub secret: Secret,
+    /// Which events are wanted first.
+    pub window: Window,
+    /// How many of them, 1 to [`crate::limits::PAGE_MAX`].
+    pub limit: u32,
+}
+
+/// `send`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Send {
+    /// The idempotency key.
+    pub id: MessageId,
+    /// The channel.
+    pub channel: ChannelName,
+    /// What is said.
+    pub text: String,
+    /// Whatever the product attaches.
+    pub meta: Option<BTreeMap<String, String>>,
+}
+
+/// `history`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct History {
+    /// Echoed in the answer.
+    pub id: Option<MessageId>,
+    /// The channel.
+    pub channel: ChannelName,
+    /// The events before this sequence are wanted.
+    pub before: Seq,
+    /// How many of them, 1 to [`crate::limits::PAGE_MAX`].
+    pub limit: u32,
+}
+
+/// Why a frame was refused: the error, and the frame's `id` where it could still be read.
+#[derive(Debug)]
+pub struct RefusedFrame {
+    /// The frame's `id`, to echo.
+    pub id: Option<MessageId>,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
+/// Every field that a client frame can have. Flat, so that one pass over the text suffices, with no
+/// buffering, whatever the order of the fields.
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    channel: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    uid: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    secret: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    text: Option<Cow<'a, str>>,
+    meta: Option<BTreeMap<String, String>>,
+    after: Option<u64>,
+    last_seq: Option<u64>,
+    since: Option<u64>,
+    before: Option<u64>,
+    seq: Option<u64>,
+    limit: Option<u64>,
+}
+
+impl ClientFrame {
+    /// Parses and checks one text frame.
+    ///
+    /// A frame without `type` but with `channel`, `uid` and `secret` is a `subscribe` (Goch's first
+    /// clients send that first).
+    ///
+    /// # Errors
+    /// `bad_frame` for what is not a JSON object or of an unknown type; otherwise the error of the
+    /// first field that is missing or breaks a rule, with the frame's `id`.
+    pub fn parse(text: &str, limits: &Limits) -> Result<Self, RefusedFrame> {
+        let fields: Fields<'_> =
+            serde_json::from_str(text).map_err(|error| explain(text, &error))?;
+        let id = match fields.id.as_deref().map(|id| Limits::parse_message_id("id", id)) {
+            Some(Ok(id)) => Some(id),
+            Some(Err(error)) => return Err(RefusedFrame { id: None, error }),
+            None => None,
+        };
+        fields.into_frame(id.clone(), limits).map_err(|error| RefusedFrame { id, error })
+    }
+}
+
+impl Fields<'_> {
+    fn into_frame(self, id: Option<MessageId>, limits: &Limits) -> Result<ClientFrame, Error> {
+        match self.kind.as_deref() {
+            Some("send") => self.into_send(id, limits),
+            Some("subscribe") => self.into_subscribe(id, limits),
+            Some("history") => Ok(ClientFrame::History(History {
+                id,
+                channel: self.channel(limits)?,
+                before: Seq(self.before.ok_or_else(|| missing("before"))?),
+                limit: page_limit(self.limit)?,
+            })),
+            Some("read") => Ok(ClientFrame::Read {
+                channel: self.channel(limits)?,
+                seq: Seq(self.seq.ok_or_else(|| missing("seq"))?),
+            }),
+            Some("typing") => Ok(ClientFrame::Typing { channel: self.channel(limits)? }),
+            Some("unsubscribe") => {
+                Ok(ClientFrame::Unsubscribe { id, channel: self.channel(limits)? })
+            }
+            None if self.channel.is_some() && self.uid.is_some() => self.into_subscribe(id, limits),
+            None => Err(Error::of_field(ErrorCode::BadFrame, "type", "the frame has no type")),
+            // The word itself is not repeated: it can be anything, of any length.
+            Some(_) => Err(Error::of_field(ErrorCode::BadFrame, "type", "unknown type of frame")),
+        }
+    }
+
+    fn channel(&self, limits: &Limits) -> Result<ChannelName, Error> {
+        let channel = self.channel.as_deref().ok_or_else(|| missing("channel"))?;
+        limits.parse_channel("channel", channel)
+    }
+
+    fn into_send(self, id: Option<MessageId>, limits: &Limits) -> Result<ClientFrame, Error> {
+        let id = id.ok_or_else(|| missing("id"))?;
+        let channel = self.channel(limits)?;
+        let text = self.text.ok_or_else(|| missing("text"))?;
+        limits.check_text(&text)?;
+        if let Some(meta) = &self.meta {
+            limits.check_meta(meta)?;
+        }
+        Ok(ClientFrame::Send(Send { id, channel, text: text.into_owned(), meta: self.meta }))
+    }
+
+    fn into_subscribe(self, id: Option<MessageId>, limits: &Limits) -> Result<ClientFrame, Error> {
+        let channel = self.channel(limits)?;
+        let uid = limits.parse_uid("uid", self.uid.as_deref().ok_or_else(|| missing("uid"))?)?;
+        let secret = self.secret.as_deref().ok_or_else(|| missing("secret"))?;
+        Ok(ClientFrame::Subscribe(Subscribe {
+            id,
+            channel,
+            uid,
+            secret: limits.parse_secret("secret", secret)?,
+            window: Window::parse(self.after.or(self.last_seq), self.since)?,
+            limit: page_limit(self.limit)?,
+        }))
+    }
+}
+
+fn missing(field: &'static str) -> Error {
+    Error::bad_request(field, format!("{field} is missing"))
+}
+
+/// Tells malformed JSON from a field of the wrong type, and finds the `id` to echo. Only frames that
+/// are refused anyway pay for the second parse.
+fn explain(text: &str, error: &serde_json::Error) -> RefusedFrame {
+    let Ok(Value::Object(object)) = serde_json::from_str::<Value>(text) else {
+        let message = "the frame is not a JSON object";
+        return RefusedFrame { id: None, error: Error::new(ErrorCode::BadFrame, message) };
+    };
+    let id = object.get("id").and_then(Value::as_str).and_then(|id| MessageId::parse(id).ok());
+    let is_wrong = |(name, expected): &(&'static str, fn(&Value) -> bool)| {
+        object.get(*name).is_some_and(|value| !value.is_null() && !expected(value))
+    };
+    let string: fn(&Value) -> bool = Value::is_string;
+    let integer: fn(&Value) -> bool = Value::is_u64;
+    let strings = ["type", "id", "channel", "uid", "secret", "text"].map(|name| (name, string));
+    let integers = ["after", "last_seq", "since", "before", "seq", "limit"].map(|n| (n, integer));
+    let error = if let Some((field, _)) = strings.iter().find(|field| is_wrong(field)) {
+        Error::bad_request(*field, format!("{field} must be a string"))
+    } else if let Some((field, _)) = integers.iter().find(|field| is_wrong(field)) {
+        Error::bad_request(*field, format!("{field} must be an integer that is not negative"))
+    } else if object.contains_key("meta") && !error.is_syntax() {
+        Error::bad_request("meta", "meta must be an object of strings")
+    } else {
+        Error::new(ErrorCode::BadFrame, "the frame names a field twice")
+    };
+    RefusedFrame { id, error }
+}
+
+/// What a client is told, apart from the log's events.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerFrame<'a> {
+    /// A message is stored.
+    Ack {
+        /// The id of the `send`.
+        id: &'a MessageId,
+        /// The channel.
+        channel: &'a ChannelName,
+        /// The message's sequence.
+        seq: Seq,
+        /// The message's time.
+        time: UnixMillis,
+        /// Whether the message was stored by an earlier `send` with the same id.
+        duplicate: bool,
+    },
+    /// A channel is closed on this socket.
+    Unsubscribed {
+        /// The id of the `unsubscribe`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a MessageId>,
+        /// The channel.
+        channel: &'a ChannelName,
+    },
+    /// Somebody's read position moved.
+    Read {
+        /// The channel.
+        channel: &'a ChannelName,
+        /// Who read.
+        uid: &'a Uid,
+        /// Up to where.
+        seq: Seq,
+    },
+    /// Somebody is typing.
+    Typing {
+        /// The channel.
+        channel: &'a ChannelName,
+        /// Who is typing.
+        uid: &'a Uid,
+    },
+    /// This gateway is draining: connect again, to whichever gateway answers.
+    Reconnect {
+        /// How long to wait before, in milliseconds.
+        after_ms: u64,
+    },
+    /// A frame was refused.
+    Error {
+        /// The id of the refused frame.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a MessageId>,
+        /// The stable word.
+        code: ErrorCode,
+        /// One sentence for the developer.
+        message: &'a str,
+        /// The field at fault.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        field: Option<&'a str>,
+    },
+}
+
+impl<'a> ServerFrame<'a> {
+    /// An error frame.
+    #[must_use]
+    pub fn error(id: Option<&'a MessageId>, error: &'a Error) -> Self {
+        Self::Error { id, code: error.code, message: &error.message, field: error.field.as_deref() }
+    }
+
+    /// The frame's text.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        // Strings, integers and booleans only: serialization has no way to fail.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// The answer to a `subscribe`; its messages are already positioned frames.
+#[derive(Debug)]
+pub struct Subscribed<'a> {
+    /// The id of the `subscribe`.
+    pub id: Option<&'a MessageId>,
+    /// The channel.
+    pub channel: &'a ChannelName,
+    /// The channel's latest event that this socket has been or is being given.
+    pub last_seq: Seq,
+    /// Unread messages; left out when no service can tell.
+    pub unread: Option<u64>,
+    /// Whether the page does not reach its end: older events for the latest page, newer ones after
+    /// `after` or `since`.
+    pub more: bool,
+}
+
+impl Subscribed<'_> {
+    /// The frame's text, with `messages`, each a positioned event.
+    #[must_use]
+    pub fn to_json<M: AsRef<[u8]>>(&self, messages: &[M]) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Head<'a> {
+            #[serde(rename = "type")]
+            kind: &'static str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            id: Option<&'a MessageId>,
+            channel: &'a ChannelName,
+            last_seq: Seq,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            unread: Option<u64>,
+            more: bool,
+        }
+        let head = Head {
+            kind: "subscribed",
+            id: self.id,
+            channel: self.channel,
+            last_seq: self.last_seq,
+            unread: self.unread,
+            more: self.more,
+        };
+        with_messages(&head, messages)
+    }
+}
+
+/// The answer to a `history`.
+#[must_use]
+pub fn history_json(
+    id: Option<&MessageId>,
+    channel: &ChannelName,
+    events: &[Logged],
+    more: bool,
+) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Head<'a> {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a MessageId>,
+        channel: &'a ChannelName,
+        more: bool,
+    }
+    with_messages(&Head { kind: "history", id, channel, more }, &positioned(events))
+}
+
+/// Events as positioned frames. A malformed one is left out: the log only has it when something
+/// other than Goch wrote there.
+#[must_use]
+pub fn positioned(events: &[Logged]) -> Vec<Vec<u8>> {
+    let position = |logged: &Logged| {
+        let mut frame = Vec::new();
+        write_positioned(&mut frame, logged.event.get().as_bytes(), logged.seq, logged.prev)
+            .ok()
+            .map(|()| frame)
+    };
+    events.iter().filter_map(position).collect()
+}
+
+fn with_messages<M: AsRef<[u8]>>(head: &impl Serialize, messages: &[M]) -> Vec<u8> {
+    let mut json = serde_json::to_vec(head).unwrap_or_default();
+    json.pop();
+    json.extend_from_slice(b",\"messages\":[");
+    for (index, message) in messages.iter().enumerate() {
+        if index > 0 {
+            json.push(b',');
+        }
+        json.extend_from_slice(message.as_ref());
+    }
+    json.extend_from_slice(b"]}");
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(frame: &Value) -> Result<ClientFrame, RefusedFrame> {
+        ClientFrame::parse(&frame.to_string(), &Limits::default())
+    }
+
+    const SECRET: &str = "a-secret-of-twenty-characters";
+
+    #[test]
+    fn a_bare_first_frame_subscribes() {
+        let frame = parse(&json!({"channel": "c", "uid": "ann", "secret": SECRET, "last_seq": 7}));
+        let Ok(ClientFrame::Subscribe(subscribe)) = frame else { panic!("{frame:?}") };
+        assert_eq!(subscribe.window, Window::After(Seq(7)));
+        assert_eq!(subscribe.limit, 100);
+    }
+
+    #[test]
+    fn what_is_not_a_json_object_is_a_bad_frame() {
+        for text in ["", "hello", "[]", "1", "null", "{", "{\"type\":\"send\"", "\"send\""] {
+            let refused = ClientFrame::parse(text, &Limits::default()).unwrap_err();
+            assert_eq!(refused.error.code, ErrorCode::BadFrame, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_type_names_the_field_and_echoes_the_id() {
+        for (field, value) in [
+            ("text", json!(5)),
+            ("meta", json!({"a": 1})),
+            ("meta", json!("a")),
+            ("channel", json!(["c"])),
+        ] {
+            let mut frame = json!({"type": "send", "id": "m1", "channel": "c", "text": "x"});
+            frame[field] = value;
+            let refused = parse(&frame).unwrap_err();
+            assert_eq!(refused.error.code, ErrorCode::BadRequest, "{frame}");
+            assert_eq!(refused.error.field.as_deref(), Some(field));
+            assert_eq!(refused.id, MessageId::parse("m1").ok());
+        }
+    }
+
+    #[test]
+    fn a_negative_or_impossible_since_names_the_field() {
+        for since in [json!(-1), json!(1.5), json!(u64::MAX), json!("now")] {
+            let frame = json!({"type": "subscribe", "id": "1", "channel": "c", "uid": "ann",
+                               "secret": SECRET, "since": since});
+            let refused = parse(&frame).unwrap_err();
+            assert_eq!(refused.error.field.as_deref(), Some("since"), "{frame}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_type_is_a_bad_frame_that_does_not_repeat_the_word() {
+        let refused = parse(&json!({"type": "shout", "id": "1"})).unwrap_err();
+        assert_eq!(refused.error.code, ErrorCode::BadFrame);
+        assert!(!refused.error.message.contains("shout"));
+    }
+
+    #[test]
+    fn the_answer_to_subscribe_has_its_golden_form() {
+        let channel = ChannelName::parse("c").unwrap();
+        let subscribed = Subscribed {
+            id: None,
+            channel: &channel,
+            last_seq: Seq(9),
+            unread: Some(2),
+            more: false,
+        };
+        let json = subscribed.to_json(&[b"{\"seq\":8}".as_slice(), b"{\"seq\":9}"]);
+        assert_eq!(
+            String::from_utf8(json).unwrap(),
+            r#"{"type":"subscribed","channel":"c","last_seq":9,"unread":2,"more":false,"messages":[{"seq":8},{"seq":9}]}"#
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "\\PC{0,200}") {
+            let _ = ClientFrame::parse(&text, &Limits::default());
+        }
+
+        #[test]
+        fn a_text_within_limits_arrives_unchanged(text in "\\PC{1,4096}") {
+            prop_assume!(!text.chars().all(char::is_whitespace));
+            let frame = json!({"type": "send", "id": "1", "channel": "c", "text": text});
+            let Ok(ClientFrame::Send(send)) = parse(&frame) else { panic!() };
+            prop_assert_eq!(send.text, text);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Lengths and counts that the edge enforces; a breach names field and limit.
+
+use crate::{
+    error::{Error, ErrorCode},
+    ids::{ChannelName, InvalidName, MessageId, Secret, Uid},
+};
+
+/// The fewest and the most characters of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Length {
+    /// The fewest characters.
+    pub min: usize,
+    /// The most characters.
+    pub max: usize,
+}
+
+impl Length {
+    /// Checks `value`, whose name on the wire is `field`.
+    ///
+    /// # Errors
+    /// `empty` when there are fewer characters than the minimum, `too_long` when there are more than
+    /// the maximum.
+    pub fn check(self, field: &'static str, value: &str) -> Result<(), Error> {
+        // A string of n bytes has at most n characters: most values need no count.
+        if value.len() < self.min || (!value.is_ascii() && value.chars().count() < self.min) {
+            return Err(Error::of_field(
+                ErrorCode::Empty,
+                field,
+                format!("{field} must have at least {} characters", self.min),
+            ));
+        }
+        if value.len() > self.max && value.chars().nth(self.max).is_some() {
+            return Err(Error::of_field(
+                ErrorCode::TooLong,
+                field,
+                format!("{field} must have at most {} characters", self.max),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Every limit of the protocol. The defaults are in [`Limits::default`]; services read each one from
+/// the environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Characters of a uid.
+    pub uid: Length,
+    /// Characters of a display name.
+    pub display_name: Length,
+    /// Characters of a member's secret. Secrets are bearer tokens, so short ones are refused.
+    pub secret: Length,
+    /// Characters of a channel's name.
+    pub channel: Length,
+    /// Characters of a channel's secret.
+    pub channel_secret: Length,
+    /// Characters of a message's text.
+    pub text: Length,
+    /// Bytes of all keys and values of a message's `meta` together.
+    pub meta_bytes: usize,
+    /// Bytes of one WebSocket message from a client.
+    pub frame_bytes: usize,
+    /// Bytes of a REST request's body.
+    pub body_bytes: usize,
+    /// Channels that one socket may be subscribed to at a time.
+    pub subscriptions_per_socket: usize,
+    /// Frames a second that one socket may send, on average; a second's worth may come at once.
+    pub frames_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            uid: Length { min: 1, max: 64 },
+            display_name: Length { min: 1, max: 128 },
+            secret: Length { min: 20, max: 128 },
+            channel: Length { min: 1, max: 64 },
+            channel_secret: Length { min: 20, max: 128 },
+            text: Length { min: 1, max: 4_096 },
+            meta_bytes: 4_096,
+            frame_bytes: 32_768,
+            body_bytes: 65_536,
+            subscriptions_per_socket: 100,
+            frames_per_second: 50,
+        }
+    }
+}
+
+/// The fewest and most events of a page, and how many a request gets that does not say.
+pub const PAGE_MAX: u32 = 500;
+/// See [`PAGE_MAX`].
+pub const PAGE_DEFAULT: u32 = 100;
+
+/// Checks a page's `limit`: 1 to [`PAGE_MAX`], [`PAGE_DEFAULT`] if left out.
+///
+/// # Errors
+/// `bad_request` naming the field and its range.
+pub fn page_limit(limit: Option<u64>) -> Result<u32, Error> {
+    let Some(limit) = limit else { return Ok(PAGE_DEFAULT) };
+    u32::try_from(limit)
+        .ok()
+        .filter(|limit| (1..=PAGE_MAX).contains(limit))
+        .ok_or_else(|| Error::bad_request("limit", format!("limit must be 1 to {PAGE_MAX}")))
+}
+
+fn invalid(field: &'static str, reason: InvalidName) -> Error {
+    let code = match reason {
+        InvalidName::Empty => ErrorCode::Empty,
+        InvalidName::TooLong(_) => ErrorCode::TooLong,
+        InvalidName::Character | InvalidName::Control => ErrorCode::BadRequest,
+    };
+    Error::of_field(code, field, format!("{field} {reason}"))
+}
+
+impl Limits {
+    /// Parses a channel's name found in `field`.
+    ///
+    /// # Errors
+    /// Names the field and the rule or limit it breaks.
+    pub fn parse_channel(&self, field: &'static str, value: &str) -> Result<ChannelName, Error> {
+        self.channel.check(field, value)?;
+        ChannelName::parse(value).map_err(|reason| invalid(field, reason))
+    }
+
+    /// Parses a uid found in `field`.
+    ///
+    /// # Errors
+    /// Names the field and the rule or limit it breaks.
+    pub fn parse_uid(&self, field: &'static str, value: &str) -> Result<Uid, Error> {
+        self.uid.check(field, value)?;
+        Uid::parse(value).map_err(|reason| invalid(field, reason))
+    }
+
+    /// Parses a message id found in `field`.
+    ///
+    /// # Errors
+    /// Names the field and the rule it breaks.
+    pub fn parse_message_id(field: &'static str, value: &str) -> Result<MessageId, Error> {
+        MessageId::parse(value).map_err(|reason| invalid(field, reason))
+    }
+
+    /// Takes a member's secret.
+    ///
+    /// # Errors
+    /// Names the limit it breaks, never the secret.
+    pub fn parse_secret(&self, field: &'static str, value: &str) -> Result<Secret, Error> {
+        self.secret.check(field, value)?;
+        Ok(Secret::new(value))
+    }
+
+    /// Checks a message's text: within the limit and not all white space.
+    ///
+    /// # Errors
+    /// `empty` or `too_long`.
+    pub fn check_text(&self, text: &str) -> Result<(), Error> {
+        self.text.check("text", text)?;
+        if text.chars().all(char::is_whitespace) {
+            return Err(Error::of_field(
+                ErrorCode::Empty,
+                "text",
+                "text must not be all white space",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks the size of a message's `meta`.
+    ///
+    /// # Errors
+    /// `too_long` naming the limit in bytes.
+    pub fn check_meta(
+        &self,
+        meta: &std::collections::BTreeMap<String, String>,
+    ) -> Result<(), Error> {
+        let bytes: usize = meta.iter().map(|(key, value)| key.len() + value.len()).sum();
+        if bytes > self.meta_bytes {
+            return Err(Error::of_field(
+                ErrorCode::TooLong,
+                "meta",
+                format!("meta must have at most {} bytes in keys and values", self.meta_bytes),
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn length_counts_characters_not_bytes() {
+        let length = Length { min: 2, max: 3 };
+        assert_eq!(length.check("text", "ä").unwrap_err().code, ErrorCode::Empty);
+        assert!(length.check("text", "äöü").is_ok());
+        let error = length.check("text", "äöüß").unwrap_err();
+        assert_eq!(error.code, ErrorCode::TooLong);
+        assert_eq!(error.field.as_deref(), Some("text"));
+        assert!(error.message.contains('3'));
+    }
+
+    #[test]
+    fn a_text_of_white_space_is_empty() {
+        let limits = Limits::default();
+        assert_eq!(limits.check_text(" \n\u{2003}").unwrap_err().code, ErrorCode::Empty);
+        assert!(limits.check_text(" a ").is_ok());
+    }
+
+    #[test]
+    fn a_page_has_1_to_500_events() {
+        assert_eq!(page_limit(None), Ok(100));
+        assert_eq!(page_limit(Some(1)), Ok(1));
+        assert_eq!(page_limit(Some(500)), Ok(500));
+        for limit in [0, 501, u64::MAX] {
+            assert_eq!(page_limit(Some(limit)).unwrap_err().field.as_deref(), Some("limit"));
+        }
+    }
+}

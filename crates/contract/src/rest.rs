@@ -1,0 +1,233 @@
+//! REST bodies, public and internal, and the problem document of every refusal.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{
+    error::{Error, ErrorCode},
+    ids::{ChannelName, MessageId, Secret, Seq, Uid, UnixMillis},
+};
+
+/// An RFC 9457 problem document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `about:blank`: the code tells the kind, the status its HTTP meaning (RFC 9457, 4.2.1).
+    #[serde(rename = "type")]
+    pub kind: Cow<'static, str>,
+    /// The HTTP status in words.
+    pub title: Cow<'static, str>,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong, in one sentence.
+    pub detail: Cow<'static, str>,
+    /// The stable word.
+    pub code: ErrorCode,
+    /// The field at fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<Cow<'static, str>>,
+}
+
+/// The media type of [`Problem`].
+pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self {
+            kind: Cow::Borrowed("about:blank"),
+            title: Cow::Borrowed(title(error.code.http_status())),
+            status: error.code.http_status(),
+            detail: error.message,
+            code: error.code,
+            field: error.field,
+        }
+    }
+}
+
+const fn title(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        409 => "Conflict",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        429 => "Too Many Requests",
+        503 => "Service Unavailable",
+        _ => "Internal Server Error",
+    }
+}
+
+/// `POST /channels` on the gateway. Names are checked by the handler, which knows the limits.
+#[derive(Debug, Deserialize)]
+pub struct JoinBody {
+    /// The channel to join.
+    pub channel: String,
+    /// The channel's secret; a private channel asks for it.
+    pub channel_secret: Option<Secret>,
+    /// The new member.
+    pub uid: String,
+    /// The name that others see.
+    pub display_name: String,
+    /// The member's address, for the ticketing system; other members never see it.
+    pub email: Option<String>,
+    /// The member's secret; one is generated if it is left out.
+    pub secret: Option<Secret>,
+}
+
+/// The answer to [`JoinBody`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JoinedBody {
+    /// The joined channel.
+    pub channel: ChannelName,
+    /// The member.
+    pub uid: Uid,
+    /// What the member identifies with from now on. It is not stored and cannot be shown again.
+    pub secret: Secret,
+}
+
+/// A member as others see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicMember {
+    /// The member's identifier.
+    pub uid: Uid,
+    /// The member's name.
+    pub display_name: String,
+}
+
+/// `GET /channels/{name}` on the gateway.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct MembersBody {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Its members, by uid.
+    pub members: Vec<PublicMember>,
+}
+
+/// `POST /admin/channels`.
+#[derive(Debug, Deserialize)]
+pub struct CreateChannelBody {
+    /// The new channel's name.
+    pub name: String,
+    /// Whether joining asks for the channel's secret.
+    #[serde(default)]
+    pub is_private: bool,
+}
+
+/// The answer to [`CreateChannelBody`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CreatedChannelBody {
+    /// The channel's name.
+    pub name: ChannelName,
+    /// Whether joining asks for the channel's secret.
+    pub is_private: bool,
+    /// The secret of a private channel; null for a public one. It is not stored and cannot be shown
+    /// again.
+    pub secret: Option<Secret>,
+}
+
+/// A channel as ticketing sees it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ChannelBody {
+    /// The channel's name.
+    pub name: ChannelName,
+    /// Whether joining asks for the channel's secret.
+    pub is_private: bool,
+    /// When it was created.
+    pub created_at: UnixMillis,
+    /// When it was closed; null while it takes messages.
+    pub closed_at: Option<UnixMillis>,
+    /// Its members, by uid.
+    pub members: Vec<AdminMember>,
+    /// Its latest message, if there is one.
+    pub last_message: Option<Box<RawValue>>,
+}
+
+/// A member as ticketing sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdminMember {
+    /// The member's identifier.
+    pub uid: Uid,
+    /// The member's name.
+    pub display_name: String,
+    /// The member's address.
+    pub email: Option<String>,
+    /// When the member was registered.
+    pub joined_at: UnixMillis,
+}
+
+/// `GET /admin/channels`: a page, by name.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ChannelsBody {
+    /// The channels.
+    pub channels: Vec<ChannelBody>,
+    /// Whether more follow; ask with `after` = the last name.
+    pub more: bool,
+}
+
+/// `GET /admin/channels/{name}/user/{uid}`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct UnreadBody {
+    /// Unread messages.
+    pub count: u64,
+}
+
+/// `POST /admin/channels/{name}/messages`: as the system or an agent, who need not be a member.
+#[derive(Debug, Deserialize)]
+pub struct PostMessageBody {
+    /// The idempotency key; a random one if it is left out.
+    pub id: Option<String>,
+    /// Who says it; `system` if it is left out.
+    pub from_uid: Option<String>,
+    /// The sender's display name; the uid if it is left out.
+    pub from_name: Option<String>,
+    /// What is said.
+    pub text: String,
+    /// Whatever the product attaches.
+    pub meta: Option<BTreeMap<String, String>>,
+}
+
+/// The answer to [`PostMessageBody`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PostedMessageBody {
+    /// The message's id.
+    pub id: MessageId,
+    /// The message's sequence.
+    pub seq: Seq,
+    /// The message's time.
+    pub time: UnixMillis,
+    /// Whether an earlier request with the same id stored it.
+    pub duplicate: bool,
+}
+
+/// `GET /admin/channels/{name}/messages`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct MessagesBody {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Positioned events, rising by `seq`.
+    pub messages: Vec<Box<RawValue>>,
+    /// Whether more remain: older ones, or newer ones after `after` and `since`.
+    pub more: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_has_its_golden_form() {
+        let problem = Problem::from(Error::of_field(
+            ErrorCode::TooLong,
+            "uid",
+            "uid must have at most 64 characters",
+        ));
+        assert_eq!(
+            serde_json::to_string(&problem).unwrap(),
+            r#"{"type":"about:blank","title":"Bad Request","status":400,"detail":"uid must have at most 64 characters","code":"too_long","field":"uid"}"#
+        );
+    }
+}

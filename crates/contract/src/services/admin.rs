@@ -1,0 +1,85 @@
+//! Requests to chat-admin: who may do what, and who is a member.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Service, ServiceRequest};
+use crate::{
+    ids::{ChannelName, Secret, Uid},
+    rest::{JoinedBody, PublicMember},
+};
+
+/// May this member use this channel?
+///
+/// Refused with `unauthorized` for an unknown channel, an unknown member and a wrong secret alike.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Authorize {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The member.
+    pub uid: Uid,
+    /// The member's secret.
+    pub secret: Secret,
+}
+
+/// The answer to [`Authorize`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authorized {
+    /// The member's name, which goes with each of the member's messages.
+    pub display_name: String,
+}
+
+impl ServiceRequest for Authorize {
+    const SERVICE: Service = Service::Admin;
+    const ENDPOINT: &'static str = "authorize";
+    type Response = Authorized;
+}
+
+/// Make somebody a member.
+///
+/// Refused with `forbidden` for an unknown channel and a wrong channel secret alike, with `conflict`
+/// when the uid is registered with another secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Register {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The channel's secret; a private channel asks for it.
+    pub channel_secret: Option<Secret>,
+    /// The new member.
+    pub uid: Uid,
+    /// The new member's name.
+    pub display_name: String,
+    /// The new member's address.
+    pub email: Option<String>,
+    /// The member's secret; one is generated if it is left out.
+    pub secret: Option<Secret>,
+}
+
+/// The answer to [`Register`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Registered {
+    /// What the joining client is told.
+    pub member: JoinedBody,
+    /// False when the member was registered before, with this secret.
+    pub created: bool,
+}
+
+impl ServiceRequest for Register {
+    const SERVICE: Service = Service::Admin;
+    const ENDPOINT: &'static str = "register";
+    type Response = Registered;
+}
+
+/// Who is a member? For those who could join; refused like [`Register`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Members {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The channel's secret; a private channel asks for it.
+    pub channel_secret: Option<Secret>,
+}
+
+impl ServiceRequest for Members {
+    const SERVICE: Service = Service::Admin;
+    const ENDPOINT: &'static str = "members";
+    type Response = Vec<PublicMember>;
+}

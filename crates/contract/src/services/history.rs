@@ -1,0 +1,139 @@
+//! Requests to ingest-history: recent events, unread counts and read positions, from Redis.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Service, ServiceRequest};
+use crate::{
+    error::Error,
+    event::Logged,
+    ids::{ChannelName, Seq, Uid, UnixMillis},
+};
+
+/// Which events of a channel a page has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Window {
+    /// The latest ones.
+    Latest,
+    /// The latest ones before a sequence.
+    Before(Seq),
+    /// The first ones after a sequence.
+    After(Seq),
+    /// The first ones since a moment.
+    Since(UnixMillis),
+}
+
+impl Window {
+    /// The latest events, those after a sequence, or those since a moment in Unix seconds; a client
+    /// may name one of the two, not both.
+    ///
+    /// # Errors
+    /// `bad_request` when both are given or the moment is beyond all calendars.
+    pub fn parse(after: Option<u64>, since: Option<u64>) -> Result<Self, Error> {
+        match (after, since) {
+            (None, None) => Ok(Self::Latest),
+            (Some(after), None) => Ok(Self::After(Seq(after))),
+            (None, Some(since)) => {
+                // The year 9999 in seconds: beyond it, time formats along the way give up.
+                let seconds = Some(since).filter(|since| *since <= 253_402_300_799);
+                let seconds = seconds
+                    .ok_or_else(|| Error::bad_request("since", "since must be in Unix seconds"))?;
+                Ok(Self::Since(UnixMillis(seconds * 1_000)))
+            }
+            (Some(_), Some(_)) => {
+                Err(Error::bad_request("since", "after and since exclude each other"))
+            }
+        }
+    }
+}
+
+/// Events of a channel, whole and rising by sequence.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Page {
+    /// The events.
+    pub events: Vec<Logged>,
+    /// Whether more remain: newer ones for [`Window::After`] and [`Window::Since`], else older ones.
+    pub more: bool,
+}
+
+/// The largest page in bytes of its events. A page ends early, with `more`, rather than exceed what
+/// NATS lets through (`max_payload`, 1 MB by default).
+pub const PAGE_BYTES_MAX: usize = 768 * 1024;
+
+/// A page of a channel.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PageRequest {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Which events.
+    pub window: Window,
+    /// The most events of the answer.
+    pub limit: u32,
+    /// The member whose unread messages are to be counted along with it.
+    pub unread_of: Option<Uid>,
+}
+
+/// The answer to [`PageRequest`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PageResponse {
+    /// The events.
+    pub page: Page,
+    /// The member's unread messages, if they were asked for.
+    pub unread: Option<u64>,
+}
+
+impl ServiceRequest for PageRequest {
+    const SERVICE: Service = Service::History;
+    const ENDPOINT: &'static str = "page";
+    type Response = PageResponse;
+}
+
+/// How many messages has a member not read?
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Unread {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The member.
+    pub uid: Uid,
+}
+
+impl ServiceRequest for Unread {
+    const SERVICE: Service = Service::History;
+    const ENDPOINT: &'static str = "unread";
+    type Response = u64;
+}
+
+/// Move a member's read position forward; a position behind the present one changes nothing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Read {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The member.
+    pub uid: Uid,
+    /// The latest event that was read.
+    pub seq: Seq,
+}
+
+impl ServiceRequest for Read {
+    const SERVICE: Service = Service::History;
+    const ENDPOINT: &'static str = "read";
+    /// The read position from now on.
+    type Response = Seq;
+}
+
+/// The latest message of many channels, for lists.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LastMessages {
+    /// The channels, at most [`LAST_MESSAGES_MAX`].
+    pub channels: Vec<ChannelName>,
+}
+
+/// The most channels of one [`LastMessages`].
+pub const LAST_MESSAGES_MAX: usize = 100;
+
+impl ServiceRequest for LastMessages {
+    const SERVICE: Service = Service::History;
+    const ENDPOINT: &'static str = "last";
+    /// In the order of the request.
+    type Response = Vec<Option<Logged>>;
+}

@@ -1,0 +1,138 @@
+//! Every NATS subject, stream, consumer and bucket name, once.
+
+use std::sync::Arc;
+
+use crate::{
+    ids::{ChannelName, NAME_CEILING},
+    services::Service,
+};
+
+/// The durable consumer through which ingest-history reads the log.
+pub const HISTORY_CONSUMER: &str = "ingest-history";
+
+/// The names of one installation of Goch on a NATS server. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subjects {
+    prefix: Arc<str>,
+}
+
+impl Default for Subjects {
+    fn default() -> Self {
+        Self { prefix: Arc::from(DEFAULT_PREFIX) }
+    }
+}
+
+/// The prefix of an installation that does not choose one.
+pub const DEFAULT_PREFIX: &str = "goch";
+
+/// A prefix that is not one subject token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must have 1 to {NAME_CEILING} characters of A-Z, a-z, 0-9, '_' and '-'")]
+pub struct InvalidPrefix;
+
+impl Subjects {
+    /// Names that begin with `prefix`.
+    ///
+    /// # Errors
+    /// [`InvalidPrefix`] unless the prefix is one subject token that stream and bucket names allow.
+    pub fn new(prefix: &str) -> Result<Self, InvalidPrefix> {
+        // The same alphabet as a channel's name.
+        ChannelName::parse(prefix).map_err(|_| InvalidPrefix)?;
+        Ok(Self { prefix: Arc::from(prefix) })
+    }
+
+    /// The prefix itself.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The log's stream.
+    #[must_use]
+    pub fn log_stream(&self) -> String {
+        format!("{}_log", self.prefix)
+    }
+
+    /// Where a channel's events are published to be stored.
+    #[must_use]
+    pub fn log(&self, channel: &ChannelName) -> String {
+        format!("{}.log.{channel}", self.prefix)
+    }
+
+    /// Every channel's [`Subjects::log`].
+    #[must_use]
+    pub fn log_of_all(&self) -> String {
+        format!("{}.log.*", self.prefix)
+    }
+
+    /// The channel of a [`Subjects::log`] subject.
+    #[must_use]
+    pub fn channel_of_log(&self, subject: &str) -> Option<ChannelName> {
+        let name = subject.strip_prefix(&*self.prefix)?.strip_prefix(".log.")?;
+        ChannelName::parse(name).ok()
+    }
+
+    /// Where the log republishes a channel's events.
+    #[must_use]
+    pub fn live(&self, channel: &ChannelName) -> String {
+        format!("{}.live.{channel}", self.prefix)
+    }
+
+    /// The template by which the log republishes.
+    #[must_use]
+    pub fn live_template(&self) -> String {
+        format!("{}.live.{{{{wildcard(1)}}}}", self.prefix)
+    }
+
+    /// Where a channel's signals go, which are never stored.
+    #[must_use]
+    pub fn signal(&self, channel: &ChannelName) -> String {
+        format!("{}.signal.{channel}", self.prefix)
+    }
+
+    /// An endpoint of a service.
+    #[must_use]
+    pub fn endpoint(&self, service: Service, endpoint: &str) -> String {
+        format!("{}.svc.{}.{endpoint}", self.prefix, service.as_str())
+    }
+
+    /// The bucket of channels, keyed by name.
+    #[must_use]
+    pub fn channels_bucket(&self) -> String {
+        format!("{}_channels", self.prefix)
+    }
+
+    /// The bucket of members, keyed `<channel>.<uid>`.
+    #[must_use]
+    pub fn members_bucket(&self) -> String {
+        format!("{}_members", self.prefix)
+    }
+
+    /// The bucket of read positions, keyed `<channel>.<uid>`.
+    #[must_use]
+    pub fn positions_bucket(&self) -> String {
+        format!("{}_positions", self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_is_found_again_in_its_log_subject() {
+        let subjects = Subjects::new("goch").unwrap();
+        let channel = ChannelName::parse("ticket-42").unwrap();
+        assert_eq!(subjects.log(&channel), "goch.log.ticket-42");
+        assert_eq!(subjects.channel_of_log("goch.log.ticket-42"), Some(channel));
+        assert_eq!(subjects.channel_of_log("other.log.ticket-42"), None);
+        assert_eq!(subjects.channel_of_log("goch.log.a.b"), None);
+    }
+
+    #[test]
+    fn a_prefix_that_is_not_one_token_is_refused() {
+        for prefix in ["", "a.b", "a*", ">"] {
+            assert_eq!(Subjects::new(prefix), Err(InvalidPrefix));
+        }
+    }
+}

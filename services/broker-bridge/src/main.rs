@@ -1,0 +1,3 @@
+//! Goch: broker-bridge.
+
+fn main() {}

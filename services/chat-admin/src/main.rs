@@ -1,0 +1,3 @@
+//! Goch: chat-admin.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Goch: gateway.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Goch: ingest-history.
+
+fn main() {}
