@@ -256,22 +256,6 @@ pub enum ServerFrame<'a> {
         /// The channel.
         channel: &'a ChannelName,
     },
-    /// Somebody's read position moved.
-    Read {
-        /// The channel.
-        channel: &'a ChannelName,
-        /// Who read.
-        uid: &'a Uid,
-        /// Up to where.
-        seq: Seq,
-    },
-    /// Somebody is typing.
-    Typing {
-        /// The channel.
-        channel: &'a ChannelName,
-        /// Who is typing.
-        uid: &'a Uid,
-    },
     /// This gateway is draining: connect again, to whichever gateway answers.
     Reconnect {
         /// How long to wait before, in milliseconds.
@@ -303,6 +287,46 @@ impl<'a> ServerFrame<'a> {
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         // Strings, integers and booleans only: serialization has no way to fail.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// What members tell each other without its being stored. On the channel's signal subject it is the
+/// very frame that the others' sockets get.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Signal {
+    /// Somebody's read position moved.
+    Read {
+        /// The channel.
+        channel: ChannelName,
+        /// Who read.
+        uid: Uid,
+        /// Up to where.
+        seq: Seq,
+    },
+    /// Somebody is typing.
+    Typing {
+        /// The channel.
+        channel: ChannelName,
+        /// Who is typing.
+        uid: Uid,
+    },
+}
+
+impl Signal {
+    /// Whose signal it is; that member's own sockets do not get it.
+    #[must_use]
+    pub fn uid(&self) -> &Uid {
+        match self {
+            Self::Read { uid, .. } | Self::Typing { uid, .. } => uid,
+        }
+    }
+
+    /// The frame's text.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        // Strings and integers only: serialization has no way to fail.
         serde_json::to_vec(self).unwrap_or_default()
     }
 }

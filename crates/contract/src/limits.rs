@@ -81,7 +81,7 @@ impl Default for Limits {
             frame_bytes: 32_768,
             body_bytes: 65_536,
             subscriptions_per_socket: 100,
-            frames_per_second: 50,
+            frames_per_second: 100,
         }
     }
 }

@@ -79,7 +79,16 @@ pub struct PageResponse {
     /// The events.
     pub page: Page,
     /// The member's unread messages, if they were asked for.
-    pub unread: Option<u64>,
+    pub unread: Option<UnreadCount>,
+}
+
+/// A member's unread messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadCount {
+    /// Messages of others after the read position.
+    pub count: u64,
+    /// The read position; 0 for a member who has read nothing.
+    pub position: Seq,
 }
 
 impl ServiceRequest for PageRequest {
@@ -100,7 +109,7 @@ pub struct Unread {
 impl ServiceRequest for Unread {
     const SERVICE: Service = Service::History;
     const ENDPOINT: &'static str = "unread";
-    type Response = u64;
+    type Response = UnreadCount;
 }
 
 /// Move a member's read position forward; a position behind the present one changes nothing.
