@@ -1,0 +1,77 @@
+# The project's vocabulary. `make` alone prints it; the recipes are short, the work is in scripts.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Runs a command with nats-server and redis-server found or installed.
+with_servers := deploy/local/servers.sh
+scripts := .ci/run deploy/*.sh deploy/*/*.sh
+tools := target/tools
+
+.PHONY: help
+help: ## Print the targets
+	@echo 'make TARGET, one of:'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r target text; do printf '%-16s %s\n' "$$target" "$$text"; done
+
+.PHONY: run
+run: ## Run the whole system here until Ctrl-C (GATEWAYS=2 make run: two gateways)
+	@exec $(with_servers) deploy/local/run.sh
+
+.PHONY: build
+build: ## Build all binaries, optimised
+	cargo build --workspace --bins --release
+
+.PHONY: test
+test: lint ## Everything: lint, unit tests, black-box tests (NATS_SERVER=path: on another server)
+	cargo build --workspace --bins
+	$(with_servers) cargo test --workspace
+
+.PHONY: test-unit
+test-unit: ## Unit tests only: no server needed
+	cargo test --workspace --exclude goch-tests
+
+.PHONY: test-blackbox
+test-blackbox: ## Black-box tests only: real servers, real service binaries
+	cargo build --workspace --bins
+	$(with_servers) cargo test -p goch-tests
+
+.PHONY: lint
+lint: ## Format, clippy, rustdoc, shell scripts, manifests; warnings are errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+	@if command -v shellcheck >/dev/null; then \
+		set -x; shellcheck -x $(scripts); \
+	else \
+		echo 'shellcheck is not installed: the scripts are not checked'; \
+	fi
+	@if command -v kubectl >/dev/null; then \
+		set -x; kubectl kustomize k8s/base >/dev/null; kubectl kustomize k8s/overlays/example >/dev/null; \
+	else \
+		echo 'kubectl is not installed: the Kubernetes manifests are not rendered'; \
+	fi
+
+.PHONY: format
+format: ## Format the Rust code
+	cargo fmt --all
+
+.PHONY: deny
+deny: ## Check licences, banned crates and sources of the dependencies, with cargo-deny
+	@if ! cargo deny --version >/dev/null 2>&1; then \
+		echo 'cargo-deny is missing: cargo install --locked cargo-deny'; exit 1; \
+	fi
+	cargo deny check licenses bans sources
+
+.PHONY: k8s-check
+k8s-check: ## Render the Kubernetes manifests and check each object against its schema
+	k8s/check.sh $(tools)
+
+.PHONY: nats-current
+nats-current: ## Fetch a current nats-server and print where it is, for NATS_SERVER=path
+	@deploy/local/fetch-nats.sh $(tools)
+
+.PHONY: clean-data
+clean-data: ## Remove what `make run` has kept
+	rm -rf data

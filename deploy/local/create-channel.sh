@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Creates a public channel through chat-admin's REST API and prints the status of the answer. What
+# `curl -u user:password --json '{"name":…}' http://…/admin/channels` does, where curl is missing.
+#
+#   ADMIN_USERNAME=… ADMIN_PASSWORD=… create-channel.sh HOST PORT CHANNEL
+set -euo pipefail
+
+host=$1 port=$2 channel=$3
+
+credentials=$(printf '%s:%s' "$ADMIN_USERNAME" "$ADMIN_PASSWORD" | base64 -w 0)
+body=$(printf '{"name":"%s","is_private":false}' "$channel")
+
+exec {connection}<>"/dev/tcp/$host/$port"
+printf '%s\r\n' \
+    "POST /admin/channels HTTP/1.1" \
+    "Host: $host:$port" \
+    "Authorization: Basic $credentials" \
+    "Content-Type: application/json" \
+    "Content-Length: ${#body}" \
+    "Connection: close" \
+    "" >&"$connection"
+printf '%s' "$body" >&"$connection"
+read -r -t 10 -u "$connection" _ status _
+printf '%s\n' "$status"
