@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Renders base and example, and checks each object against Kubernetes' own schemas, without a cluster.
+# Unknown fields are errors. The checker comes from PyPI into the folder given.
+#
+#   check.sh FOLDER
+set -euo pipefail
+
+checker=kubernetes-validate==1.37.0
+# The oldest and the newest release that the manifests are meant for.
+releases=(1.30 1.37)
+
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+command -v kubectl >/dev/null || die "kubectl is needed to render the manifests"
+command -v python3 >/dev/null || die "python3 is needed to check the manifests"
+
+mkdir -p "$1"
+folder=$(cd "$1" && pwd)/kubernetes-validate
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+if [[ ! -x $folder/bin/kubernetes-validate ]]; then
+    rm -rf "$folder"
+    python3 -m venv "$folder" || die "python3 cannot make a virtual environment (Debian: python3-venv)"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check "$checker"
+fi
+
+for manifests in base overlays/example; do
+    rendered=$folder/${manifests//\//-}.yaml
+    kubectl kustomize "$manifests" >"$rendered"
+    for release in "${releases[@]}"; do
+        "$folder/bin/kubernetes-validate" --strict --quiet -k "$release" "$rendered" ||
+            die "k8s/$manifests does not hold to the schemas of Kubernetes $release"
+        printf 'k8s/%s: %s objects hold to the schemas of Kubernetes %s\n' \
+            "$manifests" "$(grep -c '^kind:' "$rendered")" "$release"
+    done
+done
