@@ -123,6 +123,18 @@ struct Fields<'a> {
 }
 
 impl ClientFrame {
+    /// The id to echo in the answer.
+    #[must_use]
+    pub fn id(&self) -> Option<&MessageId> {
+        match self {
+            Self::Subscribe(subscribe) => subscribe.id.as_ref(),
+            Self::Send(send) => Some(&send.id),
+            Self::History(history) => history.id.as_ref(),
+            Self::Unsubscribe { id, .. } => id.as_ref(),
+            Self::Read { .. } | Self::Typing { .. } => None,
+        }
+    }
+
     /// Parses and checks one text frame.
     ///
     /// A frame without `type` but with `channel`, `uid` and `secret` is a `subscribe` (Goch's first

@@ -1,3 +1,9 @@
-//! Goch: gateway.
+//! The gateway process: holds the sockets of customers and agents.
 
-fn main() {}
+use std::process::ExitCode;
+
+/// Sockets live on the HTTP server's own threads; this runtime only starts and ends them.
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    goch_chassis::run("gateway", gateway::serve).await
+}

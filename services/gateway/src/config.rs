@@ -1,0 +1,100 @@
+//! What the gateway is configured with, and its bounds that are not part of the protocol.
+
+use std::{net::SocketAddr, num::NonZero, time::Duration};
+
+use goch_chassis::config::{Config, Environment, Faults, Setting};
+use goch_contract::limits::Limits;
+use serde::Deserialize;
+
+/// The gateway's own configuration.
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    /// Where clients connect.
+    pub listen_address: SocketAddr,
+    /// Threads that hold sockets.
+    pub workers: usize,
+    /// Sockets of this process; more are turned away with close code 1013.
+    pub connections_max: usize,
+    /// Bytes that may wait for one socket; more close it with 4000.
+    pub outbox_bytes: usize,
+    /// How long a new socket may take to subscribe successfully; then it is closed with 1008.
+    pub authorize_within: Duration,
+    /// How long a member's authorisation is remembered.
+    pub authorization_cache: Duration,
+    /// How long a room stays warm after its last socket left.
+    pub room_linger: Duration,
+    /// Rooms of one worker; beyond that, a subscribe to another channel is `unavailable`.
+    pub rooms_max: usize,
+    /// The span over which a draining gateway spreads its clients' reconnects.
+    pub drain_spread: Duration,
+    /// The protocol's limits.
+    pub limits: Limits,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct GatewaySettings {
+    listen_address: Setting<SocketAddr>,
+    workers: Setting<usize>,
+    connections_max: Setting<usize>,
+    outbox_bytes: Setting<usize>,
+    authorize_within_seconds: Setting<u64>,
+    authorization_cache_seconds: Setting<u64>,
+    room_linger_seconds: Setting<u64>,
+    rooms_max: Setting<usize>,
+    drain_spread_seconds: Setting<u64>,
+}
+
+impl Config for GatewayConfig {
+    fn read(environment: &Environment, faults: &mut Faults) -> Self {
+        let settings: GatewaySettings = environment.settings(faults);
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let mut seconds = |setting: Setting<u64>, variable, default| {
+            Duration::from_secs(setting.or(variable, default, faults))
+        };
+        let authorize_within =
+            seconds(settings.authorize_within_seconds, "AUTHORIZE_WITHIN_SECONDS", 10);
+        let authorization_cache =
+            seconds(settings.authorization_cache_seconds, "AUTHORIZATION_CACHE_SECONDS", 60);
+        let room_linger = seconds(settings.room_linger_seconds, "ROOM_LINGER_SECONDS", 60);
+        let drain_spread = seconds(settings.drain_spread_seconds, "DRAIN_SPREAD_SECONDS", 10);
+        let limits = Limits::read(environment, faults);
+        let config = Self {
+            listen_address: settings.listen_address.or(
+                "LISTEN_ADDRESS",
+                SocketAddr::from(([0, 0, 0, 0], 8080)),
+                faults,
+            ),
+            workers: settings.workers.or("WORKERS", cores, faults),
+            connections_max: settings.connections_max.or("CONNECTIONS_MAX", 50_000, faults),
+            outbox_bytes: settings.outbox_bytes.or("OUTBOX_BYTES", 1 << 20, faults),
+            authorize_within,
+            authorization_cache,
+            room_linger,
+            rooms_max: settings.rooms_max.or("ROOMS_MAX", 50_000, faults),
+            drain_spread,
+            limits,
+        };
+        faults.expect((1..=1_024).contains(&config.workers), "WORKERS", "must be 1 to 1024");
+        // Whatever is sent in one piece must fit: the largest is a page of history.
+        faults.expect(config.outbox_bytes >= 1 << 20, "OUTBOX_BYTES", "must be at least 1048576");
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_of_gateway_and_limits_are_named_together() {
+        let environment =
+            Environment::of(&[("WORKERS", "0"), ("OUTBOX_BYTES", "few"), ("UID_MAX", "0")]);
+        let mut faults = Faults::default();
+        let config = GatewayConfig::read(&environment, &mut faults);
+        let faults = faults.or_value(config).unwrap_err().to_string();
+        for variable in ["WORKERS", "OUTBOX_BYTES", "UID_MAX"] {
+            assert!(faults.contains(variable), "{variable} is not in {faults}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `GET /connect`: from HTTP to a WebSocket.
+
+use std::rc::Rc;
+
+use actix_web::{HttpRequest, HttpResponse, rt, web};
+use goch_chassis::problem::Refusal;
+use goch_contract::{
+    Error, ErrorCode, Secret,
+    frame::Subscribe,
+    limits::{Limits, page_limit},
+    services::history::Window,
+};
+use serde::Deserialize;
+
+use crate::{
+    socket::{Connection, outbox::OutboxBody},
+    worker::Worker,
+};
+
+/// Subscribes at once. Frames are preferred, so that no secret stands in a URL.
+#[derive(Deserialize)]
+struct Query {
+    channel: Option<String>,
+    uid: Option<String>,
+    secret: Option<Secret>,
+    since: Option<u64>,
+    last_seq: Option<u64>,
+    limit: Option<u64>,
+}
+
+/// Upgrades the connection.
+pub(super) async fn connect(
+    worker: web::Data<Rc<Worker>>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse<OutboxBody>, Refusal> {
+    if worker.is_draining() {
+        return Err(Error::unavailable("this gateway is draining; connect again").into());
+    }
+    let (response, session, incoming) = actix_ws::handle(&request, payload).map_err(|_| {
+        let message = "this path takes WebSocket handshakes only (RFC 6455)";
+        Refusal(Error::new(ErrorCode::BadRequest, message))
+    })?;
+    // Its channel is not used: frames leave by way of the outbox.
+    drop(session);
+    let worker = Rc::clone(&worker);
+    let frame_bytes = worker.config.limits.frame_bytes;
+    let incoming = incoming
+        .max_frame_size(frame_bytes)
+        .aggregate_continuations()
+        .max_continuation_size(frame_bytes);
+    let first = from_query(&request, &worker.config.limits);
+    let registered = worker.sockets.register();
+    let outbox = Rc::clone(&registered.watched().outbox);
+    rt::spawn(Connection::new(worker, registered).run(incoming, first));
+    Ok(response.map_body(|_, original| OutboxBody::new(outbox, original)))
+}
+
+/// The subscription that the query asks for, if it names a channel. What is wrong with it is told by
+/// an error frame, because a browser does not see why a handshake fails.
+fn from_query(request: &HttpRequest, limits: &Limits) -> Option<Result<Subscribe, Error>> {
+    let query = request.query_string();
+    if query.is_empty() {
+        return None;
+    }
+    let query = match web::Query::<Query>::from_query(query) {
+        Ok(query) => query.into_inner(),
+        Err(error) => {
+            let message = format!("the query does not fit: {error}");
+            return Some(Err(Error::new(ErrorCode::BadRequest, message)));
+        }
+    };
+    let channel = query.channel?;
+    let missing = |field: &'static str| Error::bad_request(field, format!("{field} is missing"));
+    let subscribe = || {
+        let secret = query.secret.ok_or_else(|| missing("secret"))?;
+        Ok(Subscribe {
+            id: None,
+            channel: limits.parse_channel("channel", &channel)?,
+            uid: limits.parse_uid("uid", query.uid.as_deref().ok_or_else(|| missing("uid"))?)?,
+            secret: limits.parse_secret("secret", secret.expose())?,
+            window: Window::parse(query.last_seq, query.since)?,
+            limit: page_limit(query.limit)?,
+        })
+    };
+    Some(subscribe())
+}

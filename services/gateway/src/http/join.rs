@@ -1,0 +1,102 @@
+//! `POST /channels` and its two aliases: become a member.
+
+use std::rc::Rc;
+
+use actix_web::{HttpResponse, web};
+use goch_chassis::problem::Refusal;
+use goch_contract::{
+    Error, Secret, error::ErrorCode, limits::Limits, rest::JoinBody, services::admin::Register,
+};
+
+use crate::worker::Worker;
+
+/// The longest e-mail address (RFC 5321, 4.5.3.1.3: a path of 256 octets with its brackets).
+const EMAIL_MAX: usize = 254;
+
+/// Registers a member: 201, or 200 for one that was registered before with the same secret.
+pub(super) async fn join(
+    worker: web::Data<Rc<Worker>>,
+    body: web::Json<JoinBody>,
+) -> Result<HttpResponse, Refusal> {
+    let request = check(body.into_inner(), &worker.config.limits)?;
+    let registered = worker.services.call(&request).await?;
+    let mut response =
+        if registered.created { HttpResponse::Created() } else { HttpResponse::Ok() };
+    Ok(response.json(registered.member))
+}
+
+fn check(body: JoinBody, limits: &Limits) -> Result<Register, Error> {
+    let channel = limits.parse_channel("channel", &body.channel)?;
+    let uid = limits.parse_uid("uid", &body.uid)?;
+    limits.display_name.check("display_name", &body.display_name)?;
+    if body.display_name.trim().is_empty() || body.display_name.chars().any(char::is_control) {
+        let message = "display_name must have visible characters and no control characters";
+        return Err(Error::bad_request("display_name", message));
+    }
+    if let Some(email) = &body.email {
+        check_email(email)?;
+    }
+    let checked = |secret: Option<Secret>, length: goch_contract::limits::Length, field| {
+        secret.map(|secret| length.check(field, secret.expose()).map(|()| secret)).transpose()
+    };
+    Ok(Register {
+        channel,
+        channel_secret: checked(body.channel_secret, limits.channel_secret, "channel_secret")?,
+        uid,
+        display_name: body.display_name,
+        email: body.email.filter(|email| !email.is_empty()),
+        secret: checked(body.secret, limits.secret, "secret")?,
+    })
+}
+
+/// Only what no mail server would take is refused: the ticketing system knows its customers.
+fn check_email(email: &str) -> Result<(), Error> {
+    if email.len() > EMAIL_MAX {
+        let message = format!("email must have at most {EMAIL_MAX} bytes");
+        return Err(Error::of_field(ErrorCode::TooLong, "email", message));
+    }
+    let has_parts = email
+        .rsplit_once('@')
+        .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+    let is_plain = !email.chars().any(|character| character.is_control() || character == ' ');
+    if email.is_empty() || (has_parts && is_plain) {
+        Ok(())
+    } else {
+        Err(Error::bad_request("email", "email must be an address such as ann@example.org"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fault_of(field: &str, value: &serde_json::Value) -> Option<String> {
+        let mut body = json!({"channel": "c", "uid": "ann", "display_name": "Ann",
+                              "email": "ann@example.org"});
+        body[field] = value.clone();
+        let body = serde_json::from_value(body).unwrap();
+        check(body, &Limits::default()).err().and_then(|error| error.field).map(Into::into)
+    }
+
+    #[test]
+    fn each_fault_names_its_field() {
+        for (field, value) in [
+            ("channel", json!("a.b")),
+            ("channel", json!("")),
+            ("uid", json!("a b")),
+            ("uid", json!("x".repeat(65))),
+            ("display_name", json!("")),
+            ("display_name", json!(" ")),
+            ("display_name", json!("a\nb")),
+            ("email", json!("nobody")),
+            ("email", json!(format!("{}@x", "a".repeat(300)))),
+            ("secret", json!("short")),
+            ("channel_secret", json!("x".repeat(129))),
+        ] {
+            assert_eq!(fault_of(field, &value).as_deref(), Some(field), "{value}");
+        }
+        assert_eq!(fault_of("email", &json!(null)), None);
+    }
+}

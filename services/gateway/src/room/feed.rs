@@ -1,0 +1,193 @@
+//! Brings a channel's events into its room, in order and whole.
+//!
+//! Live copies come over core NATS, which may lose some. Each names the event before it, so a hole
+//! shows, and nothing later goes out before the log has filled it. What no later event reveals is
+//! found by looking into the log: after a reconnect, after an overflow, and now and then.
+
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use async_nats::{HeaderMap, Message, Subscriber};
+use futures_util::{FutureExt as _, StreamExt as _};
+use goch_contract::{
+    Error, Seq, Uid,
+    event::{FROM_HEADER, is_trusted, write_positioned},
+    frame::Signal,
+    services::{ServiceClient, broker::Catchup},
+};
+use prometheus_client::metrics::counter::Counter;
+
+use super::{Kept, Room, keep};
+use crate::metrics::GatewayMetrics;
+
+/// Live events that are handed on in one go when they have gathered.
+const BATCH_MAX: usize = 64;
+
+/// Events asked of the log at a time.
+const CATCHUP_LIMIT: u32 = 500;
+
+/// The pause after the log could not be read.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How often an answer of the log may be older than a live event that has already been seen, before
+/// the events between are taken for deleted. A read from a follower can be a moment behind.
+const STALE_ANSWERS_MAX: u32 = 10;
+
+/// A room's two subscriptions and what fills its holes.
+pub(super) struct Feed {
+    pub(super) room: Rc<Room>,
+    pub(super) live: Subscriber,
+    pub(super) signals: Subscriber,
+    pub(super) services: ServiceClient,
+    pub(super) metrics: GatewayMetrics,
+}
+
+/// A live copy: the event and its place.
+struct Live {
+    prev: Seq,
+    kept: Kept,
+}
+
+impl Feed {
+    /// Runs until it is dropped, or until NATS has closed the subscription for good.
+    pub(super) async fn run(mut self) {
+        loop {
+            tokio::select! {
+                message = self.live.next() => match message {
+                    Some(message) => self.take(message).await,
+                    None => return,
+                },
+                signal = self.signals.next() => {
+                    if let Some(signal) = signal {
+                        self.signal(&signal);
+                    }
+                }
+                () = self.room.look.notified() => self.look().await,
+            }
+        }
+    }
+
+    /// Takes a live copy and those that have gathered behind it.
+    async fn take(&mut self, first: Message) {
+        let mut batch = Vec::new();
+        let mut next = Some(first);
+        let mut last = self.room.with_ring(super::Ring::last_seq);
+        while let Some(message) = next {
+            if let Some(live) = self.read(&message)
+                && live.kept.seq > last
+            {
+                if live.prev != last {
+                    // Also when `prev` is 0, which means "unknown" once there was an event.
+                    self.deliver(std::mem::take(&mut batch));
+                    self.metrics.holes.inc();
+                    self.close_distance(live.prev).await;
+                    last = self.room.with_ring(super::Ring::last_seq);
+                }
+                if live.kept.seq > last {
+                    last = live.kept.seq;
+                    batch.push(live.kept);
+                }
+            }
+            if batch.len() >= BATCH_MAX {
+                break;
+            }
+            next = self.live.next().now_or_never().flatten();
+        }
+        self.deliver(batch);
+    }
+
+    fn deliver(&self, events: Vec<Kept>) {
+        if !events.is_empty() {
+            let deliveries = self.room.deliver(events);
+            self.metrics.deliveries.inc_by(deliveries);
+        }
+    }
+
+    fn read(&self, message: &Message) -> Option<Live> {
+        let live = parse(message);
+        if live.is_none() {
+            let channel = self.room.channel();
+            tracing::warn!(%channel, "a live message is not one of Goch's events");
+        }
+        live
+    }
+
+    /// Looks into the log once. If it cannot be read, live events go on, and the room is due for a
+    /// check again.
+    async fn look(&self) {
+        let looked = catch_up(&self.room, &self.services, &self.metrics.deliveries).await;
+        if let Err(error) = looked {
+            let channel = self.room.channel();
+            tracing::debug!(%channel, %error, "the log could not be looked into");
+            self.room.postpone_check(Instant::now());
+        }
+    }
+
+    /// Asks the log for what follows the room's last event and hands it on, until the log has no
+    /// more. `until` is known to have been in the log. Tries for as long as it takes: nothing later
+    /// may go out before.
+    async fn close_distance(&self, until: Seq) {
+        let mut stale_answers = 0;
+        loop {
+            match catch_up(&self.room, &self.services, &self.metrics.deliveries).await {
+                Ok(log_end) if log_end >= until => return,
+                Ok(_) if stale_answers == STALE_ANSWERS_MAX => return,
+                Ok(_) => stale_answers += 1,
+                Err(error) => {
+                    let channel = self.room.channel();
+                    tracing::warn!(%channel, %error, "a hole waits for the log");
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn signal(&self, message: &Message) {
+        let Ok(signal) = serde_json::from_slice::<Signal>(&message.payload) else { return };
+        if let Signal::Read { uid, seq, .. } = &signal {
+            self.room.note_position(uid, *seq);
+        }
+        self.room.signal(signal.uid(), &signal.to_json());
+    }
+}
+
+/// Hands on everything in the log after the room's last event. Tells the log's end.
+pub(super) async fn catch_up(
+    room: &Room,
+    services: &ServiceClient,
+    deliveries: &Counter,
+) -> Result<Seq, Error> {
+    loop {
+        let after = room.with_ring(super::Ring::last_seq);
+        let request = Catchup { channel: room.channel().clone(), after, limit: CATCHUP_LIMIT };
+        let answer = services.call(&request).await?;
+        let events: Vec<_> = answer.page.events.iter().filter_map(keep).collect();
+        let is_empty = events.is_empty();
+        if !is_empty {
+            deliveries.inc_by(room.deliver(events));
+        }
+        if !answer.page.more || is_empty {
+            return Ok(answer.last_seq);
+        }
+    }
+}
+
+fn sequence(headers: &HeaderMap, name: &str) -> Option<Seq> {
+    headers.get(name)?.as_str().parse().ok().map(Seq)
+}
+
+/// Adds an event's place, which the server put into the headers, to the event.
+fn parse(message: &Message) -> Option<Live> {
+    let headers = message.headers.as_ref()?;
+    let seq = sequence(headers, "Nats-Sequence")?;
+    let prev = sequence(headers, "Nats-Last-Sequence")?;
+    if !is_trusted(&message.payload) {
+        return None;
+    }
+    let mut json = Vec::new();
+    write_positioned(&mut json, &message.payload, seq, prev).ok()?;
+    let from = headers.get(FROM_HEADER).and_then(|uid| Uid::parse(uid.as_str()).ok());
+    Some(Live { prev, kept: Kept { seq, from, json: json.into() } })
+}

@@ -1,0 +1,162 @@
+//! The latest events of one channel, kept in memory.
+//!
+//! The ring is whole: it holds every event of the channel after `covered_after`, up to its last.
+//! So a socket that resumes shortly after a disconnect is answered without asking anybody.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use goch_contract::{Seq, Uid, event::Logged};
+
+/// Events kept. A first page of the usual size comes out of the ring.
+const EVENTS_MAX: usize = 128;
+/// Bytes kept, so that large messages do not make large rooms. The newest event always stays.
+const BYTES_MAX: usize = 128 * 1024;
+
+/// One event as sockets get it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) seq: Seq,
+    /// Whose message this is; nobody's for other events.
+    pub(crate) from: Option<Uid>,
+    /// The event with `seq` and `prev`.
+    pub(crate) json: Bytes,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    events: VecDeque<Kept>,
+    bytes: usize,
+    covered_after: Seq,
+    /// Whether there is nothing before the ring.
+    reaches_start: bool,
+}
+
+impl Ring {
+    /// An empty ring of a channel whose events after `covered_after` are to come.
+    pub(crate) fn new(covered_after: Seq, reaches_start: bool) -> Self {
+        Self { events: VecDeque::new(), bytes: 0, covered_after, reaches_start }
+    }
+
+    /// The last event's sequence.
+    pub(crate) fn last_seq(&self) -> Seq {
+        self.events.back().map_or(self.covered_after, |kept| kept.seq)
+    }
+
+    /// Whether there is nothing before the ring.
+    pub(crate) fn reaches_start(&self) -> bool {
+        self.reaches_start
+    }
+
+    /// Every event after this is here.
+    pub(crate) fn covered_after(&self) -> Seq {
+        self.covered_after
+    }
+
+    /// Whether every event after `seq` is here.
+    pub(crate) fn covers(&self, seq: Seq) -> bool {
+        seq >= self.covered_after
+    }
+
+    /// The first event's sequence.
+    pub(crate) fn first_seq(&self) -> Option<Seq> {
+        self.events.front().map(|kept| kept.seq)
+    }
+
+    /// Adds the channel's next event; the oldest ones make room for it.
+    pub(crate) fn push(&mut self, kept: Kept) {
+        self.bytes += kept.json.len();
+        self.events.push_back(kept);
+        while self.events.len() > EVENTS_MAX || (self.bytes > BYTES_MAX && self.events.len() > 1) {
+            let Some(oldest) = self.events.pop_front() else { break };
+            self.bytes -= oldest.json.len();
+            self.covered_after = oldest.seq;
+            self.reaches_start = false;
+        }
+    }
+
+    /// The events after `seq`.
+    pub(crate) fn after(&self, seq: Seq) -> impl ExactSizeIterator<Item = &Kept> {
+        let start = self.events.partition_point(|kept| kept.seq <= seq);
+        self.events.range(start..)
+    }
+
+    /// The latest `limit` events, or as many as are here.
+    pub(crate) fn latest(&self, limit: usize) -> impl ExactSizeIterator<Item = &Kept> {
+        self.events.range(self.events.len().saturating_sub(limit)..)
+    }
+
+    /// Messages of others than `uid` after `position`, if that can be told from here.
+    pub(crate) fn unread(&self, uid: &Uid, position: Seq) -> Option<u64> {
+        let is_others = |kept: &&Kept| kept.from.as_ref().is_some_and(|from| from != uid);
+        let count = || self.after(position).filter(is_others).count() as u64;
+        (self.covers(position) || self.reaches_start).then(count)
+    }
+}
+
+/// A stored event as it is kept; none if it is malformed.
+pub(crate) fn keep(logged: &Logged) -> Option<Kept> {
+    let payload = logged.event.get().as_bytes();
+    let outline: goch_contract::event::Outline<'_> = serde_json::from_slice(payload).ok()?;
+    let from = outline.from_uid.and_then(|uid| Uid::parse(&uid).ok());
+    let mut json = Vec::new();
+    goch_contract::event::write_positioned(&mut json, payload, logged.seq, logged.prev).ok()?;
+    Some(Kept { seq: logged.seq, from, json: json.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(seq: u64, from: Option<&str>) -> Kept {
+        let from = from.map(|uid| Uid::parse(uid).unwrap());
+        Kept { seq: Seq(seq), from, json: Bytes::from_static(b"{}") }
+    }
+
+    #[test]
+    fn a_full_ring_forgets_the_oldest_and_says_so() {
+        let mut ring = Ring::new(Seq(0), true);
+        for seq in 1..=EVENTS_MAX as u64 + 2 {
+            ring.push(kept(seq, None));
+        }
+        assert!(!ring.covers(Seq(1)) && ring.covers(Seq(2)));
+        assert!(!ring.reaches_start());
+        assert_eq!(ring.first_seq(), Some(Seq(3)));
+        assert_eq!(ring.after(Seq(2)).len(), EVENTS_MAX);
+    }
+
+    #[test]
+    fn large_events_make_room_too() {
+        let mut ring = Ring::new(Seq(0), true);
+        for seq in 1..=3 {
+            let json = Bytes::from(vec![b' '; BYTES_MAX]);
+            ring.push(Kept { seq: Seq(seq), from: None, json });
+        }
+        assert_eq!(ring.latest(10).len(), 1);
+        assert_eq!(ring.last_seq(), Seq(3));
+    }
+
+    #[test]
+    fn unread_counts_the_messages_of_others_only_when_all_are_here() {
+        let ann = Uid::parse("ann").unwrap();
+        let mut ring = Ring::new(Seq(10), false);
+        for (seq, from) in [(11, Some("ann")), (13, Some("bob")), (17, None), (19, Some("bob"))] {
+            ring.push(kept(seq, from));
+        }
+        assert_eq!(ring.unread(&ann, Seq(10)), Some(2));
+        assert_eq!(ring.unread(&ann, Seq(13)), Some(1));
+        assert_eq!(ring.unread(&ann, Seq(9)), None);
+    }
+
+    #[test]
+    fn a_resume_gets_exactly_what_came_after() {
+        let mut ring = Ring::new(Seq(0), true);
+        for seq in [3, 5, 9] {
+            ring.push(kept(seq, None));
+        }
+        // 4 is another channel's event: a client may name any sequence.
+        let seqs: Vec<_> = ring.after(Seq(4)).map(|kept| kept.seq.0).collect();
+        assert_eq!(seqs, [5, 9]);
+    }
+}

@@ -1,0 +1,233 @@
+//! The rooms of one worker: opened at the first subscribe, closed a while after the last leave.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use actix_web::rt::{self, task::JoinHandle};
+use futures_util::{
+    FutureExt as _,
+    future::{LocalBoxFuture, Shared},
+};
+use goch_contract::{
+    ChannelName, Error, Seq,
+    services::{
+        ServiceClient,
+        broker::{LogPage, TAILS_MAX, Tails},
+        history::{Page, PageRequest, Window},
+    },
+    subjects::Subjects,
+};
+
+use super::{
+    Ring, Room,
+    feed::{Feed, catch_up},
+    keep,
+};
+use crate::metrics::GatewayMetrics;
+
+/// Events that a room begins with.
+const FIRST_EVENTS: u32 = 100;
+
+/// The shortest time between two looks into the log for the same room; each adds up to as much by
+/// chance, so that rooms which opened together do not stay together.
+const CHECK_EVERY: Duration = Duration::from_secs(30);
+
+/// The first look at a new room, soon: in a NATS cluster its subscription may not have reached every
+/// server when the room opened.
+const FIRST_CHECK: Duration = Duration::from_secs(3);
+
+/// What rooms are made with.
+pub(crate) struct RoomContext {
+    pub(crate) client: async_nats::Client,
+    pub(crate) subjects: Subjects,
+    pub(crate) services: ServiceClient,
+    pub(crate) metrics: GatewayMetrics,
+    pub(crate) linger: Duration,
+    pub(crate) rooms_max: usize,
+}
+
+/// How long NATS may take to take in a subscription.
+const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+type Opening = Shared<LocalBoxFuture<'static, Result<Rc<Room>, Error>>>;
+
+enum Entry {
+    Opening(Opening),
+    Open { room: Rc<Room>, feed: JoinHandle<()> },
+}
+
+/// See the module.
+pub(crate) struct Rooms {
+    context: RoomContext,
+    entries: RefCell<HashMap<ChannelName, Entry>>,
+}
+
+impl Rooms {
+    pub(crate) fn new(context: RoomContext) -> Rc<Self> {
+        Rc::new(Self { context, entries: RefCell::default() })
+    }
+
+    /// The room of a channel. However many sockets ask at once, it is opened once.
+    ///
+    /// # Errors
+    /// `unavailable` when its events cannot be had, or when there are too many rooms.
+    pub(crate) async fn open(self: &Rc<Self>, channel: &ChannelName) -> Result<Rc<Room>, Error> {
+        let opening = {
+            let mut entries = self.entries.borrow_mut();
+            match entries.get(channel) {
+                Some(Entry::Open { room, .. }) => return Ok(Rc::clone(room)),
+                Some(Entry::Opening(opening)) => opening.clone(),
+                None if entries.len() >= self.context.rooms_max => {
+                    return Err(Error::unavailable("this gateway has too many open channels"));
+                }
+                None => {
+                    let opening = self.begin(channel.clone());
+                    entries.insert(channel.clone(), Entry::Opening(opening.clone()));
+                    opening
+                }
+            }
+        };
+        opening.await
+    }
+
+    /// Opens a room in a task of its own, so that it is finished even if the socket that asked first
+    /// is gone.
+    fn begin(self: &Rc<Self>, channel: ChannelName) -> Opening {
+        let rooms = Rc::clone(self);
+        let task = rt::spawn(async move {
+            let outcome = rooms.context.feed(&channel).await;
+            let mut entries = rooms.entries.borrow_mut();
+            match outcome {
+                Ok(feed) => {
+                    let room = Rc::clone(&feed.room);
+                    let entry = Entry::Open { room: Rc::clone(&room), feed: rt::spawn(feed.run()) };
+                    entries.insert(channel, entry);
+                    rooms.context.metrics.rooms.inc();
+                    Ok(room)
+                }
+                Err(error) => {
+                    entries.remove(&channel);
+                    Err(error)
+                }
+            }
+        });
+        task.map(|joined| {
+            joined.unwrap_or_else(|_| Err(Error::unavailable("the channel could not be opened")))
+        })
+        .boxed_local()
+        .shared()
+    }
+
+    /// Looks into the log for every room: core messages may have been missed.
+    pub(crate) fn distrust_all(&self) {
+        for entry in self.entries.borrow().values() {
+            if let Entry::Open { room, .. } = entry {
+                room.distrust();
+            }
+        }
+    }
+
+    /// Closes rooms that have been empty for long, and looks after those whose events are overdue.
+    pub(crate) fn tick(&self, now: Instant) {
+        let linger = self.context.linger;
+        self.entries.borrow_mut().retain(|_, entry| {
+            let Entry::Open { room, feed } = entry else { return true };
+            // This entry and the feed hold a room; a third holder is a socket about to be seated.
+            if room.is_idle(now, linger) && Rc::strong_count(room) == 2 {
+                feed.abort();
+                self.context.metrics.rooms.dec();
+                return false;
+            }
+            if room.is_overdue(now) {
+                room.look.notify_one();
+            }
+            true
+        });
+    }
+
+    /// Compares rooms whose turn it is with the log, many in one request.
+    pub(crate) async fn check(&self, now: Instant) {
+        let due: Vec<Rc<Room>> = {
+            let entries = self.entries.borrow();
+            let open = entries.values().filter_map(|entry| match entry {
+                Entry::Open { room, .. } => Some(room),
+                Entry::Opening(_) => None,
+            });
+            open.filter(|room| room.is_due(now)).take(TAILS_MAX).cloned().collect()
+        };
+        if due.is_empty() {
+            return;
+        }
+        let request = Tails { channels: due.iter().map(|room| room.channel().clone()).collect() };
+        match self.context.services.call(&request).await {
+            Ok(tails) => {
+                for (room, tail) in due.iter().zip(tails) {
+                    room.postpone_check(now + CHECK_EVERY + CHECK_EVERY.mul_f64(fastrand::f64()));
+                    if tail > room.with_ring(Ring::last_seq) {
+                        room.look.notify_one();
+                    }
+                }
+            }
+            // They stay due.
+            Err(error) => tracing::debug!(%error, "rooms were not checked"),
+        }
+    }
+}
+
+impl RoomContext {
+    /// Subscribes first, then reads, then closes the distance between the two: no event can fall in
+    /// between.
+    async fn feed(&self, channel: &ChannelName) -> Result<Feed, Error> {
+        let live = self.subscribe(self.subjects.live(channel)).await?;
+        let signals = self.subscribe(self.subjects.signal(channel)).await?;
+        let page = self.first_page(channel).await?;
+        let room =
+            Rc::new(Room::new(channel.clone(), ring_of(&page), Instant::now() + FIRST_CHECK));
+        catch_up(&room, &self.services, &self.metrics.deliveries).await?;
+        let (services, metrics) = (self.services.clone(), self.metrics.clone());
+        Ok(Feed { room, live, signals, services, metrics })
+    }
+
+    async fn subscribe(&self, subject: String) -> Result<async_nats::Subscriber, Error> {
+        tokio::time::timeout(SUBSCRIBE_TIMEOUT, self.client.subscribe(subject))
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .ok_or_else(|| Error::unavailable("the message broker is away"))
+    }
+
+    async fn first_page(&self, channel: &ChannelName) -> Result<Page, Error> {
+        let request = PageRequest {
+            channel: channel.clone(),
+            window: Window::Latest,
+            limit: FIRST_EVENTS,
+            unread_of: None,
+        };
+        match self.services.call(&request).await {
+            Ok(answer) => Ok(answer.page),
+            Err(error) => {
+                tracing::debug!(%channel, %error, "the first page comes from the log");
+                let channel = channel.clone();
+                let (window, limit) = (Window::Latest, FIRST_EVENTS);
+                self.services.call(&LogPage { channel, window, limit }).await
+            }
+        }
+    }
+}
+
+fn ring_of(page: &Page) -> Ring {
+    let covered_after = match page.events.first() {
+        Some(first) if page.more && first.prev > Seq(0) => first.prev,
+        Some(first) if page.more => Seq(first.seq.0.saturating_sub(1)),
+        _ => Seq(0),
+    };
+    let mut ring = Ring::new(covered_after, !page.more);
+    for kept in page.events.iter().filter_map(keep) {
+        ring.push(kept);
+    }
+    ring
+}

@@ -1,0 +1,95 @@
+//! The HTTP server and its workers, from start to drained.
+
+use std::{
+    any::Any,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+
+use actix_web::{App, HttpServer, dev::Extensions, rt::net::TcpStream};
+use goch_chassis::{
+    Chassis, StartError,
+    nats::{self, NatsMetrics},
+};
+use socket2::SockRef;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    GatewayConfig, http,
+    metrics::GatewayMetrics,
+    worker::{Shared, Worker},
+};
+
+/// How long written bytes may stay unacknowledged before the kernel ends the connection: a client
+/// that stopped reading, or vanished without a word, does not hold its memory for longer.
+const PEER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a client may take to send a request's head.
+const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long REST requests may take to finish after the sockets are drained, in seconds.
+const REST_DRAIN_SECONDS: u64 = 5;
+
+/// Serves clients until the end begins and every socket is drained.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartError> {
+    let nats_metrics = NatsMetrics::register(&chassis);
+    // Waits here, where signals are heard, rather than in the workers, whose start blocks.
+    let first = nats::connect(&chassis, "nats", &nats_metrics).await?;
+    let shared = Shared {
+        metrics: GatewayMetrics::register(&chassis),
+        nats_metrics,
+        sockets: Arc::new(AtomicUsize::new(0)),
+        workers_started: Arc::new(AtomicUsize::new(0)),
+        draining: TaskTracker::new(),
+        chassis: chassis.clone(),
+        config: config.clone(),
+    };
+    let draining = shared.draining.clone();
+    let limits = config.limits.clone();
+    let server = HttpServer::new(move || {
+        let shared = shared.clone();
+        App::new()
+            .data_factory(move || Worker::start(shared.clone()))
+            .configure(|app| http::configure(app, &limits))
+    })
+    .workers(config.workers)
+    // Above the gateway's own bound, which tells the client why.
+    .max_connections(config.connections_max + 1_024)
+    .client_request_timeout(REQUEST_HEAD_TIMEOUT)
+    .on_connect(tune)
+    .disable_signals()
+    .shutdown_timeout(REST_DRAIN_SECONDS)
+    .bind(config.listen_address)
+    .map_err(|error| {
+        StartError::because(format!("listening on LISTEN_ADDRESS {}", config.listen_address), error)
+    })?
+    .run();
+    let handle = server.handle();
+    let server = tokio::spawn(server);
+    chassis.health.require("started", || true);
+    tracing::info!(address = %config.listen_address, workers = config.workers, "serving");
+
+    chassis.shutdown.begun().await;
+    draining.close();
+    // A margin within the grace period is left for what comes after.
+    let patience = chassis.shutdown.grace().saturating_sub(Duration::from_secs(REST_DRAIN_SECONDS));
+    if tokio::time::timeout(patience, draining.wait()).await.is_err() {
+        tracing::warn!("some sockets did not close in time and are cut");
+    }
+    handle.stop(true).await;
+    let _ = server.await;
+    drop(first);
+    Ok(())
+}
+
+/// Sets what every connection needs from the kernel.
+fn tune(connection: &dyn Any, _: &mut Extensions) {
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
+    let socket = SockRef::from(stream);
+    // Neither failure harms more than latency and the time until a dead peer is noticed.
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_user_timeout(Some(PEER_TIMEOUT));
+}

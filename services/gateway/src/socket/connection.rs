@@ -1,0 +1,240 @@
+//! Reads one client's frames, in order, and answers them.
+//!
+//! A `send` is published at once and acked later, so many can be under way. Everything else is
+//! finished before the next frame is read, so that a client may subscribe and send without waiting
+//! in between.
+
+use std::{collections::HashMap, rc::Rc, time::Instant};
+
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, ProtocolError};
+use futures_util::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
+use goch_contract::{
+    ChannelName, Error, ErrorCode, MessageId, Uid,
+    frame::{ClientFrame, ServerFrame, Subscribe},
+};
+
+use super::{
+    bucket::Bucket,
+    encode,
+    outbox::{Closing, Outbox},
+    registry::Registered,
+    send::Sent,
+};
+use crate::{metrics::CodeLabel, room::Seat, worker::Worker};
+
+/// Messages of one socket that may be on their way to the log. Beyond that no frame is read, which
+/// holds the client back.
+const SENDS_UNDER_WAY_MAX: usize = 64;
+
+/// How long the closing handshake may take.
+const CLOSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// A channel that this socket is subscribed to.
+pub(super) struct Subscription {
+    pub(super) seat: Seat,
+    pub(super) uid: Uid,
+    pub(super) display_name: Rc<str>,
+    pub(super) typed: Option<Instant>,
+}
+
+/// One client's connection.
+pub(crate) struct Connection {
+    pub(super) worker: Rc<Worker>,
+    pub(super) registered: Registered,
+    pub(super) subscriptions: HashMap<ChannelName, Subscription>,
+    bucket: Bucket,
+}
+
+type SendsUnderWay = FuturesUnordered<LocalBoxFuture<'static, Sent>>;
+
+impl Connection {
+    pub(crate) fn new(worker: Rc<Worker>, registered: Registered) -> Self {
+        let bucket = Bucket::new(worker.config.limits.frames_per_second, Instant::now());
+        Self { worker, registered, subscriptions: HashMap::new(), bucket }
+    }
+
+    pub(super) fn outbox(&self) -> &Rc<Outbox> {
+        &self.registered.watched().outbox
+    }
+
+    /// Runs to the end of the connection. `first` is a subscription from the address's query.
+    pub(crate) async fn run(
+        mut self,
+        mut incoming: AggregatedMessageStream,
+        first: Option<Result<Subscribe, Error>>,
+    ) {
+        let mut sends = SendsUnderWay::new();
+        match first {
+            Some(Ok(subscribe)) => {
+                self.handle(ClientFrame::Subscribe(subscribe), &mut sends).await;
+            }
+            Some(Err(error)) => self.refuse(None, &error),
+            None => {}
+        }
+        self.converse(&mut incoming, &mut sends).await;
+        // Leaves the rooms at once, whatever the peer does with the closing handshake.
+        self.subscriptions.clear();
+        let goodbye = async { while let Some(Ok(_)) = incoming.recv().await {} };
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await;
+        self.outbox().cut();
+    }
+
+    async fn converse(
+        &mut self,
+        incoming: &mut AggregatedMessageStream,
+        sends: &mut SendsUnderWay,
+    ) {
+        let watched = Rc::clone(self.registered.watched());
+        loop {
+            let next_message = async {
+                watched.outbox.room().await;
+                incoming.recv().await
+            };
+            tokio::select! {
+                biased;
+                () = watched.outbox.ended() => return,
+                Some(sent) = sends.next(), if !sends.is_empty() => self.acknowledge(sent),
+                () = watched.drain.notified() => return self.finish(sends).await,
+                message = next_message, if sends.len() < SENDS_UNDER_WAY_MAX => {
+                    match message {
+                        Some(Ok(message)) => self.take(message, sends).await,
+                        Some(Err(error)) => return self.give_up(&error),
+                        None => return watched.outbox.cut(),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Acks what is under way, then closes.
+    async fn finish(&mut self, sends: &mut SendsUnderWay) {
+        while let Some(sent) = sends.next().await {
+            self.acknowledge(sent);
+        }
+        self.registered.close(Closing::Draining);
+    }
+
+    async fn take(&mut self, message: AggregatedMessage, sends: &mut SendsUnderWay) {
+        let now = Instant::now();
+        self.registered.watched().hear(now);
+        match message {
+            AggregatedMessage::Text(text) => {
+                let frame = ClientFrame::parse(&text, &self.worker.config.limits);
+                let is_allowed = self.bucket.take(now);
+                match frame {
+                    _ if !is_allowed => {
+                        let id = match &frame {
+                            Ok(frame) => frame.id(),
+                            Err(refused) => refused.id.as_ref(),
+                        };
+                        let limit = self.worker.config.limits.frames_per_second;
+                        let message = format!("a socket may send {limit} frames a second");
+                        self.refuse(id, &Error::new(ErrorCode::RateLimited, message));
+                    }
+                    Ok(frame) => self.handle(frame, sends).await,
+                    Err(refused) => self.refuse(refused.id.as_ref(), &refused.error),
+                }
+            }
+            AggregatedMessage::Binary(_) => {
+                let message = "frames are JSON text, not binary";
+                self.refuse(None, &Error::new(ErrorCode::BadFrame, message));
+            }
+            AggregatedMessage::Ping(payload) => {
+                self.outbox().push(encode::pong(&payload));
+            }
+            AggregatedMessage::Pong(_) => {}
+            AggregatedMessage::Close(_) => self.registered.close(Closing::Goodbye),
+        }
+    }
+
+    async fn handle(&mut self, frame: ClientFrame, sends: &mut SendsUnderWay) {
+        if let ClientFrame::Send(send) = frame {
+            let id = send.id.clone();
+            // Boxed, like what follows, so that an idle socket does not carry its size.
+            match Box::pin(self.publish(send)).await {
+                Ok(sent) => sends.push(sent),
+                Err(error) => self.refuse(Some(&id), &error),
+            }
+            return;
+        }
+        let outbox = Rc::clone(self.outbox());
+        let id = frame.id().cloned();
+        let mut acknowledged = Vec::new();
+        let outcome = {
+            let mut command = Box::pin(self.execute(frame));
+            loop {
+                tokio::select! {
+                    outcome = &mut command => break outcome,
+                    Some(sent) = sends.next(), if !sends.is_empty() => acknowledged.push(sent),
+                    () = outbox.ended() => return,
+                }
+            }
+        };
+        for sent in acknowledged {
+            self.acknowledge(sent);
+        }
+        if let Err(error) = outcome {
+            self.refuse(id.as_ref(), &error);
+        }
+    }
+
+    async fn execute(&mut self, frame: ClientFrame) -> Result<(), Error> {
+        match frame {
+            ClientFrame::Subscribe(subscribe) => self.subscribe(subscribe).await,
+            ClientFrame::History(history) => self.history(history).await,
+            ClientFrame::Read { channel, seq } => self.read(&channel, seq).await,
+            ClientFrame::Typing { channel } => self.typing(&channel).await,
+            ClientFrame::Unsubscribe { id, channel } => {
+                self.subscriptions.remove(&channel).ok_or_else(|| not_subscribed(&channel))?;
+                let frame = ServerFrame::Unsubscribed { id: id.as_ref(), channel: &channel };
+                self.answer(&frame);
+                Ok(())
+            }
+            // Handled before.
+            ClientFrame::Send(_) => Ok(()),
+        }
+    }
+
+    /// The subscription to a channel.
+    pub(super) fn subscription(&self, channel: &ChannelName) -> Result<&Subscription, Error> {
+        self.subscriptions.get(channel).ok_or_else(|| not_subscribed(channel))
+    }
+
+    pub(super) fn answer(&self, frame: &ServerFrame<'_>) {
+        self.outbox().push(encode::text(&frame.to_json()));
+    }
+
+    pub(super) fn refuse(&self, id: Option<&MessageId>, error: &Error) {
+        let code = CodeLabel { code: error.code.as_str() };
+        self.worker.metrics.errors.get_or_create(&code).inc();
+        self.answer(&ServerFrame::error(id, error));
+    }
+
+    /// Ends a connection whose bytes make no sense.
+    fn give_up(&self, error: &ProtocolError) {
+        let closing = match error {
+            ProtocolError::Overflow => {
+                let limit = self.worker.config.limits.frame_bytes;
+                let message = format!("a frame must have at most {limit} bytes");
+                self.refuse(None, &Error::new(ErrorCode::TooLong, message));
+                Closing::TooLarge
+            }
+            ProtocolError::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                self.refuse(None, &Error::new(ErrorCode::BadFrame, "the frame is not UTF-8"));
+                Closing::InvalidText
+            }
+            // The peer is gone.
+            ProtocolError::Io(_) => return self.outbox().cut(),
+            _ => Closing::ProtocolError,
+        };
+        self.registered.close(closing);
+    }
+}
+
+fn not_subscribed(channel: &ChannelName) -> Error {
+    Error::of_field(
+        ErrorCode::NotSubscribed,
+        "channel",
+        format!("this socket is not subscribed to {channel}"),
+    )
+}

@@ -1,0 +1,21 @@
+//! `history`: older events.
+
+use goch_contract::{
+    Error,
+    frame::{History, history_json},
+    services::history::Window,
+};
+
+use super::{connection::Connection, encode, page};
+
+impl Connection {
+    /// Answers with a page of older events.
+    pub(super) async fn history(&self, history: History) -> Result<(), Error> {
+        let room = self.subscription(&history.channel)?.seat.room();
+        let window = Window::Before(history.before);
+        let page = page::history(&self.worker, room, window, history.limit).await?;
+        let json = history_json(history.id.as_ref(), &history.channel, &page.events, page.more);
+        self.outbox().push(encode::text(&json));
+        Ok(())
+    }
+}

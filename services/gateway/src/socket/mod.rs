@@ -1,0 +1,18 @@
+//! One client's connection, from its handshake to its close frame.
+//!
+//! A message's way begins here: [`connection`] reads the frame, [`send`] publishes it to the log and
+//! acks it once it is stored. Its way back to every socket is [`crate::room`].
+
+mod bucket;
+mod connection;
+pub(crate) mod encode;
+mod history;
+pub(crate) mod outbox;
+mod page;
+mod registry;
+mod send;
+mod signals;
+mod subscribe;
+
+pub(crate) use connection::Connection;
+pub(crate) use registry::Sockets;

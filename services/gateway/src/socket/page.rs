@@ -1,0 +1,148 @@
+//! The events that a subscription begins with: from the room's memory where that suffices, else
+//! from history, or from the log when history is away or behind.
+
+use bytes::Bytes;
+use goch_contract::{
+    Error, Seq,
+    frame::Subscribe,
+    services::{
+        broker::{Catchup, LogPage},
+        history::{Page, PageRequest, Window},
+    },
+};
+
+use crate::{
+    room::{Kept, Ring, Room, keep},
+    worker::Worker,
+};
+
+/// How often a page is fetched anew because the room moved on in the meantime.
+const ATTEMPTS_MAX: usize = 4;
+
+/// What was fetched: every event from its first one up to and including `through`.
+pub(super) struct Fetched {
+    events: Vec<Kept>,
+    through: Seq,
+    /// Whether older events remain before it.
+    older: bool,
+    /// Whether newer events remain that are not fetched, because the page is full.
+    newer: bool,
+}
+
+/// The first page of a subscription.
+pub(super) struct FirstPage {
+    pub(super) messages: Vec<Bytes>,
+    pub(super) last_seq: Seq,
+    pub(super) more: bool,
+}
+
+/// Fetches what the room's memory lacks for this subscription.
+pub(super) async fn fetch(
+    worker: &Worker,
+    room: &Room,
+    subscribe: &Subscribe,
+) -> Result<Fetched, Error> {
+    let limit = subscribe.limit;
+    let mut fetched = match subscribe.window {
+        Window::Latest | Window::Before(_) => before_ring(worker, room, limit).await?,
+        Window::After(after) if room.with_ring(|ring| ring.covers(after)) => nothing(after),
+        Window::After(after) => {
+            let page = history(worker, room, subscribe.window, limit).await?;
+            onwards(&page, after)
+        }
+        Window::Since(_) => {
+            let end = room.with_ring(Ring::last_seq);
+            let mut page = history(worker, room, subscribe.window, limit).await?;
+            if page.events.is_empty() {
+                // History can be behind; the log cannot.
+                page = log(worker, room, subscribe.window, limit).await?;
+            }
+            onwards(&page, end)
+        }
+    };
+    // History may end before the room's memory begins.
+    for _ in 0..ATTEMPTS_MAX {
+        if fetched.newer || room.with_ring(|ring| ring.covers(fetched.through)) {
+            return Ok(fetched);
+        }
+        let request = Catchup { channel: room.channel().clone(), after: fetched.through, limit };
+        let page = worker.services.call(&request).await?.page;
+        fetched.newer = page.more;
+        fetched.events.extend(page.events.iter().filter_map(keep));
+        fetched.through = page.events.last().map_or(fetched.through, |logged| logged.seq);
+    }
+    Err(Error::unavailable("the channel is moving too fast; subscribe again"))
+}
+
+/// Puts what was fetched and the room's memory together. The room must not have moved since
+/// [`fetch`] returned, which holds as long as nothing is awaited in between.
+pub(super) fn compose(ring: &Ring, fetched: Fetched, subscribe: &Subscribe) -> FirstPage {
+    let limit = subscribe.limit as usize;
+    let mut kept = fetched.events;
+    if !fetched.newer {
+        kept.extend(ring.after(fetched.through).cloned());
+    }
+    let is_latest = matches!(subscribe.window, Window::Latest | Window::Before(_));
+    let surplus = kept.len().saturating_sub(limit);
+    let more = if is_latest {
+        kept.drain(..surplus);
+        fetched.older || surplus > 0
+    } else {
+        kept.truncate(limit);
+        fetched.newer || surplus > 0
+    };
+    let last_seq = match kept.last() {
+        Some(last) if more && !is_latest => last.seq,
+        _ => ring.last_seq(),
+    };
+    FirstPage { messages: kept.into_iter().map(|kept| kept.json).collect(), last_seq, more }
+}
+
+fn nothing(through: Seq) -> Fetched {
+    Fetched { events: Vec::new(), through, older: false, newer: false }
+}
+
+fn onwards(page: &Page, start: Seq) -> Fetched {
+    let through = page.events.last().map_or(start, |logged| logged.seq);
+    let events = page.events.iter().filter_map(keep).collect();
+    Fetched { events, through, older: false, newer: page.more }
+}
+
+/// The events before the room's memory that are needed to make `limit`.
+async fn before_ring(worker: &Worker, room: &Room, limit: u32) -> Result<Fetched, Error> {
+    let (held, first, before_first, reaches_start) = room.with_ring(|ring| {
+        let held = u32::try_from(ring.latest(usize::MAX).len()).unwrap_or(u32::MAX);
+        (held, ring.first_seq(), ring.covered_after(), ring.reaches_start())
+    });
+    let from_ring = Fetched { older: !reaches_start, ..nothing(before_first) };
+    let Some(first) = first.filter(|_| held < limit && !reaches_start) else {
+        return Ok(from_ring);
+    };
+    let page = history(worker, room, Window::Before(first), limit - held).await?;
+    let events = page.events.iter().filter_map(keep).collect();
+    Ok(Fetched { events, older: page.more, ..from_ring })
+}
+
+/// A page from history, or from the log when history is away.
+pub(super) async fn history(
+    worker: &Worker,
+    room: &Room,
+    window: Window,
+    limit: u32,
+) -> Result<Page, Error> {
+    let channel = room.channel().clone();
+    let request = PageRequest { channel, window, limit, unread_of: None };
+    match worker.services.call(&request).await {
+        Ok(answer) => Ok(answer.page),
+        Err(error) => {
+            let channel = room.channel();
+            tracing::debug!(%channel, %error, "a page comes from the log");
+            log(worker, room, window, limit).await
+        }
+    }
+}
+
+async fn log(worker: &Worker, room: &Room, window: Window, limit: u32) -> Result<Page, Error> {
+    let channel = room.channel().clone();
+    worker.services.call(&LogPage { channel, window, limit }).await
+}

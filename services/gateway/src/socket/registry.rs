@@ -1,0 +1,175 @@
+//! The sockets of one worker: counted, kept alive, drained together.
+//!
+//! One tick looks after all of them, so an idle socket costs no timer.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use goch_contract::frame::ServerFrame;
+use slab::Slab;
+use tokio::sync::Notify;
+
+use super::{
+    encode,
+    outbox::{Closing, Outbox},
+};
+use crate::metrics::{CloseLabel, GatewayMetrics};
+
+/// A socket that says nothing for this long is asked for a sign of life.
+const PING_AFTER: Duration = Duration::from_secs(25);
+
+/// A socket that says nothing for this long is gone.
+const DEAD_AFTER: Duration = Duration::from_mins(1);
+
+/// The part of a socket that the worker looks after.
+pub(crate) struct Watched {
+    pub(crate) outbox: Rc<Outbox>,
+    opened: Instant,
+    heard: Cell<Instant>,
+    pinged: Cell<bool>,
+    authorized: Cell<bool>,
+    /// Told when the socket is to finish what it does and close.
+    pub(crate) drain: Notify,
+}
+
+impl Watched {
+    /// Notes a sign of life.
+    pub(crate) fn hear(&self, now: Instant) {
+        self.heard.set(now);
+        self.pinged.set(false);
+    }
+
+    /// Notes a successful subscription.
+    pub(crate) fn authorize(&self) {
+        self.authorized.set(true);
+    }
+}
+
+/// The sockets of one worker.
+pub(crate) struct Sockets {
+    watched: RefCell<Slab<Rc<Watched>>>,
+    /// Told when the last one has gone.
+    emptied: Notify,
+    /// Sockets of the whole process.
+    total: Arc<AtomicUsize>,
+    total_max: usize,
+    outbox_bytes: usize,
+    authorize_within: Duration,
+    metrics: GatewayMetrics,
+}
+
+/// A socket's entry; dropping it removes the socket.
+pub(crate) struct Registered {
+    sockets: Rc<Sockets>,
+    key: usize,
+    watched: Rc<Watched>,
+}
+
+impl Registered {
+    pub(crate) fn watched(&self) -> &Rc<Watched> {
+        &self.watched
+    }
+
+    /// Closes the socket, for the reason that the client and the metrics are told.
+    pub(crate) fn close(&self, closing: Closing) {
+        self.sockets.close(&self.watched, closing);
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let mut watched = self.sockets.watched.borrow_mut();
+        watched.try_remove(self.key);
+        if watched.is_empty() {
+            self.sockets.emptied.notify_waiters();
+        }
+        self.sockets.total.fetch_sub(1, Ordering::Relaxed);
+        self.sockets.metrics.sockets.dec();
+    }
+}
+
+impl Sockets {
+    pub(crate) fn new(
+        total: Arc<AtomicUsize>,
+        config: &crate::GatewayConfig,
+        metrics: GatewayMetrics,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            watched: RefCell::default(),
+            emptied: Notify::new(),
+            total,
+            total_max: config.connections_max,
+            outbox_bytes: config.outbox_bytes,
+            authorize_within: config.authorize_within,
+            metrics,
+        })
+    }
+
+    /// Takes a socket in. One that is too many is told so at once.
+    pub(crate) fn register(self: &Rc<Self>) -> Registered {
+        let now = Instant::now();
+        let watched = Rc::new(Watched {
+            outbox: Outbox::new(self.outbox_bytes),
+            opened: now,
+            heard: Cell::new(now),
+            pinged: Cell::new(false),
+            authorized: Cell::new(false),
+            drain: Notify::new(),
+        });
+        let key = self.watched.borrow_mut().insert(Rc::clone(&watched));
+        self.metrics.sockets.inc();
+        let others = self.total.fetch_add(1, Ordering::Relaxed);
+        let registered = Registered { sockets: Rc::clone(self), key, watched };
+        if others >= self.total_max {
+            registered.close(Closing::Overloaded);
+        }
+        registered
+    }
+
+    fn close(&self, watched: &Watched, closing: Closing) {
+        if watched.outbox.is_open() {
+            self.metrics.closes.get_or_create(&CloseLabel { code: closing.code() }).inc();
+            watched.outbox.close(closing);
+        }
+    }
+
+    /// Pings the silent, cuts the dead, and closes those that were not authorised in time.
+    pub(crate) fn tick(&self, now: Instant) {
+        for (_, watched) in self.watched.borrow().iter() {
+            let silent = now.saturating_duration_since(watched.heard.get());
+            let age = now.saturating_duration_since(watched.opened);
+            if silent > DEAD_AFTER {
+                watched.outbox.cut();
+            } else if !watched.authorized.get() && age > self.authorize_within {
+                self.close(watched, Closing::Unauthorized);
+            } else if silent > PING_AFTER && !watched.pinged.replace(true) {
+                watched.outbox.push(encode::ping());
+            }
+        }
+    }
+
+    /// Tells every client to reconnect, each after another pause within `spread`, and waits until
+    /// all sockets are gone.
+    pub(crate) async fn drain(&self, spread: Duration) {
+        for (_, watched) in self.watched.borrow().iter() {
+            let after_ms = fastrand::u64(..=u64::try_from(spread.as_millis()).unwrap_or(u64::MAX));
+            let reconnect = ServerFrame::Reconnect { after_ms };
+            watched.outbox.push(encode::text(&reconnect.to_json()));
+            watched.drain.notify_one();
+        }
+        loop {
+            let emptied = self.emptied.notified();
+            if self.watched.borrow().is_empty() {
+                return;
+            }
+            emptied.await;
+        }
+    }
+}
