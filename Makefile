@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 # Runs a command with nats-server and redis-server found or installed.
 with_servers := deploy/local/servers.sh
-scripts := .ci/run deploy/*.sh deploy/*/*.sh
+scripts := .ci/run deploy/*.sh deploy/*/*.sh k8s/*.sh
 tools := target/tools
 
 .PHONY: help
