@@ -1,6 +1,10 @@
 //! The end of a service: told once, waited for, bounded in time.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{
@@ -14,17 +18,24 @@ pub struct Shutdown {
     token: CancellationToken,
     tasks: TaskTracker,
     grace: Duration,
+    deadline: Arc<OnceLock<Instant>>,
 }
 
 impl Shutdown {
     /// A shutdown that gives tasks `grace` to end.
     #[must_use]
     pub fn new(grace: Duration) -> Self {
-        Self { token: CancellationToken::new(), tasks: TaskTracker::new(), grace }
+        Self {
+            token: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            grace,
+            deadline: Arc::default(),
+        }
     }
 
-    /// Begins the end.
+    /// Begins the end, and with it the grace period.
     pub fn begin(&self) {
+        self.deadline.get_or_init(|| Instant::now() + self.grace);
         self.token.cancel();
     }
 
@@ -39,10 +50,11 @@ impl Shutdown {
         self.token.cancelled()
     }
 
-    /// How long draining may take.
+    /// What is left of the grace period; all of it before the end begins.
     #[must_use]
-    pub fn grace(&self) -> Duration {
-        self.grace
+    pub fn time_left(&self) -> Duration {
+        let left = |deadline: &Instant| deadline.saturating_duration_since(Instant::now());
+        self.deadline.get().map_or(self.grace, left)
     }
 
     /// The tasks that the end waits for.
@@ -76,9 +88,9 @@ impl Shutdown {
         Ok(())
     }
 
-    /// Waits for the tasks, but not longer than the grace period. True if all of them ended.
+    /// Waits for the tasks, but not beyond the grace period. True if all of them ended.
     pub async fn finish(&self) -> bool {
         self.tasks.close();
-        tokio::time::timeout(self.grace, self.tasks.wait()).await.is_ok()
+        tokio::time::timeout(self.time_left(), self.tasks.wait()).await.is_ok()
     }
 }

@@ -75,7 +75,8 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
     chassis.shutdown.begun().await;
     draining.close();
     // A margin within the grace period is left for what comes after.
-    let patience = chassis.shutdown.grace().saturating_sub(Duration::from_secs(REST_DRAIN_SECONDS));
+    let patience =
+        chassis.shutdown.time_left().saturating_sub(Duration::from_secs(REST_DRAIN_SECONDS));
     if tokio::time::timeout(patience, draining.wait()).await.is_err() {
         tracing::warn!("some sockets did not close in time and are cut");
     }
