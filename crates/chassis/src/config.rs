@@ -158,6 +158,9 @@ pub struct ChassisConfig {
     pub shutdown_grace: Duration,
 }
 
+/// Our own lines; of the libraries only what is wrong.
+const DEFAULT_LOG_FILTER: &str = "info,actix_server=warn,async_nats=warn,fred=warn";
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ChassisSettings {
@@ -179,7 +182,7 @@ impl Config for ChassisConfig {
             credentials: credentials(settings.nats_user, settings.nats_password, faults),
             subjects: prefix(settings.nats_prefix, faults),
         };
-        let log_filter = settings.log_filter.or("LOG_FILTER", "info".to_owned(), faults);
+        let log_filter = settings.log_filter.or("LOG_FILTER", DEFAULT_LOG_FILTER.to_owned(), faults);
         if let Err(error) = log_filter.parse::<tracing_subscriber::EnvFilter>() {
             faults.add("LOG_FILTER", error);
         }
