@@ -182,7 +182,8 @@ impl Config for ChassisConfig {
             credentials: credentials(settings.nats_user, settings.nats_password, faults),
             subjects: prefix(settings.nats_prefix, faults),
         };
-        let log_filter = settings.log_filter.or("LOG_FILTER", DEFAULT_LOG_FILTER.to_owned(), faults);
+        let log_filter =
+            settings.log_filter.or("LOG_FILTER", DEFAULT_LOG_FILTER.to_owned(), faults);
         if let Err(error) = log_filter.parse::<tracing_subscriber::EnvFilter>() {
             faults.add("LOG_FILTER", error);
         }

@@ -142,7 +142,9 @@ pub struct ChannelBody {
     pub closed_at: Option<UnixMillis>,
     /// Its members, by uid.
     pub members: Vec<AdminMember>,
-    /// Its latest message, if there is one.
+    /// Its latest message, or JSON's null if there is none; left out when it is not known, because
+    /// ingest-history is away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_message: Option<Box<RawValue>>,
 }
 
@@ -157,6 +159,15 @@ pub struct AdminMember {
     pub email: Option<String>,
     /// When the member was registered.
     pub joined_at: UnixMillis,
+}
+
+/// `GET /admin/channels/{name}/members`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AdminMembersBody {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Its members, by uid.
+    pub members: Vec<AdminMember>,
 }
 
 /// `GET /admin/channels`: a page, by name.

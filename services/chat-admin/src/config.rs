@@ -1,0 +1,102 @@
+//! What chat-admin is configured with.
+
+use std::net::SocketAddr;
+
+use goch_chassis::config::{Config, Environment, Faults, RedisConfig, Setting};
+use goch_contract::{
+    Secret,
+    limits::{Length, Limits},
+};
+use serde::Deserialize;
+
+use crate::secret::GENERATED_LENGTH;
+
+/// chat-admin's own configuration.
+#[derive(Debug, Clone)]
+pub struct AdminConfig {
+    /// Where ticketing connects.
+    pub listen_address: SocketAddr,
+    /// What ticketing logs in with.
+    pub username: String,
+    /// What ticketing logs in with.
+    pub password: Secret,
+    /// How to reach Redis.
+    pub redis: RedisConfig,
+    /// The protocol's limits.
+    pub limits: Limits,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct AdminSettings {
+    listen_address: Setting<SocketAddr>,
+    admin_username: Setting<String>,
+    admin_password: Setting<String>,
+}
+
+impl Config for AdminConfig {
+    fn read(environment: &Environment, faults: &mut Faults) -> Self {
+        let settings: AdminSettings = environment.settings(faults);
+        let username = settings.admin_username.required("ADMIN_USERNAME", faults);
+        // RFC 7617: the colon ends the user name.
+        faults.expect(!username.contains(':'), "ADMIN_USERNAME", "must not contain a colon");
+        let limits = Limits::read(environment, faults);
+        allow_generated(limits.secret, "SECRET_MIN and SECRET_MAX", faults);
+        let channel_secret = "CHANNEL_SECRET_MIN and CHANNEL_SECRET_MAX";
+        allow_generated(limits.channel_secret, channel_secret, faults);
+        Self {
+            listen_address: settings.listen_address.or(
+                "LISTEN_ADDRESS",
+                SocketAddr::from(([0, 0, 0, 0], 8090)),
+                faults,
+            ),
+            username,
+            password: Secret::new(settings.admin_password.required("ADMIN_PASSWORD", faults)),
+            redis: RedisConfig::read(environment, faults),
+            limits,
+        }
+    }
+}
+
+/// A secret that is generated here must pass the limits where it is used.
+fn allow_generated(length: Length, variables: &str, faults: &mut Faults) {
+    faults.expect(
+        (length.min..=length.max).contains(&GENERATED_LENGTH),
+        variables,
+        format!("must allow {GENERATED_LENGTH} characters, the length of generated secrets"),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<AdminConfig, Faults> {
+        let mut faults = Faults::default();
+        let config = AdminConfig::read(&Environment::of(variables), &mut faults);
+        faults.or_value(config)
+    }
+
+    #[test]
+    fn there_are_no_default_credentials() {
+        let faults = read(&[("LISTEN_ADDRESS", "x"), ("ADMIN_PASSWORD", "")]).unwrap_err();
+        let faults = faults.to_string();
+        for variable in ["ADMIN_USERNAME", "ADMIN_PASSWORD", "REDIS_URL", "LISTEN_ADDRESS"] {
+            assert!(faults.contains(variable), "{variable} is not in {faults}");
+        }
+    }
+
+    #[test]
+    fn limits_that_would_refuse_generated_secrets_are_a_fault() {
+        let good = [
+            ("ADMIN_USERNAME", "admin"),
+            ("ADMIN_PASSWORD", "hunter2"),
+            ("REDIS_URL", "redis://r:6379"),
+        ];
+        let config = read(&good).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        let mut variables = good.to_vec();
+        variables.push(("SECRET_MIN", "64"));
+        assert!(read(&variables).unwrap_err().to_string().contains("SECRET_MIN"));
+    }
+}

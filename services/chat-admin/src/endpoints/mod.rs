@@ -1,0 +1,16 @@
+//! What gateways ask over NATS; one endpoint a file.
+
+mod authorize;
+mod members;
+mod register;
+
+use goch_chassis::{StartError, endpoints::Endpoints};
+
+use crate::registry::Registry;
+
+/// Serves every endpoint.
+pub(crate) async fn serve(endpoints: &Endpoints, registry: &Registry) -> Result<(), StartError> {
+    authorize::serve(endpoints, registry.clone()).await?;
+    register::serve(endpoints, registry.clone()).await?;
+    members::serve(endpoints, registry.clone()).await
+}

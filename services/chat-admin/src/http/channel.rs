@@ -1,0 +1,17 @@
+//! `GET /admin/channels/{name}`: one channel.
+
+use actix_web::{HttpResponse, web};
+use goch_chassis::problem::Refusal;
+
+use super::{Desk, channels::describe};
+
+/// Answers with the channel, its members and its last message.
+pub(super) async fn channel(
+    desk: web::Data<Desk>,
+    name: web::Path<String>,
+) -> Result<HttpResponse, Refusal> {
+    let (name, channel) = desk.channel(&name).await?;
+    let members = desk.registry.members(&name).await?;
+    let mut described = describe(&desk.services, vec![(channel, members)]).await;
+    Ok(HttpResponse::Ok().json(described.pop()))
+}

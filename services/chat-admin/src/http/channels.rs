@@ -1,0 +1,111 @@
+//! `GET /admin/channels`: a page of channels, by name.
+
+use actix_web::{HttpResponse, web};
+use goch_chassis::problem::Refusal;
+use goch_contract::{
+    Error,
+    event::{Logged, write_positioned},
+    rest::{ChannelBody, ChannelsBody},
+    services::{
+        ServiceClient,
+        history::{LAST_MESSAGES_MAX, LastMessages},
+    },
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Desk;
+use crate::record::{ChannelRecord, MemberRecord};
+
+/// Channels of a page, if the request does not say.
+const LIMIT_DEFAULT: usize = 50;
+
+#[derive(Deserialize)]
+pub(super) struct Query {
+    after: Option<String>,
+    limit: Option<u64>,
+}
+
+/// Answers with a page of channels.
+pub(super) async fn channels(
+    desk: web::Data<Desk>,
+    query: web::Query<Query>,
+) -> Result<HttpResponse, Refusal> {
+    let after = query.after.as_deref().filter(|after| !after.is_empty());
+    let after = after.map(|after| desk.limits.parse_channel("after", after)).transpose()?;
+    let page = desk.registry.page(after.as_ref(), limit(query.limit)?).await?;
+    let channels = describe(&desk.services, page.channels).await;
+    Ok(HttpResponse::Ok().json(ChannelsBody { channels, more: page.more }))
+}
+
+fn limit(limit: Option<u64>) -> Result<usize, Error> {
+    let Some(limit) = limit else { return Ok(LIMIT_DEFAULT) };
+    usize::try_from(limit).ok().filter(|limit| (1..=LAST_MESSAGES_MAX).contains(limit)).ok_or_else(
+        || Error::bad_request("limit", format!("limit must be 1 to {LAST_MESSAGES_MAX}")),
+    )
+}
+
+/// Channels as ticketing sees them, with their last messages, all asked for at once. These are left
+/// out when ingest-history cannot tell: null would say that there are none.
+pub(super) async fn describe(
+    services: &ServiceClient,
+    channels: Vec<(ChannelRecord, Vec<MemberRecord>)>,
+) -> Vec<ChannelBody> {
+    let names = channels.iter().map(|(channel, _)| channel.name.clone()).collect();
+    let last = if channels.is_empty() {
+        Ok(Vec::new())
+    } else {
+        services.call(&LastMessages { channels: names }).await
+    };
+    if let Err(error) = &last {
+        tracing::debug!(%error, "last messages are left out");
+    }
+    let mut last = last.ok().map(Vec::into_iter);
+    let bodies = channels.into_iter().map(|(channel, members)| ChannelBody {
+        is_private: channel.is_private(),
+        name: channel.name,
+        created_at: channel.created_at,
+        closed_at: channel.closed_at,
+        members: members.into_iter().map(MemberRecord::into_admin).collect(),
+        last_message: last.as_mut().and_then(Iterator::next).and_then(last_message),
+    });
+    bodies.collect()
+}
+
+/// The message as events are shown everywhere, or JSON's null for none.
+fn last_message(logged: Option<Logged>) -> Option<Box<RawValue>> {
+    let Some(logged) = logged else { return Some(RawValue::NULL.to_owned()) };
+    positioned(&logged)
+}
+
+/// An event with its place in the log.
+pub(super) fn positioned(logged: &Logged) -> Option<Box<RawValue>> {
+    let mut json = Vec::new();
+    write_positioned(&mut json, logged.event.get().as_bytes(), logged.seq, logged.prev).ok()?;
+    RawValue::from_string(String::from_utf8(json).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use goch_contract::Seq;
+
+    use super::*;
+
+    #[test]
+    fn a_page_has_1_to_100_channels() {
+        assert_eq!(limit(None).unwrap(), LIMIT_DEFAULT);
+        assert_eq!(limit(Some(100)).unwrap(), 100);
+        for wrong in [0, 101, u64::MAX] {
+            assert_eq!(limit(Some(wrong)).unwrap_err().field.as_deref(), Some("limit"));
+        }
+    }
+
+    #[test]
+    fn no_message_is_null_and_a_message_has_its_place() {
+        assert_eq!(last_message(None).unwrap().get(), "null");
+        let event = RawValue::from_string(r#"{"type":"message"}"#.to_owned()).unwrap();
+        let logged = Logged { seq: Seq(7), prev: Seq(4), event };
+        let expected = r#"{"type":"message","seq":7,"prev":4}"#;
+        assert_eq!(last_message(Some(logged)).unwrap().get(), expected);
+    }
+}

@@ -1,0 +1,83 @@
+//! `GET /admin/channels/{name}/messages`: a page of the channel.
+
+use actix_web::{HttpResponse, web};
+use goch_chassis::problem::Refusal;
+use goch_contract::{
+    Error, ErrorCode, Seq,
+    limits::page_limit,
+    rest::MessagesBody,
+    services::{
+        broker::LogPage,
+        history::{Page, PageRequest, Window},
+    },
+};
+use serde::Deserialize;
+
+use super::{Desk, channels::positioned};
+
+#[derive(Deserialize)]
+pub(super) struct Query {
+    before: Option<u64>,
+    after: Option<u64>,
+    since: Option<u64>,
+    limit: Option<u64>,
+}
+
+impl Query {
+    fn window(&self) -> Result<Window, Error> {
+        let window = Window::parse(self.after, self.since)?;
+        match self.before {
+            None => Ok(window),
+            Some(before) if matches!(window, Window::Latest) => Ok(Window::Before(Seq(before))),
+            Some(_) => {
+                let message = "before excludes after and since";
+                Err(Error::bad_request("before", message))
+            }
+        }
+    }
+}
+
+/// Answers with a page of events.
+pub(super) async fn messages(
+    desk: web::Data<Desk>,
+    name: web::Path<String>,
+    query: web::Query<Query>,
+) -> Result<HttpResponse, Refusal> {
+    let window = query.window()?;
+    let limit = page_limit(query.limit)?;
+    let (channel, _) = desk.channel(&name).await?;
+    let request = PageRequest { channel: channel.clone(), window, limit, unread_of: None };
+    let page = match desk.services.call(&request).await {
+        Ok(response) => response.page,
+        // Slower, but the log has it all.
+        Err(error) if error.code == ErrorCode::Unavailable => {
+            desk.services.call(&LogPage { channel: channel.clone(), window, limit }).await?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let Page { events, more } = page;
+    let messages = events.iter().filter_map(positioned).collect();
+    Ok(HttpResponse::Ok().json(MessagesBody { channel, messages, more }))
+}
+
+#[cfg(test)]
+mod tests {
+    use goch_contract::UnixMillis;
+
+    use super::*;
+
+    fn window(query: &str) -> Result<Window, Error> {
+        web::Query::<Query>::from_query(query).unwrap().window()
+    }
+
+    #[test]
+    fn a_request_names_one_window() {
+        assert_eq!(window("").unwrap(), Window::Latest);
+        assert_eq!(window("before=7").unwrap(), Window::Before(Seq(7)));
+        assert_eq!(window("after=7").unwrap(), Window::After(Seq(7)));
+        assert_eq!(window("since=7").unwrap(), Window::Since(UnixMillis(7_000)));
+        for several in ["before=7&after=1", "before=7&since=1", "after=7&since=1"] {
+            assert_eq!(window(several).unwrap_err().code, ErrorCode::BadRequest);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Around every request: a bound in time, a count and a span, each by route and never by path.
+
+use std::time::Duration;
+
+use actix_web::{
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    http::Method,
+    middleware::Next,
+    web,
+};
+use goch_chassis::problem::Refusal;
+use goch_contract::Error;
+use tracing::Instrument as _;
+
+use crate::metrics::{AdminMetrics, RouteLabels};
+
+/// How long a request may take, a slow sender of a body included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Observes a request.
+pub(crate) async fn observe<B: MessageBody + 'static>(
+    metrics: web::Data<AdminMetrics>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    let method = word_of(request.method());
+    let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
+    let span = tracing::debug_span!("rest", otel.kind = "server", http.route = %route, http.method = method);
+    let answer = tokio::time::timeout(REQUEST_TIMEOUT, next.call(request)).instrument(span).await;
+    let answer =
+        answer.unwrap_or_else(|_| Err(Refusal(Error::unavailable("it took too long")).into()));
+    let status = match &answer {
+        Ok(response) => response.status(),
+        Err(error) => error.as_response_error().status_code(),
+    };
+    if status.is_server_error() {
+        tracing::warn!(%route, method, status = status.as_u16(), "a request failed");
+    }
+    let labels = RouteLabels { method, route, status: status.as_u16() };
+    metrics.http_requests.get_or_create(&labels).inc();
+    answer
+}
+
+/// A client may send any word as a method; few of them become labels.
+fn word_of(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::PATCH => "PATCH",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invented_method_is_no_label_of_its_own() {
+        assert_eq!(word_of(&Method::DELETE), "DELETE");
+        assert_eq!(word_of(&Method::from_bytes(b"XYZZY").unwrap()), "other");
+    }
+}

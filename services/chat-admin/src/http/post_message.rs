@@ -1,0 +1,134 @@
+//! `POST /admin/channels/{name}/messages`: the system or an agent says something.
+
+use actix_web::{HttpResponse, web};
+use goch_chassis::problem::Refusal;
+use goch_contract::{
+    ChannelName, Error, ErrorCode, MessageId, Seq, Uid, UnixMillis,
+    event::{Event, Message, Outline, deduplication_id},
+    limits::Limits,
+    rest::{PostMessageBody, PostedMessageBody},
+    services::{ServiceClient, broker::LogPage, history::Window},
+};
+
+use super::Desk;
+use crate::secret::random_text;
+
+/// Who speaks, if the request does not say.
+const SYSTEM: &str = "system";
+
+/// Random bytes of a message's id, if the request has none.
+const ID_BYTES: usize = 16;
+
+/// Stores a message: 201, or 200 if an earlier request with the same id stored it.
+pub(super) async fn post_message(
+    desk: web::Data<Desk>,
+    name: web::Path<String>,
+    body: web::Json<PostMessageBody>,
+) -> Result<HttpResponse, Refusal> {
+    let checked = Checked::from_body(body.into_inner(), &desk.limits)?;
+    let (channel, _) = desk.channel(&name).await?;
+    let Checked { id, from_uid, from_name, text, meta } = checked;
+    let now = UnixMillis::now();
+    let deduplication_id = deduplication_id(&channel, &from_uid, id.as_str());
+    let event = Event::Message(Message {
+        channel: channel.clone(),
+        time: now,
+        id: id.clone(),
+        from_uid: from_uid.clone(),
+        from_name,
+        text,
+        meta,
+    });
+    let stored = desk.log.publish(&channel, &event, deduplication_id, Some(&from_uid)).await?;
+    tracing::info!(%channel, from_uid = %from_uid, seq = %stored.seq, duplicate = stored.duplicate, "message posted");
+    let seq = stored.seq;
+    if stored.duplicate {
+        let time = first_time(&desk.services, channel, seq).await?;
+        return Ok(HttpResponse::Ok().json(PostedMessageBody { id, seq, time, duplicate: true }));
+    }
+    let posted = PostedMessageBody { id, seq, time: now, duplicate: false };
+    Ok(HttpResponse::Created().json(posted))
+}
+
+/// A body whose values are within the limits.
+#[derive(Debug)]
+struct Checked {
+    id: MessageId,
+    from_uid: Uid,
+    from_name: String,
+    text: String,
+    meta: Option<std::collections::BTreeMap<String, String>>,
+}
+
+impl Checked {
+    fn from_body(body: PostMessageBody, limits: &Limits) -> Result<Self, Error> {
+        let id = body.id.map_or_else(random_text::<ID_BYTES>, Ok)?;
+        let from_uid = body.from_uid.as_deref().unwrap_or(SYSTEM);
+        let from_uid = limits.parse_uid("from_uid", from_uid)?;
+        let from_name = body.from_name.unwrap_or_else(|| from_uid.as_str().to_owned());
+        limits.display_name.check("from_name", &from_name)?;
+        if from_name.trim().is_empty() || from_name.chars().any(char::is_control) {
+            let message = "from_name must have visible characters and no control characters";
+            return Err(Error::bad_request("from_name", message));
+        }
+        limits.check_text(&body.text)?;
+        body.meta.as_ref().map_or(Ok(()), |meta| limits.check_meta(meta))?;
+        let id = Limits::parse_message_id("id", &id)?;
+        Ok(Self { id, from_uid, from_name, text: body.text, meta: body.meta })
+    }
+}
+
+/// The time of the message that a resend duplicates.
+async fn first_time(
+    services: &ServiceClient,
+    channel: ChannelName,
+    seq: Seq,
+) -> Result<UnixMillis, Error> {
+    let window = Window::After(Seq(seq.0.saturating_sub(1)));
+    let page = services.call(&LogPage { channel, window, limit: 1 }).await?;
+    let first = page.events.first().filter(|logged| logged.seq == seq);
+    first
+        .and_then(|logged| serde_json::from_str::<Outline<'_>>(logged.event.get()).ok())
+        .map(|outline| outline.time)
+        .ok_or_else(|| Error::new(ErrorCode::Internal, "the first message could not be read"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn check(body: Value) -> Result<Checked, Error> {
+        Checked::from_body(serde_json::from_value(body).unwrap(), &Limits::default())
+    }
+
+    #[test]
+    fn what_is_left_out_is_said_by_the_system_with_an_id_of_its_own() {
+        let one = check(json!({"text": "Hello"})).unwrap();
+        let other = check(json!({"text": "Hello"})).unwrap();
+        assert_eq!((one.from_uid.as_str(), one.from_name.as_str()), ("system", "system"));
+        assert_ne!(one.id, other.id);
+        let agent = check(json!({"text": "Hello", "from_uid": "bob", "id": "m1"})).unwrap();
+        assert_eq!((agent.from_name.as_str(), agent.id.as_str()), ("bob", "m1"));
+    }
+
+    #[test]
+    fn each_fault_names_its_field() {
+        for (field, value) in [
+            ("id", json!("")),
+            ("id", json!("a\nb")),
+            ("from_uid", json!("a.b")),
+            ("from_name", json!(" ")),
+            ("from_name", json!("a\u{7}")),
+            ("text", json!("")),
+            ("text", json!(" \n")),
+            ("text", json!("x".repeat(4_097))),
+            ("meta", json!({"k": "x".repeat(4_096)})),
+        ] {
+            let mut body = json!({"text": "Hello"});
+            body[field] = value;
+            assert_eq!(check(body).unwrap_err().field.as_deref(), Some(field));
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! `GET /admin/channels/{name}/user/{uid}`: how many messages has a member not read?
+
+use actix_web::{HttpResponse, web};
+use goch_chassis::problem::Refusal;
+use goch_contract::{Error, ErrorCode, rest::UnreadBody, services::history::Unread};
+
+use super::Desk;
+
+/// Counts a member's unread messages.
+pub(super) async fn unread(
+    desk: web::Data<Desk>,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Refusal> {
+    let (name, uid) = path.into_inner();
+    let uid = desk.limits.parse_uid("uid", &uid)?;
+    let (channel, _) = desk.channel(&name).await?;
+    if desk.registry.member(&channel, &uid).await?.is_none() {
+        let message = "there is no member of this uid";
+        return Err(Error::of_field(ErrorCode::NotFound, "uid", message).into());
+    }
+    let unread = desk.services.call(&Unread { channel, uid }).await?;
+    Ok(HttpResponse::Ok().json(UnreadBody { count: unread.count }))
+}

@@ -1,0 +1,19 @@
+//! Goch's channels and members.
+//!
+//! Their truth is two key-value buckets, their fast copy is in Redis: [`registry`] keeps both and
+//! decides who may do what. Two faces ask it: the NATS [`endpoints`] that gateways call, and [`http`]
+//! for the ticketing system.
+
+mod announcer;
+mod config;
+mod endpoints;
+mod http;
+mod log;
+mod metrics;
+mod record;
+mod registry;
+mod secret;
+mod serve;
+
+pub use config::AdminConfig;
+pub use serve::serve;

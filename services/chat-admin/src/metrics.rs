@@ -1,0 +1,78 @@
+//! What chat-admin measures.
+
+use goch_chassis::Chassis;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct RouteLabels {
+    pub(crate) method: &'static str,
+    /// The pattern of the path, never the path itself.
+    pub(crate) route: String,
+    pub(crate) status: u16,
+}
+
+/// Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AdminMetrics {
+    /// REST requests.
+    pub(crate) http_requests: Family<RouteLabels, Counter>,
+    /// Channels created by this process.
+    pub(crate) channels_created: Counter,
+    /// Members registered by this process.
+    pub(crate) members_registered: Counter,
+    /// `joined` events that were not stored at once.
+    pub(crate) announcements_waiting: Gauge,
+    /// 1 while Redis can be trusted.
+    pub(crate) projection_whole: Gauge,
+    /// Changes in the buckets that this process has not yet applied to Redis.
+    pub(crate) projection_lag: Gauge,
+    /// How often the projection was built from the beginning.
+    pub(crate) projection_builds: Counter,
+}
+
+impl AdminMetrics {
+    pub(crate) fn register(chassis: &Chassis) -> Self {
+        let metrics = Self::default();
+        chassis.metrics.register(|registry| {
+            registry.register(
+                "http_requests",
+                "REST requests by method, route and status",
+                metrics.http_requests.clone(),
+            );
+            registry.register(
+                "channels_created",
+                "Channels created",
+                metrics.channels_created.clone(),
+            );
+            registry.register(
+                "members_registered",
+                "Members registered",
+                metrics.members_registered.clone(),
+            );
+            registry.register(
+                "announcements_waiting",
+                "Members whose joined event is not yet in the log",
+                metrics.announcements_waiting.clone(),
+            );
+            registry.register(
+                "projection_whole",
+                "1 while Redis has all channels and members",
+                metrics.projection_whole.clone(),
+            );
+            registry.register(
+                "projection_lag",
+                "Changes of channels and members not yet applied to Redis",
+                metrics.projection_lag.clone(),
+            );
+            registry.register(
+                "projection_builds",
+                "How often the copy in Redis was built from the beginning",
+                metrics.projection_builds.clone(),
+            );
+        });
+        metrics
+    }
+}

@@ -1,0 +1,218 @@
+//! Keeps the projection whole: follows both buckets and writes every change to Redis.
+//!
+//! Whenever anything may be missing there (Redis was wiped, restarted or away, a write failed, the
+//! buckets were replaced) the projection is distrusted and built from the beginning.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{StreamExt as _, stream};
+use goch_chassis::{Chassis, nats::Nats};
+use goch_contract::{ChannelName, Error};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::{
+    bucket::{Bucket, Change, Changes, FollowError},
+    projection::{Epochs, Key, Projection, Write},
+};
+use crate::{
+    announcer::Announcer,
+    metrics::AdminMetrics,
+    record::{ChannelRecord, MemberRecord, parse_member_key},
+};
+
+/// Changes written to Redis in one round trip.
+const BATCH: usize = 512;
+
+/// How often the marker is looked for.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// The pauses between builds that fail, doubled each time.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Follows both buckets.
+pub(crate) struct Keeper {
+    pub(crate) chassis: Chassis,
+    pub(crate) nats: Nats,
+    pub(crate) redis: fred::clients::Client,
+    pub(crate) channels: Arc<Bucket<ChannelRecord>>,
+    pub(crate) members: Arc<Bucket<MemberRecord>>,
+    pub(crate) projection: Projection,
+    pub(crate) announcer: Announcer,
+    pub(crate) metrics: AdminMetrics,
+}
+
+/// Why the projection must be built again.
+#[derive(Debug, thiserror::Error)]
+enum Damage {
+    #[error("Redis: {0}")]
+    Redis(#[from] fred::error::Error),
+    #[error("Redis was wiped")]
+    Wiped,
+    #[error("the connection to Redis was lost for a moment")]
+    Reconnected,
+    #[error("the buckets are to be read again")]
+    Asked,
+    #[error("the buckets: {0}")]
+    Buckets(#[from] Error),
+    #[error("following the buckets: {0}")]
+    Follow(#[from] FollowError),
+    #[error("following the buckets ended")]
+    Ended,
+    #[error("the buckets are others than before")]
+    Replaced,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Channels,
+    Members,
+}
+
+impl Keeper {
+    /// Works until the service ends.
+    pub(crate) async fn run(mut self) {
+        let shutdown = self.chassis.shutdown.clone();
+        shutdown.unless_begun(self.keep()).await;
+    }
+
+    async fn keep(&mut self) {
+        let mut pause = SHORTEST_PAUSE;
+        let mut reported = false;
+        loop {
+            let built = match self.build_and_follow().await {
+                Ok(never) => match never {},
+                Err(stopped) => stopped,
+            };
+            self.projection.distrust();
+            self.metrics.projection_whole.set(0);
+            if built.was_whole || !reported {
+                tracing::warn!(reason = %built.damage, "the copy in Redis is not whole; rebuilding");
+            }
+            reported = true;
+            pause = if built.was_whole { SHORTEST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn build_and_follow(&mut self) -> Result<std::convert::Infallible, Stopped> {
+        let mut was_whole = false;
+        self.follow(&mut was_whole).await.map_err(|damage| Stopped { damage, was_whole })
+    }
+
+    /// Writes all that the buckets hold, and then every change, until something goes wrong.
+    async fn follow(&mut self, was_whole: &mut bool) -> Result<std::convert::Infallible, Damage> {
+        let mut reconnected = fred::interfaces::EventInterface::reconnect_rx(&self.redis);
+        self.nats.interruptions.mark_unchanged();
+        let started = Instant::now();
+        let epochs = self.read_epochs().await?;
+        self.projection.begin(epochs).await?;
+        self.metrics.projection_builds.inc();
+        let channels = self.channels.follow(">").await?;
+        let members = self.members.follow(">").await?;
+        let mut lag = Lag { channels: channels.pending, members: members.pending };
+        let mut changes = merge(channels, members).ready_chunks(BATCH);
+        let mut check = tokio::time::interval(CHECK_EVERY);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut compare_epochs = false;
+        loop {
+            self.metrics.projection_lag.set(i64::try_from(lag.total()).unwrap_or(i64::MAX));
+            if !*was_whole && lag.total() == 0 {
+                *was_whole = true;
+                self.projection.complete();
+                self.metrics.projection_whole.set(1);
+                let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or_default();
+                tracing::info!(milliseconds, "the copy in Redis is whole");
+            }
+            tokio::select! {
+                batch = changes.next() => {
+                    self.apply(batch.ok_or(Damage::Ended)?, &mut lag).await?;
+                }
+                _ = check.tick() => {
+                    if !self.projection.is_marked().await? {
+                        return Err(Damage::Wiped);
+                    }
+                    if compare_epochs && let Ok(now) = self.read_epochs().await {
+                        if now != epochs {
+                            return Err(Damage::Replaced);
+                        }
+                        compare_epochs = false;
+                    }
+                }
+                _ = reconnected.recv() => return Err(Damage::Reconnected),
+                () = self.projection.build_asked() => return Err(Damage::Asked),
+                // The consumers go on by themselves, if the buckets are still the same ones.
+                Ok(()) = self.nats.interruptions.changed() => compare_epochs = true,
+            }
+        }
+    }
+
+    async fn read_epochs(&self) -> Result<Epochs, Error> {
+        Ok(Epochs { channels: self.channels.epoch().await?, members: self.members.epoch().await? })
+    }
+
+    async fn apply(
+        &self,
+        batch: Vec<(Source, Option<Result<Change, FollowError>>)>,
+        lag: &mut Lag,
+    ) -> Result<(), Damage> {
+        let mut writes = Vec::with_capacity(batch.len());
+        for (source, change) in batch {
+            let change = change.ok_or(Damage::Ended)??;
+            match source {
+                Source::Channels => lag.channels = change.pending,
+                Source::Members => lag.members = change.pending,
+            }
+            writes.extend(self.understand(source, &change));
+        }
+        Ok(self.projection.write(&writes).await?)
+    }
+
+    /// What a change writes. What is not ours is left out.
+    fn understand(&self, source: Source, change: &Change) -> Option<Write> {
+        let value = change.value.as_ref();
+        let key = match source {
+            Source::Channels => Key::Channel(ChannelName::parse(&change.key).ok()?),
+            Source::Members => {
+                let (channel, uid) = parse_member_key(&change.key)?;
+                let record = value.map(|value| serde_json::from_slice::<MemberRecord>(value));
+                if let Some(Ok(record)) = record {
+                    self.announcer.note(&channel, &uid, record.announced);
+                }
+                Key::Member(channel, uid)
+            }
+        };
+        let record = std::str::from_utf8(value.map_or(&[], |value| value)).ok()?.to_owned();
+        Some(Write { key, revision: change.revision, record })
+    }
+}
+
+struct Stopped {
+    damage: Damage,
+    was_whole: bool,
+}
+
+/// Changes that are still to come, when each bucket was last heard of.
+#[derive(Debug)]
+struct Lag {
+    channels: u64,
+    members: u64,
+}
+
+impl Lag {
+    fn total(&self) -> u64 {
+        self.channels.saturating_add(self.members)
+    }
+}
+
+/// Both streams as one, whose items say where they come from; the end of either is an item.
+fn merge(
+    channels: Changes,
+    members: Changes,
+) -> impl stream::Stream<Item = (Source, Option<Result<Change, FollowError>>)> {
+    let with_end = |changes: Changes| changes.map(Some).chain(stream::iter([None]));
+    stream::select(
+        with_end(channels).map(|change| (Source::Channels, change)),
+        with_end(members).map(|change| (Source::Members, change)),
+    )
+}

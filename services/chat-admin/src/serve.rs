@@ -1,0 +1,129 @@
+//! The service from start to drained: connections, the registry, and its two faces.
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
+use goch_chassis::{
+    Chassis, StartError,
+    endpoints::Endpoints,
+    nats::{self, NatsMetrics},
+    redis,
+};
+use goch_contract::services::Service;
+
+use crate::{
+    AdminConfig,
+    announcer::Announcer,
+    endpoints,
+    http::{self, Credentials, Desk},
+    log::Log,
+    metrics::AdminMetrics,
+    registry::{Registry, bucket::Bucket, keeper::Keeper, projection::Projection},
+    secret::random_text,
+};
+
+/// Ticketing is one system: few connections, little work.
+const HTTP_WORKERS: usize = 2;
+
+/// Connections of one HTTP worker.
+const CONNECTIONS_MAX: usize = 256;
+
+/// How long a client may take to send a request's head.
+const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an idle connection is kept.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// What is left of the grace period for what comes after the last REST request.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// Serves ticketing and the gateways until the end begins and all requests are answered.
+///
+/// # Errors
+/// When the address cannot be listened on, or the end begins before the start is over.
+pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartError> {
+    let metrics = AdminMetrics::register(&chassis);
+    let nats = nats::connect(&chassis, "nats", &NatsMetrics::register(&chassis)).await?;
+    let redis = redis::connect(&chassis, &config.redis).await?;
+    let subjects = &chassis.nats.subjects;
+    let channels = nats.bucket(&chassis, &subjects.channels_bucket()).await?;
+    let channels = Arc::new(Bucket::new(nats.client.clone(), channels));
+    let members = nats.bucket(&chassis, &subjects.members_bucket()).await?;
+    let members = Arc::new(Bucket::new(nats.client.clone(), members));
+
+    let process =
+        random_text::<8>().map_err(|error| StartError::because("naming this process", error))?;
+    let projection = Projection::new(redis.clone(), &config.redis.prefix, &process);
+    let log = Log::new(&chassis, &nats);
+    let waiting = metrics.announcements_waiting.clone();
+    let announcer = Announcer::new(log.clone(), Arc::clone(&members), waiting);
+    let registry = Registry::new(
+        Arc::clone(&channels),
+        Arc::clone(&members),
+        projection.clone(),
+        announcer.clone(),
+        metrics.clone(),
+    );
+    let reread = projection.clone();
+    let announcing =
+        announcer.clone().run(chassis.shutdown.clone(), move || reread.ask_for_build());
+    chassis.shutdown.tasks().spawn(announcing);
+    let keeper = Keeper {
+        chassis: chassis.clone(),
+        nats: nats.clone(),
+        redis,
+        channels,
+        members,
+        projection,
+        announcer,
+        metrics: metrics.clone(),
+    };
+    chassis.shutdown.tasks().spawn(keeper.run());
+
+    let endpoints = Endpoints::register(&chassis, &nats.client, Service::Admin).await?;
+    endpoints::serve(&endpoints, &registry).await?;
+    let desk =
+        Desk { registry, services: nats.services(&chassis), log, limits: config.limits.clone() };
+    let server = rest(&config, &chassis, desk, metrics)?;
+    let handle = server.handle();
+    let server = tokio::spawn(server);
+    chassis.health.require("started", || true);
+    tracing::info!(address = %config.listen_address, "serving");
+
+    endpoints.until_shutdown().await;
+    handle.stop(true).await;
+    let _ = server.await;
+    Ok(())
+}
+
+/// The HTTP server of ticketing.
+fn rest(
+    config: &AdminConfig,
+    chassis: &Chassis,
+    desk: Desk,
+    metrics: AdminMetrics,
+) -> Result<Server, StartError> {
+    let body_bytes = config.limits.body_bytes;
+    let credentials = web::Data::new(Credentials::new(&config.username, &config.password));
+    let desk = web::Data::new(desk);
+    let metrics = web::Data::new(metrics);
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(credentials.clone())
+            .app_data(desk.clone())
+            .app_data(metrics.clone())
+            .wrap(from_fn(http::observe))
+            .configure(|app| http::configure(app, body_bytes))
+    })
+    .workers(HTTP_WORKERS)
+    .max_connections(CONNECTIONS_MAX)
+    .client_request_timeout(REQUEST_HEAD_TIMEOUT)
+    .keep_alive(KEEP_ALIVE)
+    .disable_signals()
+    .shutdown_timeout(chassis.shutdown.time_left().saturating_sub(MARGIN).as_secs())
+    .bind(config.listen_address)
+    .map_err(|error| {
+        StartError::because(format!("listening on LISTEN_ADDRESS {}", config.listen_address), error)
+    })?;
+    Ok(server.run())
+}
