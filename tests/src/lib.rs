@@ -12,6 +12,7 @@
     reason = "a harness fails by panicking, and what it prints belongs to the failed test"
 )]
 
+pub mod chaos;
 pub mod checker;
 mod collector;
 mod member;

@@ -54,6 +54,12 @@ impl Service {
         self.environment.entry(variable.to_owned()).or_insert_with(|| value.to_owned());
     }
 
+    /// The name of its binary.
+    #[must_use]
+    pub fn binary(&self) -> &'static str {
+        self.binary
+    }
+
     /// Sets a variable for the next start.
     pub fn set(&mut self, variable: &str, value: &str) {
         self.environment.insert(variable.to_owned(), value.to_owned());
