@@ -12,7 +12,12 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{ports, process::Process, programs, wait::until};
+use crate::{
+    ports,
+    process::{self, Process},
+    programs,
+    wait::until,
+};
 
 /// Both servers that Goch stands on. They are shared by the tests of a process, which keep apart by
 /// their prefixes, unless a test stops one of them.
@@ -198,18 +203,25 @@ impl NatsServer {
         self.process = None;
     }
 
+    /// SIGSTOP: it is there and does nothing.
+    pub fn pause(&self) {
+        signal(self.process.as_ref(), Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        signal(self.process.as_ref(), Signal::CONT);
+    }
+
     /// Ends it as an operator does.
     pub async fn stop(&mut self) {
         stop(&mut self.process).await;
     }
 
-    /// The running process.
-    ///
-    /// # Panics
-    /// When it is not running.
+    /// All that it has logged.
     #[must_use]
-    pub fn process(&self) -> &Process {
-        self.process.as_ref().expect("nats-server is not running")
+    pub fn log(&self) -> String {
+        process::output(&self.log)
     }
 }
 
@@ -251,6 +263,16 @@ impl RedisServer {
         self.process = None;
     }
 
+    /// SIGSTOP: it is there and does nothing.
+    pub fn pause(&self) {
+        signal(self.process.as_ref(), Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        signal(self.process.as_ref(), Signal::CONT);
+    }
+
     /// Deletes what it has stored; it must not be running.
     ///
     /// # Panics
@@ -273,20 +295,17 @@ impl RedisServer {
         connection.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"+OK\r\n");
     }
-
-    /// The running process.
-    ///
-    /// # Panics
-    /// When it is not running.
-    #[must_use]
-    pub fn process(&self) -> &Process {
-        self.process.as_ref().expect("redis-server is not running")
-    }
 }
 
 async fn listening(name: &str, port: u16, log: &Path) {
     let what = format!("{name} listens; it wrote to {}", log.display());
     until(&what, async || TcpStream::connect(("127.0.0.1", port)).await.ok()).await;
+}
+
+/// # Panics
+/// When the program is not running.
+fn signal(process: Option<&Process>, signal: Signal) {
+    process.expect("the server is not running").signal(signal);
 }
 
 async fn stop(process: &mut Option<Process>) {

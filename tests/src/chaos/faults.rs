@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use fastrand::Rng;
-use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
 use super::proxy::{Line, Proxy};
@@ -132,9 +131,9 @@ impl Saboteur<'_> {
             Fault::PauseNats => {
                 let downtime = self.between(300, 6_000);
                 let nats = self.some_nats().await;
-                self.system.own_servers().nats_mut(nats).process().signal(Signal::STOP);
+                self.system.own_servers().nats_mut(nats).pause();
                 sleep(downtime).await;
-                self.system.own_servers().nats_mut(nats).process().signal(Signal::CONT);
+                self.system.own_servers().nats_mut(nats).resume();
             }
             Fault::KillRedis => {
                 let downtime = self.between(100, 3_000);
@@ -144,9 +143,9 @@ impl Saboteur<'_> {
             }
             Fault::PauseRedis => {
                 let downtime = self.between(300, 7_000);
-                self.system.servers().redis.process().signal(Signal::STOP);
+                self.system.servers().redis.pause();
                 sleep(downtime).await;
-                self.system.servers().redis.process().signal(Signal::CONT);
+                self.system.servers().redis.resume();
             }
             Fault::FlushRedis => self.system.servers().redis.flush().await,
             Fault::EmptyRedis => {

@@ -24,7 +24,7 @@ const UNDER_WAY_MAX: usize = 4;
 const RESEND_WITHIN: Duration = Duration::from_secs(100);
 
 /// How long a writer goes on after it was told to stop, to get its last acks.
-const LAST_ACKS_WITHIN: Duration = Duration::from_secs(60);
+const LAST_ACKS_WITHIN: Duration = Duration::from_mins(1);
 
 /// What a writer has done.
 #[derive(Debug, Default)]
