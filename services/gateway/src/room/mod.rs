@@ -55,6 +55,8 @@ struct State {
 struct Subscriber {
     outbox: Rc<Outbox>,
     uid: Uid,
+    /// The socket has everything up to here, which can be ahead of the room.
+    given: Seq,
 }
 
 /// A socket's place in a room; dropping it leaves the room.
@@ -103,11 +105,12 @@ impl Room {
         read(&self.state.borrow().ring)
     }
 
-    /// Seats a socket: it gets everything after the ring's present end.
-    pub(crate) fn seat(self: &Rc<Self>, outbox: Rc<Outbox>, uid: Uid) -> Seat {
+    /// Seats a socket that has everything up to `given`: it gets what comes after that and after the
+    /// ring's present end.
+    pub(crate) fn seat(self: &Rc<Self>, outbox: Rc<Outbox>, uid: Uid, given: Seq) -> Seat {
         let mut state = self.state.borrow_mut();
         state.empty_since = None;
-        let key = state.subscribers.insert(Subscriber { outbox, uid });
+        let key = state.subscribers.insert(Subscriber { outbox, uid, given });
         Seat { room: Rc::clone(self), key }
     }
 
@@ -164,19 +167,25 @@ impl Room {
     /// Adds events that follow the ring's end and hands them to the sockets. Tells how many sockets
     /// got how many events, multiplied.
     fn deliver(&self, events: Vec<Kept>) -> u64 {
+        let Some(first) = events.first().map(|kept| kept.seq) else { return 0 };
         let chunk = frames(&events);
-        let count = events.len() as u64;
         let mut state = self.state.borrow_mut();
+        for (_, subscriber) in &state.subscribers {
+            if subscriber.given < first {
+                subscriber.outbox.push(chunk.clone());
+            } else {
+                let start = events.partition_point(|kept| kept.seq <= subscriber.given);
+                subscriber.outbox.push(frames(&events[start..]));
+            }
+        }
+        let deliveries = (events.len() * state.subscribers.len()) as u64;
         for kept in events {
             state.ring.push(kept);
         }
         if state.ring.last_seq() >= state.acked {
             state.overdue_since = None;
         }
-        for (_, subscriber) in &state.subscribers {
-            subscriber.outbox.push(chunk.clone());
-        }
-        count * state.subscribers.len() as u64
+        deliveries
     }
 
     /// Hands a signal to the sockets of others than `from`.

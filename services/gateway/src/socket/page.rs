@@ -6,7 +6,7 @@ use goch_contract::{
     Error, Seq,
     frame::Subscribe,
     services::{
-        broker::{Catchup, LogPage},
+        broker::{Catchup, LogPage, Tails},
         history::{Page, PageRequest, Window},
     },
 };
@@ -34,6 +34,8 @@ pub(super) struct FirstPage {
     pub(super) messages: Vec<Bytes>,
     pub(super) last_seq: Seq,
     pub(super) more: bool,
+    /// Up to here the socket has been given everything, or can ask on for it.
+    pub(super) end: Seq,
 }
 
 /// Fetches what the room's memory lacks for this subscription.
@@ -45,7 +47,9 @@ pub(super) async fn fetch(
     let limit = subscribe.limit;
     let mut fetched = match subscribe.window {
         Window::Latest | Window::Before(_) => before_ring(worker, room, limit).await?,
-        Window::After(after) if room.with_ring(|ring| ring.covers(after)) => nothing(after),
+        Window::After(after) if room.with_ring(|ring| ring.covers(after)) => {
+            nothing(within_log(worker, room, after).await?)
+        }
         Window::After(after) => {
             let page = history(worker, room, subscribe.window, limit).await?;
             onwards(&page, after)
@@ -82,6 +86,8 @@ pub(super) fn compose(ring: &Ring, fetched: Fetched, subscribe: &Subscribe) -> F
     if !fetched.newer {
         kept.extend(ring.after(fetched.through).cloned());
     }
+    // A room can be behind what another gateway or history has given already.
+    let end = ring.last_seq().max(fetched.through);
     let is_latest = matches!(subscribe.window, Window::Latest | Window::Before(_));
     let surplus = kept.len().saturating_sub(limit);
     let more = if is_latest {
@@ -93,9 +99,18 @@ pub(super) fn compose(ring: &Ring, fetched: Fetched, subscribe: &Subscribe) -> F
     };
     let last_seq = match kept.last() {
         Some(last) if more && !is_latest => last.seq,
-        _ => ring.last_seq(),
+        _ => end,
     };
-    FirstPage { messages: kept.into_iter().map(|kept| kept.json).collect(), last_seq, more }
+    FirstPage { messages: kept.into_iter().map(|kept| kept.json).collect(), last_seq, more, end }
+}
+
+/// `after`, unless that is beyond the log's end, where no client has been.
+async fn within_log(worker: &Worker, room: &Room, after: Seq) -> Result<Seq, Error> {
+    if after <= room.with_ring(Ring::last_seq) {
+        return Ok(after);
+    }
+    let tails = worker.services.call(&Tails { channels: vec![room.channel().clone()] }).await?;
+    Ok(tails.first().map_or(after, |tail| after.min(*tail)))
 }
 
 fn nothing(through: Seq) -> Fetched {

@@ -38,7 +38,7 @@ impl Connection {
         };
         self.outbox().push(encode::text(&subscribed.to_json(&page.messages)));
         if !self.subscriptions.contains_key(channel) {
-            let seat = room.seat(Rc::clone(self.outbox()), subscribe.uid.clone());
+            let seat = room.seat(Rc::clone(self.outbox()), subscribe.uid.clone(), page.end);
             let subscription = Subscription { seat, uid: subscribe.uid, display_name, typed: None };
             self.subscriptions.insert(subscribe.channel, subscription);
         }
