@@ -1,18 +1,23 @@
 //! `subscribe`: who it is, what was said so far, and a seat in the room from there on.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
+use futures_util::future::join;
 use goch_contract::{
     ChannelName, Error, ErrorCode, Uid,
     frame::{Subscribe, Subscribed},
     services::history::Unread,
 };
+use tokio::time::timeout;
 
 use super::{
     connection::{Connection, Subscription},
     encode, page,
 };
 use crate::room::Room;
+
+/// How long a subscription waits for the count of unread messages, which it can do without.
+const UNREAD_WITHIN: Duration = Duration::from_secs(2);
 
 impl Connection {
     /// Subscribes to a channel, or gives another page of one that is subscribed to: live events go
@@ -24,8 +29,9 @@ impl Connection {
         let display_name = worker.authorizer.authorize(channel, uid, &subscribe.secret).await?;
         self.registered.watched().authorize();
         let room = worker.rooms.open(channel).await?;
-        let unread = self.unread(&room, uid).await;
-        let fetched = page::fetch(&worker, &room, &subscribe).await?;
+        let (unread, fetched) =
+            join(self.unread(&room, uid), page::fetch(&worker, &room, &subscribe)).await;
+        let fetched = fetched?;
 
         // From here to the seat nothing is awaited: no event can fall between page and live.
         let page = room.with_ring(|ring| page::compose(ring, fetched, &subscribe));
@@ -67,7 +73,8 @@ impl Connection {
             return Some(count);
         }
         let request = Unread { channel: room.channel().clone(), uid: uid.clone() };
-        match self.worker.services.call(&request).await {
+        let answer = timeout(UNREAD_WITHIN, self.worker.services.call(&request)).await;
+        match answer.unwrap_or_else(|_| Err(Error::unavailable("the count takes too long"))) {
             Ok(unread) => {
                 room.note_position(uid, unread.position);
                 Some(unread.count)
