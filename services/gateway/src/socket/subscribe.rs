@@ -3,28 +3,25 @@
 use std::rc::Rc;
 
 use goch_contract::{
-    ChannelName, Error, ErrorCode, Uid,
+    Error,
     frame::{Subscribe, Subscribed},
-    services::history::Unread,
 };
 
 use super::{
     connection::{Connection, Subscription},
     encode, page,
 };
-use crate::room::Room;
-
 impl Connection {
     /// Subscribes to a channel, or gives another page of one that is subscribed to: live events go
     /// on meanwhile.
     pub(super) async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), Error> {
-        self.check_room_for(&subscribe.channel, &subscribe.uid)?;
+        self.check_room_for(&subscribe.channel, &subscribe.uid, 0)?;
         let (channel, uid) = (&subscribe.channel, &subscribe.uid);
         let worker = Rc::clone(&self.worker);
         let display_name = worker.authorizer.authorize(channel, uid, &subscribe.secret).await?;
         self.registered.watched().authorize();
         let room = worker.rooms.open(channel).await?;
-        let unread = self.unread(&room, uid).await;
+        let counted = room.count_unread(&worker.services, uid).await;
         let fetched = page::fetch(&worker, &room, &subscribe).await?;
 
         // From here to the seat nothing is awaited: no event can fall between page and live.
@@ -33,8 +30,9 @@ impl Connection {
             id: subscribe.id.as_ref(),
             channel,
             last_seq: page.last_seq,
-            unread: room.unread(uid).or(unread),
+            unread: counted.ok().and_then(|counted| room.count_on(uid, counted)),
             more: page.more,
+            online: room.online(uid),
         };
         self.outbox().push(encode::text(&subscribed.to_json(&page.messages)));
         if !self.subscriptions.contains_key(channel) {
@@ -43,39 +41,5 @@ impl Connection {
             self.subscriptions.insert(subscribe.channel, subscription);
         }
         Ok(())
-    }
-
-    fn check_room_for(&self, channel: &ChannelName, uid: &Uid) -> Result<(), Error> {
-        let max = self.worker.config.limits.subscriptions_per_socket;
-        match self.subscriptions.get(channel) {
-            Some(subscription) if subscription.uid != *uid => Err(Error::bad_request(
-                "uid",
-                "this socket is subscribed to the channel as another member",
-            )),
-            None if self.subscriptions.len() >= max => Err(Error::of_field(
-                ErrorCode::RateLimited,
-                "channel",
-                format!("a socket may be subscribed to {max} channels"),
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    /// A member's unread messages; nothing when no service can tell.
-    async fn unread(&self, room: &Room, uid: &Uid) -> Option<u64> {
-        if let Some(count) = room.unread(uid) {
-            return Some(count);
-        }
-        let request = Unread { channel: room.channel().clone(), uid: uid.clone() };
-        match self.worker.services.call(&request).await {
-            Ok(unread) => {
-                room.note_position(uid, unread.position);
-                Some(unread.count)
-            }
-            Err(error) => {
-                tracing::debug!(channel = %room.channel(), %error, "unread messages are unknown");
-                None
-            }
-        }
     }
 }
