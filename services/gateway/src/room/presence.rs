@@ -186,6 +186,9 @@ impl Presence {
     /// Works off what has gathered.
     pub(super) fn settle(&mut self, now: Instant) -> Settled {
         self.remote.retain(|_, remote| remote.until > now);
+        if self.remote.is_empty() {
+            self.renew_at = None;
+        }
         self.forget_the_gone(now);
         let changes = self.changes();
         let report = self.report(now);
