@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use goch_tests::{Builder, Member, Socket, System, until};
+use goch_tests::{Builder, Member, Servers, Socket, System, until};
 use serde_json::{Value, json};
 
 const TTL: Duration = Duration::from_secs(4);
@@ -151,4 +151,35 @@ async fn a_crowd_is_told_nothing_until_it_dissolves() {
     sockets.truncate(1);
     let left = json!([sockets[0].0.uid]);
     until_online(&mut at_first, &first, &left).await;
+}
+
+#[tokio::test]
+async fn presence_needs_no_more_rights_than_the_services_have() {
+    let passwords = [
+        ("gateway", "NATS_GATEWAY_PASSWORD"),
+        ("chat-admin", "NATS_CHAT_ADMIN_PASSWORD"),
+        ("ingest-history", "NATS_INGEST_HISTORY_PASSWORD"),
+        ("broker-bridge", "NATS_BROKER_BRIDGE_PASSWORD"),
+    ];
+    let mut servers = Servers::new();
+    let password = |service: &str| format!("p{}", service.replace('-', ""));
+    let variables = passwords.map(|(service, name)| (name.to_owned(), password(service)));
+    servers.nats.with_users(variables.to_vec());
+    let mut builder = System::builder().gateways(2).servers(servers).prefix("goch");
+    for (service, _) in passwords {
+        builder = builder.env(service, "NATS_USER", service);
+        builder = builder.env(service, "NATS_PASSWORD", &password(service));
+    }
+    let system = builder.start().await;
+    let channel = system.channel().await;
+    let ann = Member::join(system.gateway(), &channel, "ann").await;
+    let ben = Member::join(system.gateway(), &channel, "ben").await;
+    let (mut at_ann, _) = ann.enter(&system.gateways[0]).await;
+    let (_at_ben, _) = ben.enter(&system.gateways[1]).await;
+    expect_presence(&mut at_ann, "ben", true).await;
+    let path = format!("/admin/channels/{channel}/presence");
+    for _ in 0..3 {
+        let answer = system.admin().get(&path).await.expect(200);
+        assert_eq!(answer.body["online"], json!(["ann", "ben"]));
+    }
 }

@@ -344,6 +344,9 @@ mod tests {
         talk(&mut workers, now);
         workers[0].leave(&uid("ann"), now);
         workers[1].enter(&uid("ann"));
+        // At the same worker too.
+        workers[1].leave(&uid("bob"), now);
+        workers[1].enter(&uid("bob"));
         assert_eq!(talk(&mut workers, now), [vec![], vec![]]);
         assert_eq!(talk(&mut workers, now + GRACE), [vec![], vec![]]);
         // The first worker has nobody left, and the second one no reason to go on reporting.
