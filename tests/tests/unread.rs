@@ -119,7 +119,8 @@ async fn watched_and_subscribed_channels_share_the_limit_of_a_socket() {
 
 #[tokio::test]
 async fn a_member_far_behind_is_counted_exactly() {
-    let system = System::shared().await;
+    let builder = System::builder().gateways(2).env("gateway", "FRAMES_PER_SECOND", "10000");
+    let system = builder.start().await;
     let channel = system.channel().await;
     let agent = Member::join(system.gateway(), &channel, "agent").await;
     let ann = Member::join(system.gateway(), &channel, "ann").await;
