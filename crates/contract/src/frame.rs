@@ -36,6 +36,8 @@ pub enum ClientFrame {
         /// The channel that is typed in.
         channel: ChannelName,
     },
+    /// Be told the unread messages of channels that are not open, now and whenever they change.
+    Watch(Watch),
     /// Close a channel on this socket.
     Unsubscribe {
         /// Echoed in the answer.
@@ -88,6 +90,26 @@ pub struct History {
     pub limit: u32,
 }
 
+/// `watch`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// Echoed in the answers.
+    pub id: Option<MessageId>,
+    /// What to watch: at least one channel, at most as many as a socket may be subscribed to.
+    pub channels: Vec<WatchedChannel>,
+}
+
+/// A channel of a `watch`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct WatchedChannel {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Whose unread messages are counted.
+    pub uid: Uid,
+    /// The member's secret.
+    pub secret: Secret,
+}
+
 /// Why a frame was refused: the error, and the frame's `id` where it could still be read.
 #[derive(Debug)]
 pub struct RefusedFrame {
@@ -120,6 +142,19 @@ struct Fields<'a> {
     before: Option<u64>,
     seq: Option<u64>,
     limit: Option<u64>,
+    #[serde(borrow)]
+    channels: Option<Vec<WatchedFields<'a>>>,
+}
+
+/// The fields of a channel of a `watch`.
+#[derive(Deserialize)]
+struct WatchedFields<'a> {
+    #[serde(borrow)]
+    channel: Cow<'a, str>,
+    #[serde(borrow)]
+    uid: Cow<'a, str>,
+    #[serde(borrow)]
+    secret: Cow<'a, str>,
 }
 
 impl ClientFrame {
@@ -130,6 +165,7 @@ impl ClientFrame {
             Self::Subscribe(subscribe) => subscribe.id.as_ref(),
             Self::Send(send) => Some(&send.id),
             Self::History(history) => history.id.as_ref(),
+            Self::Watch(watch) => watch.id.as_ref(),
             Self::Unsubscribe { id, .. } => id.as_ref(),
             Self::Read { .. } | Self::Typing { .. } => None,
         }
@@ -171,6 +207,7 @@ impl Fields<'_> {
                 seq: Seq(self.seq.ok_or_else(|| missing("seq"))?),
             }),
             Some("typing") => Ok(ClientFrame::Typing { channel: self.channel(limits)? }),
+            Some("watch") => self.into_watch(id, limits),
             Some("unsubscribe") => {
                 Ok(ClientFrame::Unsubscribe { id, channel: self.channel(limits)? })
             }
@@ -210,6 +247,24 @@ impl Fields<'_> {
             limit: page_limit(self.limit)?,
         }))
     }
+
+    fn into_watch(self, id: Option<MessageId>, limits: &Limits) -> Result<ClientFrame, Error> {
+        let channels = self.channels.ok_or_else(|| missing("channels"))?;
+        let max = limits.subscriptions_per_socket;
+        if channels.is_empty() || channels.len() > max {
+            let message = format!("channels must have 1 to {max} elements");
+            return Err(Error::bad_request("channels", message));
+        }
+        let watched = |fields: WatchedFields<'_>| {
+            Ok(WatchedChannel {
+                channel: limits.parse_channel("channel", &fields.channel)?,
+                uid: limits.parse_uid("uid", &fields.uid)?,
+                secret: limits.parse_secret("secret", &fields.secret)?,
+            })
+        };
+        let channels = channels.into_iter().map(watched).collect::<Result<_, Error>>()?;
+        Ok(ClientFrame::Watch(Watch { id, channels }))
+    }
 }
 
 fn missing(field: &'static str) -> Error {
@@ -235,12 +290,20 @@ fn explain(text: &str, error: &serde_json::Error) -> RefusedFrame {
         Error::bad_request(*field, format!("{field} must be a string"))
     } else if let Some((field, _)) = integers.iter().find(|field| is_wrong(field)) {
         Error::bad_request(*field, format!("{field} must be an integer that is not negative"))
+    } else if is_wrong(&("channels", is_list_of_watched)) {
+        let message = "channels must be a list of objects with channel, uid and secret";
+        Error::bad_request("channels", message)
     } else if object.contains_key("meta") && !error.is_syntax() {
         Error::bad_request("meta", "meta must be an object of strings")
     } else {
         Error::new(ErrorCode::BadFrame, "the frame names a field twice")
     };
     RefusedFrame { id, error }
+}
+
+fn is_list_of_watched(value: &Value) -> bool {
+    let is_watched = |value: &Value| WatchedFields::deserialize(value).is_ok();
+    value.as_array().is_some_and(|channels| channels.iter().all(is_watched))
 }
 
 /// What a client is told, apart from the log's events.
@@ -268,6 +331,25 @@ pub enum ServerFrame<'a> {
         /// The channel.
         channel: &'a ChannelName,
     },
+    /// Another member came online in a channel, or went.
+    Presence {
+        /// The channel.
+        channel: &'a ChannelName,
+        /// Who.
+        uid: &'a Uid,
+        /// Whether the member is there now.
+        online: bool,
+    },
+    /// How many messages the member has not read in a watched channel.
+    Unread {
+        /// The id of the `watch` that this answers; later changes have none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a MessageId>,
+        /// The channel.
+        channel: &'a ChannelName,
+        /// Messages of others after the read position.
+        count: u64,
+    },
     /// This gateway is draining: connect again, to whichever gateway answers.
     Reconnect {
         /// How long to wait before, in milliseconds.
@@ -285,6 +367,9 @@ pub enum ServerFrame<'a> {
         /// The field at fault.
         #[serde(skip_serializing_if = "Option::is_none")]
         field: Option<&'a str>,
+        /// The one of several channels that the error is about.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        channel: Option<&'a ChannelName>,
     },
 }
 
@@ -292,7 +377,8 @@ impl<'a> ServerFrame<'a> {
     /// An error frame.
     #[must_use]
     pub fn error(id: Option<&'a MessageId>, error: &'a Error) -> Self {
-        Self::Error { id, code: error.code, message: &error.message, field: error.field.as_deref() }
+        let (message, field) = (&error.message, error.field.as_deref());
+        Self::Error { id, code: error.code, message, field, channel: None }
     }
 
     /// The frame's text.
@@ -327,7 +413,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// Whose signal it is; that member's own sockets do not get it.
+    /// Whose signal it is.
     #[must_use]
     pub fn uid(&self) -> &Uid {
         match self {
@@ -357,6 +443,8 @@ pub struct Subscribed<'a> {
     /// Whether the page does not reach its end: older events for the latest page, newer ones after
     /// `after` or `since`.
     pub more: bool,
+    /// The other members who are known to be online; left out when there are too many to tell.
+    pub online: Option<Vec<Uid>>,
 }
 
 impl Subscribed<'_> {
@@ -374,6 +462,8 @@ impl Subscribed<'_> {
             #[serde(skip_serializing_if = "Option::is_none")]
             unread: Option<u64>,
             more: bool,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            online: Option<&'a [Uid]>,
         }
         let head = Head {
             kind: "subscribed",
@@ -382,6 +472,7 @@ impl Subscribed<'_> {
             last_seq: self.last_seq,
             unread: self.unread,
             more: self.more,
+            online: self.online.as_deref(),
         };
         with_messages(&head, messages)
     }
@@ -498,6 +589,35 @@ mod tests {
     }
 
     #[test]
+    fn a_watch_names_one_to_as_many_channels_as_a_socket_may_have() {
+        let watched = json!({"channel": "c", "uid": "ann", "secret": SECRET});
+        let frame = parse(&json!({"type": "watch", "id": "w", "channels": [watched, watched]}));
+        let Ok(ClientFrame::Watch(watch)) = frame else { panic!("{frame:?}") };
+        assert_eq!(watch.channels.len(), 2);
+        for channels in
+            [json!([]), json!(vec![watched; 101]), json!(["c"]), json!("c"), json!(null)]
+        {
+            let refused = parse(&json!({"type": "watch", "id": "w", "channels": channels}));
+            let error = refused.unwrap_err().error;
+            assert_eq!(error.code, ErrorCode::BadRequest);
+            assert_eq!(error.field.as_deref(), Some("channels"), "{channels}");
+        }
+    }
+
+    #[test]
+    fn presence_and_unread_have_their_golden_forms() {
+        let (channel, uid) = (ChannelName::parse("c").unwrap(), Uid::parse("ben").unwrap());
+        let presence = ServerFrame::Presence { channel: &channel, uid: &uid, online: false };
+        let unread = ServerFrame::Unread { id: None, channel: &channel, count: 3 };
+        for (frame, golden) in [
+            (presence, r#"{"type":"presence","channel":"c","uid":"ben","online":false}"#),
+            (unread, r#"{"type":"unread","channel":"c","count":3}"#),
+        ] {
+            assert_eq!(String::from_utf8(frame.to_json()).unwrap(), golden);
+        }
+    }
+
+    #[test]
     fn the_answer_to_subscribe_has_its_golden_form() {
         let channel = ChannelName::parse("c").unwrap();
         let subscribed = Subscribed {
@@ -506,11 +626,12 @@ mod tests {
             last_seq: Seq(9),
             unread: Some(2),
             more: false,
+            online: Some(vec![Uid::parse("ben").unwrap()]),
         };
         let json = subscribed.to_json(&[b"{\"seq\":8}".as_slice(), b"{\"seq\":9}"]);
         assert_eq!(
             String::from_utf8(json).unwrap(),
-            r#"{"type":"subscribed","channel":"c","last_seq":9,"unread":2,"more":false,"messages":[{"seq":8},{"seq":9}]}"#
+            r#"{"type":"subscribed","channel":"c","last_seq":9,"unread":2,"more":false,"online":["ben"],"messages":[{"seq":8},{"seq":9}]}"#
         );
     }
 

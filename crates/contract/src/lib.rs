@@ -1,7 +1,7 @@
 //! What Goch's services promise each other and the people who use them.
 //!
 //! Wire types live here and nowhere else: names ([`ids`]), the log's events ([`event`]), WebSocket
-//! frames ([`frame`]), REST bodies ([`rest`]), error codes ([`error`]), limits ([`limits`]), NATS
+//! frames ([`frame`]), presence ([`presence`]), REST bodies ([`rest`]), error codes ([`error`]), limits ([`limits`]), NATS
 //! subjects ([`subjects`]) and typed request/reply clients ([`services`]). Services depend on this
 //! crate and never on each other.
 
@@ -10,6 +10,7 @@ pub mod event;
 pub mod frame;
 pub mod ids;
 pub mod limits;
+pub mod presence;
 pub mod rest;
 pub mod services;
 pub mod subjects;

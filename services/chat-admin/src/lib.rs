@@ -10,6 +10,7 @@ mod endpoints;
 mod http;
 mod log;
 mod metrics;
+mod presence;
 mod record;
 mod registry;
 mod secret;

@@ -18,6 +18,7 @@ use crate::{
     http::{self, Credentials, Desk},
     log::Log,
     metrics::AdminMetrics,
+    presence::Presence,
     registry::{Registry, bucket::Bucket, keeper::Keeper, projection::Projection},
     secret::random_text,
 };
@@ -82,8 +83,13 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
 
     let endpoints = Endpoints::register(&chassis, &nats.client, Service::Admin).await?;
     endpoints::serve(&endpoints, &registry).await?;
-    let desk =
-        Desk { registry, services: nats.services(&chassis), log, limits: config.limits.clone() };
+    let desk = Desk {
+        registry,
+        services: nats.services(&chassis),
+        log,
+        presence: Presence::new(nats.client.clone(), subjects.clone()),
+        limits: config.limits.clone(),
+    };
     let server = rest(&config, &chassis, desk, metrics)?;
     let handle = server.handle();
     let server = tokio::spawn(server);

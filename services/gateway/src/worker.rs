@@ -19,18 +19,22 @@ use goch_chassis::{
     nats::{self, Nats, NatsMetrics},
 };
 use goch_contract::{services::ServiceClient, subjects::Subjects};
+use tokio::time::MissedTickBehavior;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use crate::{
     GatewayConfig,
     authorize::Authorizer,
     metrics::GatewayMetrics,
-    room::{RoomContext, Rooms},
+    room::{PresenceRules, RoomContext, Rooms, Stirred},
     socket::Sockets,
 };
 
 /// How often a worker looks after its sockets and rooms.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How often it works off what has gathered in rooms.
+const SETTLE_EVERY: Duration = Duration::from_millis(100);
 
 /// What all workers of a process share.
 #[derive(Clone)]
@@ -77,6 +81,13 @@ impl Worker {
             metrics: metrics.clone(),
             linger: shared.config.room_linger,
             rooms_max: shared.config.rooms_max,
+            presence: PresenceRules {
+                origin: fastrand::u64(..),
+                ttl: shared.config.presence_ttl,
+                grace: shared.config.presence_grace,
+                max: shared.config.presence_max,
+            },
+            stirred: Rc::new(Stirred::default()),
         });
         let authorizer = Authorizer::new(
             services.clone(),
@@ -97,6 +108,7 @@ impl Worker {
         });
         rt::spawn(Rc::clone(&worker).look_after());
         rt::spawn(Rc::clone(&worker).check_rooms());
+        rt::spawn(Rc::clone(&worker).settle_rooms());
         rt::spawn(Rc::clone(&worker).mend(nats));
         rt::spawn(Rc::clone(&worker).drain(undrained));
         Ok(worker)
@@ -125,6 +137,15 @@ impl Worker {
         }
     }
 
+    async fn settle_rooms(self: Rc<Self>) {
+        let mut interval = rt::time::interval(SETTLE_EVERY);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            self.rooms.settle().await;
+        }
+    }
+
     /// After every interruption, looks for what the rooms have missed.
     async fn mend(self: Rc<Self>, mut nats: Nats) {
         while nats.interruptions.changed().await.is_ok() {
@@ -134,7 +155,11 @@ impl Worker {
 
     async fn drain(self: Rc<Self>, undrained: TaskTrackerToken) {
         self.chassis.shutdown.begun().await;
+        // Clients come back elsewhere within the spread; until then nobody needs to see them go.
+        let back_within = self.config.drain_spread + self.config.presence_grace;
+        self.rooms.say_goodbye(Instant::now() + back_within).await;
         self.sockets.drain(self.config.drain_spread).await;
+        self.rooms.finish().await;
         drop(undrained);
     }
 }

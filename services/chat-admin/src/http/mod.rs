@@ -8,6 +8,7 @@ mod members;
 mod messages;
 mod observe;
 mod post_message;
+mod presence;
 mod unread;
 
 use actix_web::{
@@ -20,7 +21,7 @@ use goch_chassis::problem::{Refusal, json_config, method_not_allowed, not_found,
 use goch_contract::{ChannelName, Error, ErrorCode, limits::Limits, services::ServiceClient};
 
 pub(crate) use self::{authenticate::Credentials, observe::observe};
-use crate::{log::Log, record::ChannelRecord, registry::Registry};
+use crate::{log::Log, presence::Presence, record::ChannelRecord, registry::Registry};
 
 /// What the handlers work with. Cheap to clone, but for the limits.
 #[derive(Debug, Clone)]
@@ -28,6 +29,7 @@ pub(crate) struct Desk {
     pub(crate) registry: Registry,
     pub(crate) services: ServiceClient,
     pub(crate) log: Log,
+    pub(crate) presence: Presence,
     pub(crate) limits: Limits,
 }
 
@@ -57,6 +59,7 @@ pub(crate) fn configure(app: &mut ServiceConfig, body_bytes: usize) {
             )
             .service(resource("/channels/{name}").route(web::get().to(channel::channel)))
             .service(resource("/channels/{name}/members").route(web::get().to(members::members)))
+            .service(resource("/channels/{name}/presence").route(web::get().to(presence::presence)))
             .service(resource("/channels/{name}/user/{uid}").route(web::get().to(unread::unread)))
             .service(
                 resource("/channels/{name}/messages")

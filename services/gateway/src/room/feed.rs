@@ -9,12 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_nats::{HeaderMap, Message, Subscriber};
+use async_nats::{Client, HeaderMap, Message, Subscriber};
 use futures_util::{FutureExt as _, StreamExt as _};
 use goch_contract::{
     Error, Seq, Uid,
     event::{FROM_HEADER, is_trusted, write_positioned},
     frame::Signal,
+    presence::PresenceSignal,
     services::{ServiceClient, broker::Catchup},
 };
 use prometheus_client::metrics::counter::Counter;
@@ -40,6 +41,7 @@ pub(super) struct Feed {
     pub(super) room: Rc<Room>,
     pub(super) live: Subscriber,
     pub(super) signals: Subscriber,
+    pub(super) client: Client,
     pub(super) services: ServiceClient,
     pub(super) metrics: GatewayMetrics,
 }
@@ -61,7 +63,7 @@ impl Feed {
                 },
                 signal = self.signals.next() => {
                     if let Some(signal) = signal {
-                        self.signal(&signal);
+                        self.signal(signal).await;
                     }
                 }
                 () = self.room.look.notified() => self.look().await,
@@ -144,18 +146,31 @@ impl Feed {
         }
     }
 
-    fn signal(&self, message: &Message) {
-        let Ok(signal) = serde_json::from_slice::<Signal>(&message.payload) else { return };
-        if let Signal::Read { uid, seq, .. } = &signal {
-            self.room.note_position(uid, *seq);
+    async fn signal(&self, message: Message) {
+        if let Ok(signal) = serde_json::from_slice::<Signal>(&message.payload) {
+            if let Signal::Read { uid, seq, .. } = &signal {
+                self.room.note_position(uid, *seq);
+            }
+            return self.room.signal(&signal);
         }
-        self.room.signal(signal.uid(), &signal.to_json());
+        match serde_json::from_slice(&message.payload) {
+            Ok(PresenceSignal::Report(report)) => self.room.hear(report),
+            Ok(PresenceSignal::Query) => {
+                let Some(reply) = message.reply else { return };
+                let answer = PresenceSignal::Report(self.room.presence_answer()).to_payload();
+                if let Err(error) = self.client.publish(reply, answer.into()).await {
+                    tracing::debug!(%error, "a question for presence was not answered");
+                }
+            }
+            // Of a newer service.
+            Err(_) => {}
+        }
     }
 }
 
 /// Hands on everything in the log after the room's last event. Tells the log's end.
 pub(super) async fn catch_up(
-    room: &Room,
+    room: &Rc<Room>,
     services: &ServiceClient,
     deliveries: &Counter,
 ) -> Result<Seq, Error> {

@@ -89,9 +89,14 @@ impl Ring {
 
     /// Messages of others than `uid` after `position`, if that can be told from here.
     pub(crate) fn unread(&self, uid: &Uid, position: Seq) -> Option<u64> {
-        let is_others = |kept: &&Kept| kept.from.as_ref().is_some_and(|from| from != uid);
-        let count = || self.after(position).filter(is_others).count() as u64;
+        let count = || Self::of_others(uid, self.after(position));
         (self.covers(position) || self.reaches_start).then(count)
+    }
+
+    /// How many of `events` are messages of others than `uid`.
+    pub(crate) fn of_others<'a>(uid: &Uid, events: impl IntoIterator<Item = &'a Kept>) -> u64 {
+        let is_others = |kept: &&Kept| kept.from.as_ref().is_some_and(|from| from != uid);
+        events.into_iter().filter(is_others).count() as u64
     }
 }
 
@@ -99,7 +104,8 @@ impl Ring {
 pub(crate) fn keep(logged: &Logged) -> Option<Kept> {
     let payload = logged.event.get().as_bytes();
     let outline: goch_contract::event::Outline<'_> = serde_json::from_slice(payload).ok()?;
-    let from = outline.from_uid.and_then(|uid| Uid::parse(&uid).ok());
+    let from = outline.from_uid.filter(|_| outline.kind == "message");
+    let from = from.and_then(|uid| Uid::parse(&uid).ok());
     let mut json = Vec::new();
     goch_contract::event::write_positioned(&mut json, payload, logged.seq, logged.prev).ok()?;
     Some(Kept { seq: logged.seq, from, json: json.into() })

@@ -20,6 +20,7 @@ use super::{
     outbox::{Closing, Outbox},
     registry::Registered,
     send::Sent,
+    watch::Watching,
 };
 use crate::{metrics::CodeLabel, room::Seat, worker::Worker};
 
@@ -43,6 +44,7 @@ pub(crate) struct Connection {
     pub(super) worker: Rc<Worker>,
     pub(super) registered: Registered,
     pub(super) subscriptions: HashMap<ChannelName, Subscription>,
+    pub(super) watches: HashMap<ChannelName, Watching>,
     bucket: Bucket,
 }
 
@@ -51,7 +53,8 @@ type SendsUnderWay = FuturesUnordered<LocalBoxFuture<'static, Sent>>;
 impl Connection {
     pub(crate) fn new(worker: Rc<Worker>, registered: Registered) -> Self {
         let bucket = Bucket::new(worker.config.limits.frames_per_second, Instant::now());
-        Self { worker, registered, subscriptions: HashMap::new(), bucket }
+        let (subscriptions, watches) = (HashMap::new(), HashMap::new());
+        Self { worker, registered, subscriptions, watches, bucket }
     }
 
     pub(super) fn outbox(&self) -> &Rc<Outbox> {
@@ -75,6 +78,7 @@ impl Connection {
         self.converse(&mut incoming, &mut sends).await;
         // Leaves the rooms at once, whatever the peer does with the closing handshake.
         self.subscriptions.clear();
+        self.watches.clear();
         let goodbye = async { while let Some(Ok(_)) = incoming.recv().await {} };
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await;
         self.outbox().cut();
@@ -183,10 +187,14 @@ impl Connection {
         match frame {
             ClientFrame::Subscribe(subscribe) => self.subscribe(subscribe).await,
             ClientFrame::History(history) => self.history(history).await,
-            ClientFrame::Read { channel, seq } => self.read(&channel, seq).await,
+            ClientFrame::Read { channel, seq } => self.read(&channel, seq),
             ClientFrame::Typing { channel } => self.typing(&channel).await,
+            ClientFrame::Watch(watch) => self.watch(watch).await,
             ClientFrame::Unsubscribe { id, channel } => {
-                self.subscriptions.remove(&channel).ok_or_else(|| not_subscribed(&channel))?;
+                // A channel that was opened to be read goes on being watched.
+                if self.subscriptions.remove(&channel).is_none() {
+                    self.watches.remove(&channel).ok_or_else(|| not_subscribed(&channel))?;
+                }
                 let frame = ServerFrame::Unsubscribed { id: id.as_ref(), channel: &channel };
                 self.answer(&frame);
                 Ok(())
@@ -206,9 +214,13 @@ impl Connection {
     }
 
     pub(super) fn refuse(&self, id: Option<&MessageId>, error: &Error) {
+        self.count_error(error);
+        self.answer(&ServerFrame::error(id, error));
+    }
+
+    pub(super) fn count_error(&self, error: &Error) {
         let code = CodeLabel { code: error.code.as_str() };
         self.worker.metrics.errors.get_or_create(&code).inc();
-        self.answer(&ServerFrame::error(id, error));
     }
 
     /// Ends a connection whose bytes make no sense.

@@ -13,6 +13,7 @@ mod registry;
 mod send;
 mod signals;
 mod subscribe;
+mod watch;
 
 pub(crate) use connection::Connection;
 pub(crate) use registry::Sockets;

@@ -141,6 +141,12 @@ impl Outbox {
         }
     }
 
+    /// Bytes that wait.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.inner.borrow().bytes
+    }
+
     /// Whether frames are still taken.
     pub(crate) fn is_open(&self) -> bool {
         self.inner.borrow().state == State::Open

@@ -45,7 +45,7 @@ pub(super) async fn fetch(
     subscribe: &Subscribe,
 ) -> Result<Fetched, Error> {
     let limit = subscribe.limit;
-    let mut fetched = match subscribe.window {
+    Ok(match subscribe.window {
         Window::Latest | Window::Before(_) => before_ring(worker, room, limit).await?,
         Window::After(after) if room.with_ring(|ring| ring.covers(after)) => {
             nothing(within_log(worker, room, after).await?)
@@ -63,8 +63,17 @@ pub(super) async fn fetch(
             }
             onwards(&page, end)
         }
-    };
-    // History may end before the room's memory begins.
+    })
+}
+
+/// Closes the distance between what was fetched and the room's memory: history may end before that
+/// begins, and the room may have moved on in the meantime.
+pub(super) async fn reach(
+    worker: &Worker,
+    room: &Room,
+    limit: u32,
+    mut fetched: Fetched,
+) -> Result<Fetched, Error> {
     for _ in 0..ATTEMPTS_MAX {
         if fetched.newer || room.with_ring(|ring| ring.covers(fetched.through)) {
             return Ok(fetched);
@@ -79,7 +88,7 @@ pub(super) async fn fetch(
 }
 
 /// Puts what was fetched and the room's memory together. The room must not have moved since
-/// [`fetch`] returned, which holds as long as nothing is awaited in between.
+/// [`reach`] returned, which holds as long as nothing is awaited in between.
 pub(super) fn compose(ring: &Ring, fetched: Fetched, subscribe: &Subscribe) -> FirstPage {
     let limit = subscribe.limit as usize;
     let mut kept = fetched.events;
