@@ -146,3 +146,46 @@ impl ServiceRequest for LastMessages {
     /// In the order of the request.
     type Response = Vec<Option<Logged>>;
 }
+
+/// Forget a channel whose events are gone from the log: its events, counts and read positions.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ForgetChannel {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The last event that is gone: those after it may be of a new channel of the same name.
+    pub through: Seq,
+}
+
+impl ServiceRequest for ForgetChannel {
+    const SERVICE: Service = Service::History;
+    const ENDPOINT: &'static str = "forget_channel";
+    type Response = ();
+}
+
+/// Forget a person's events in a channel, which are gone from the log, and the read position there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ForgetMember {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The person.
+    pub uid: Uid,
+}
+
+impl ServiceRequest for ForgetMember {
+    const SERVICE: Service = Service::History;
+    const ENDPOINT: &'static str = "forget_member";
+    type Response = ();
+}
+
+/// Forget a person's read positions, in all channels.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ForgetPositions {
+    /// The person.
+    pub uid: Uid,
+}
+
+impl ServiceRequest for ForgetPositions {
+    const SERVICE: Service = Service::History;
+    const ENDPOINT: &'static str = "forget_positions";
+    type Response = ();
+}
