@@ -7,7 +7,10 @@ use goch_chassis::{
 };
 use goch_contract::services::Service;
 
-use crate::{LogConfig, endpoints, metrics::BridgeMetrics, replay::Replay, topology::Topology};
+use crate::{
+    LogConfig, endpoints, eraser::Eraser, metrics::BridgeMetrics, replay::Replay,
+    topology::Topology,
+};
 
 /// Puts the log into place, then answers until the end begins.
 ///
@@ -19,9 +22,10 @@ pub async fn serve(config: LogConfig, chassis: Chassis) -> Result<(), StartError
     let topology = Topology::establish(&chassis, &nats, config, metrics.clone()).await?;
     chassis.shutdown.tasks().spawn(topology.keep());
 
+    let eraser = Eraser::new(&chassis, &nats).await?;
     let replay = Replay::new(&chassis, &nats, metrics).await?;
     let endpoints = Endpoints::register(&chassis, &nats.client, Service::Broker).await?;
-    endpoints::serve(&endpoints, &replay).await?;
+    endpoints::serve(&endpoints, &replay, &eraser).await?;
     chassis.health.require("started", || true);
     tracing::info!("serving");
     endpoints.until_shutdown().await;

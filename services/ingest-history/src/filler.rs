@@ -113,7 +113,9 @@ impl Filler {
             })
             .collect();
         let floor = floor(&page);
-        self.store.write(generation, &entries).await?;
+        if !self.store.fill(&filling, &entries).await? {
+            return Err(FillError::Lost);
+        }
         let top = page.events.last().map_or(Seq(0), |logged| logged.seq);
         let is_marked = self.store.complete_fill(filling, floor, top).await?;
         if is_marked { Ok(()) } else { Err(FillError::Lost) }

@@ -147,41 +147,30 @@ impl ServiceRequest for LastMessages {
     type Response = Vec<Option<Logged>>;
 }
 
-/// Forget a channel whose events are gone from the log: its events, counts and read positions.
+/// Forget what is kept of a channel's events, because some of them are gone from the log. What
+/// remains there is read anew when it is asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ForgetChannel {
+pub struct ForgetEvents {
     /// The channel.
     pub channel: ChannelName,
-    /// The last event that is gone: those after it may be of a new channel of the same name.
+    /// Nothing that is gone lies after this event.
     pub through: Seq,
 }
 
-impl ServiceRequest for ForgetChannel {
+impl ServiceRequest for ForgetEvents {
     const SERVICE: Service = Service::History;
-    const ENDPOINT: &'static str = "forget_channel";
+    const ENDPOINT: &'static str = "forget_events";
     type Response = ();
 }
 
-/// Forget a person's events in a channel, which are gone from the log, and the read position there.
+/// Forget read positions.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ForgetMember {
-    /// The channel.
-    pub channel: ChannelName,
-    /// The person.
-    pub uid: Uid,
-}
-
-impl ServiceRequest for ForgetMember {
-    const SERVICE: Service = Service::History;
-    const ENDPOINT: &'static str = "forget_member";
-    type Response = ();
-}
-
-/// Forget a person's read positions, in all channels.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ForgetPositions {
-    /// The person.
-    pub uid: Uid,
+#[serde(rename_all = "snake_case")]
+pub enum ForgetPositions {
+    /// Of every member of a channel.
+    OfChannel(ChannelName),
+    /// Of a person, in all channels.
+    OfPerson(Uid),
 }
 
 impl ServiceRequest for ForgetPositions {

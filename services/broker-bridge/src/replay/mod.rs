@@ -10,6 +10,7 @@
 //! earlier.
 
 mod page;
+mod person;
 mod reader;
 mod search;
 
@@ -40,6 +41,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::person::is_of;
 use self::{
     page::{Backward, Entry, Forward},
     reader::{Reader, Select},

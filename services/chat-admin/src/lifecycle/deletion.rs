@@ -12,7 +12,7 @@ use goch_contract::{
     ChannelName, Error, ErrorCode, Seq,
     services::{
         broker::{Purge, Tails},
-        history::ForgetChannel,
+        history::{ForgetEvents, ForgetPositions},
     },
 };
 
@@ -107,8 +107,9 @@ impl Lifecycle {
                 self.services.call(&Purge { channel: name.clone(), through }).await?;
             }
             // Also without an event: there may be copies of what an earlier attempt removed.
-            self.services.call(&ForgetChannel { channel: name.clone(), through }).await?;
+            self.services.call(&ForgetEvents { channel: name.clone(), through }).await?;
             if tail == Seq(0) {
+                self.services.call(&ForgetPositions::OfChannel(name.clone())).await?;
                 return Ok(());
             }
         }

@@ -6,12 +6,13 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_contract::{
     ChannelName, Error, Uid, UnixMillis,
     event::Logged,
     services::{
         broker::{ERASE_MAX, Erase, Find, Found},
-        history::{ForgetMember, ForgetPositions},
+        history::{ForgetEvents, ForgetPositions},
     },
 };
 use serde::Deserialize;
@@ -21,6 +22,9 @@ use crate::{
     record::{ErasurePage, ErasureRecord, Standing, member_key, parse_member_key},
     registry::bucket::Revised,
 };
+
+/// Channels whose copies are forgotten at the same time.
+const FORGET_AT_A_TIME: usize = 32;
 
 /// Memberships read in one go.
 const MEMBERSHIPS: usize = 1_000;
@@ -50,7 +54,7 @@ impl Lifecycle {
                     if page.more {
                         self.note_erased(stored, &page).await?;
                     } else {
-                        self.services.call(&ForgetPositions { uid: uid.clone() }).await?;
+                        self.services.call(&ForgetPositions::OfPerson(uid.clone())).await?;
                         // Nobody follows this bucket: no marker is needed.
                         self.buckets.erasures.erase(uid.as_str(), stored.revision).await?;
                         tracing::info!("a person's data is erased");
@@ -107,11 +111,14 @@ impl Lifecycle {
             return Ok(());
         }
         let erase = Erase { uid: uid.clone(), events: page.events.clone() };
-        self.services.call(&erase).await?;
-        for channel in &page.channels {
-            let forget = ForgetMember { channel: channel.clone(), uid: uid.clone() };
-            self.services.call(&forget).await?;
-        }
+        let through = self.services.call(&erase).await?;
+        // Together, because each waits for the log to be written to Redis up to there.
+        let forgets = page.channels.iter().cloned().map(|channel| {
+            let services = self.services.clone();
+            async move { services.call(&ForgetEvents { channel, through }).await }
+        });
+        let mut forgets = stream::iter(forgets).buffer_unordered(FORGET_AT_A_TIME);
+        while forgets.try_next().await?.is_some() {}
         Ok(())
     }
 

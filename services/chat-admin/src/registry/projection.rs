@@ -41,7 +41,7 @@ const STATE: &str = "state";
 
 /// How long the revision of a deleted record is remembered, in seconds. No write of an older one,
 /// held up along its way, takes as long.
-const GONE_SECONDS: u32 = 30;
+const GONE_SECONDS: u32 = 15;
 
 /// Sets field ARGV[1] of the hash KEYS[1] to the record ARGV[4] of epoch ARGV[2] and revision
 /// ARGV[3], unless that revision or a newer one has been there. An empty record deletes the field;

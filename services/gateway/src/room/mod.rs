@@ -7,6 +7,8 @@
 mod feed;
 mod ring;
 mod rooms;
+mod turn;
+mod verify;
 
 use std::{
     cell::RefCell,
@@ -23,10 +25,15 @@ use tokio::sync::Notify;
 pub(crate) use ring::{Kept, Ring, keep};
 pub(crate) use rooms::{RoomContext, Rooms};
 
+use self::turn::Turn;
 use crate::socket::{encode, outbox::Outbox};
 
 /// Read positions that a room remembers.
 const POSITIONS_MAX: usize = 1_000;
+
+/// The shortest time between two comparisons of a room's seats with what chat-admin says; each adds
+/// up to as much by chance. Only a lost message makes a difference, so it may be long.
+const VERIFY_EVERY: Duration = Duration::from_mins(5);
 
 /// How long the live copy of an acked event may take before the room looks into the log.
 const OVERDUE_AFTER: Duration = Duration::from_secs(1);
@@ -50,6 +57,12 @@ struct State {
     overdue_since: Option<Instant>,
     empty_since: Option<Instant>,
     next_check: Instant,
+    /// When the seats are next compared with what chat-admin says.
+    next_verify: Instant,
+    /// Whether the channel takes no messages; nothing before that is known.
+    closed: Option<bool>,
+    /// Whether the channel is gone: nobody may be seated any more.
+    is_gone: bool,
 }
 
 struct Subscriber {
@@ -83,13 +96,16 @@ impl Drop for Seat {
 impl Room {
     fn new(channel: ChannelName, ring: Ring, next_check: Instant) -> Self {
         let state = State {
-            ring,
             subscribers: Slab::new(),
             positions: HashMap::new(),
             acked: Seq(0),
             overdue_since: None,
             empty_since: Some(Instant::now()),
             next_check,
+            next_verify: next_check + VERIFY_EVERY.mul_f64(fastrand::f64()),
+            closed: turn::closed_by(&ring),
+            is_gone: false,
+            ring,
         };
         Self { channel, state: RefCell::new(state), look: Notify::new() }
     }
@@ -109,6 +125,22 @@ impl Room {
         state.empty_since = None;
         let key = state.subscribers.insert(Subscriber { outbox, uid });
         Seat { room: Rc::clone(self), key }
+    }
+
+    /// Whether members may be seated.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.state.borrow().is_gone
+    }
+
+    /// Whether the channel takes no messages.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.borrow().closed.unwrap_or_default()
+    }
+
+    /// Notes what chat-admin said, unless an event has told it already: events are in order, and an
+    /// answer may be old.
+    pub(crate) fn note_closed_unless_known(&self, closed: bool) {
+        self.state.borrow_mut().closed.get_or_insert(closed);
     }
 
     /// A member's unread messages, if they can be told without asking.
@@ -154,18 +186,53 @@ impl Room {
         self.state.borrow_mut().next_check = until;
     }
 
+    fn is_verify_due(&self, now: Instant) -> bool {
+        self.state.borrow().next_verify <= now
+    }
+
+    fn postpone_verify(&self, until: Instant) {
+        self.state.borrow_mut().next_verify = until;
+    }
+
+    /// The members who have a seat, each once.
+    fn seated(&self) -> Vec<Uid> {
+        let state = self.state.borrow();
+        let mut uids: Vec<_> = state.subscribers.iter().map(|(_, s)| s.uid.clone()).collect();
+        uids.sort_unstable();
+        uids.dedup();
+        uids
+    }
+
     /// Forgets what is only known from core messages, some of which may have been missed, and looks
     /// into the log.
     fn distrust(&self) {
-        self.state.borrow_mut().positions.clear();
+        let mut state = self.state.borrow_mut();
+        state.positions.clear();
+        state.next_verify = Instant::now();
         self.look.notify_one();
     }
 
-    /// Adds events that follow the ring's end and hands them to the sockets. Tells how many sockets
-    /// got how many events, multiplied.
-    fn deliver(&self, events: Vec<Kept>) -> u64 {
+    /// Puts everybody out, for good: the channel is gone. Tells how many sockets that closed.
+    fn put_out_all(&self) -> u64 {
+        let mut state = self.state.borrow_mut();
+        state.is_gone = true;
+        let open = state.subscribers.iter().filter(|(_, s)| s.outbox.put_out(&self.channel));
+        open.count() as u64
+    }
+
+    /// Puts a member's sockets out. Tells how many that closed.
+    fn put_out(&self, uid: &Uid) -> u64 {
+        let state = self.state.borrow();
+        let seats = state.subscribers.iter().filter(|(_, subscriber)| subscriber.uid == *uid);
+        seats.filter(|(_, subscriber)| subscriber.outbox.put_out(&self.channel)).count() as u64
+    }
+
+    /// Adds events that follow the ring's end and hands them to the sockets, and does what they say:
+    /// the sockets of a member who left get the event and are closed.
+    fn deliver(&self, events: Vec<Kept>) -> Delivered {
         let chunk = frames(&events);
         let count = events.len() as u64;
+        let turns: Vec<_> = events.iter().filter_map(Turn::of).collect();
         let mut state = self.state.borrow_mut();
         for kept in events {
             state.ring.push(kept);
@@ -176,7 +243,21 @@ impl Room {
         for (_, subscriber) in &state.subscribers {
             subscriber.outbox.push(chunk.clone());
         }
-        count * state.subscribers.len() as u64
+        let deliveries = count * state.subscribers.len() as u64;
+        drop(state);
+        let put_out = turns.into_iter().map(|turn| self.turn(turn)).sum();
+        Delivered { deliveries, put_out }
+    }
+
+    /// Does what an event says. Tells how many sockets that closed.
+    fn turn(&self, turn: Turn) -> u64 {
+        match turn {
+            Turn::Closed(closed) => {
+                self.state.borrow_mut().closed = Some(closed);
+                0
+            }
+            Turn::Left(uid) => self.put_out(&uid),
+        }
     }
 
     /// Hands a signal to the sockets of others than `from`.
@@ -189,6 +270,14 @@ impl Room {
             }
         }
     }
+}
+
+/// What became of delivered events.
+struct Delivered {
+    /// How many sockets got how many events, multiplied.
+    deliveries: u64,
+    /// How many sockets were closed with 4001.
+    put_out: u64,
 }
 
 /// Events as one chunk of text frames.

@@ -14,6 +14,9 @@ use super::{
 };
 use crate::room::Room;
 
+/// How often a member is authorised anew because something was revoked meanwhile.
+const AUTHORIZE_ATTEMPTS_MAX: usize = 3;
+
 impl Connection {
     /// Subscribes to a channel, or gives another page of one that is subscribed to: live events go
     /// on meanwhile.
@@ -21,12 +24,25 @@ impl Connection {
         self.check_room_for(&subscribe.channel, &subscribe.uid)?;
         let (channel, uid) = (&subscribe.channel, &subscribe.uid);
         let worker = Rc::clone(&self.worker);
-        let display_name = worker.authorizer.authorize(channel, uid, &subscribe.secret).await?;
-        self.registered.watched().authorize();
-        let room = worker.rooms.open(channel).await?;
-        let unread = self.unread(&room, uid).await;
-        let fetched = page::fetch(&worker, &room, &subscribe).await?;
+        let mut attempts = 0;
+        let (authorization, room, unread, fetched) = loop {
+            let authorization =
+                worker.authorizer.authorize(channel, uid, &subscribe.secret).await?;
+            self.registered.watched().authorize();
+            let room = worker.rooms.open(channel).await?;
+            let unread = self.unread(&room, uid).await;
+            let fetched = page::fetch(&worker, &room, &subscribe).await?;
+            // Whoever was removed meanwhile has no seat yet from which to be put out.
+            if worker.authorizer.still_holds(&authorization, channel, uid) && room.is_open() {
+                break (authorization, room, unread, fetched);
+            }
+            attempts += 1;
+            if attempts == AUTHORIZE_ATTEMPTS_MAX {
+                return Err(Error::unavailable("the channel is changing; subscribe again"));
+            }
+        };
 
+        room.note_closed_unless_known(authorization.closed);
         // From here to the seat nothing is awaited: no event can fall between page and live.
         let page = room.with_ring(|ring| page::compose(ring, fetched, &subscribe));
         let subscribed = Subscribed {
@@ -39,6 +55,7 @@ impl Connection {
         self.outbox().push(encode::text(&subscribed.to_json(&page.messages)));
         if !self.subscriptions.contains_key(channel) {
             let seat = room.seat(Rc::clone(self.outbox()), subscribe.uid.clone());
+            let display_name = authorization.display_name;
             let subscription = Subscription { seat, uid: subscribe.uid, display_name, typed: None };
             self.subscriptions.insert(subscribe.channel, subscription);
         }
