@@ -15,6 +15,7 @@
 pub mod checker;
 mod collector;
 mod member;
+mod page;
 mod ports;
 mod process;
 mod programs;
@@ -30,11 +31,12 @@ mod webdriver;
 pub use self::{
     collector::Collector,
     member::Member,
+    page::{events, numbers, texts},
     process::Process,
     rest::{Answer, Rest},
     servers::{NatsServer, RedisServer, Servers},
     service::Service,
-    socket::{Socket, texts},
+    socket::Socket,
     system::{Builder, SharedSystem, System},
     wait::{PATIENCE, unique, until, within},
     webdriver::{Browser, WebDriver},

@@ -59,12 +59,6 @@ impl Process {
         let what = format!("the end of the program that writes {}", self.log.display());
         until(&what, async || self.ended()).await
     }
-
-    /// All that it has written, under earlier starts too.
-    #[must_use]
-    pub fn output(&self) -> String {
-        output(&self.log)
-    }
 }
 
 impl Drop for Process {

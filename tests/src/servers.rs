@@ -12,7 +12,12 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{ports, process::Process, programs, wait::until};
+use crate::{
+    ports,
+    process::{self, Process},
+    programs,
+    wait::until,
+};
 
 /// Both servers that Goch stands on. They are shared by the tests of a process, which keep apart by
 /// their prefixes, unless a test stops one of them.
@@ -127,13 +132,15 @@ impl NatsServer {
         stop(&mut self.process).await;
     }
 
-    /// The running process.
-    ///
-    /// # Panics
-    /// When it is not running.
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// All that it has logged.
     #[must_use]
-    pub fn process(&self) -> &Process {
-        self.process.as_ref().expect("nats-server is not running")
+    pub fn log(&self) -> String {
+        process::output(&self.log)
     }
 }
 
@@ -184,13 +191,9 @@ impl RedisServer {
         assert_eq!(&answer, b"+OK\r\n");
     }
 
-    /// The running process.
-    ///
-    /// # Panics
-    /// When it is not running.
-    #[must_use]
-    pub fn process(&self) -> &Process {
-        self.process.as_ref().expect("redis-server is not running")
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
     }
 }
 

@@ -37,21 +37,32 @@ impl Service {
         folder: &Path,
     ) -> Self {
         let (listen_port, health_port) = (ports::free(), ports::free());
-        let mut service = Self {
+        let ports = [("LISTEN_ADDRESS", listen_port), ("HEALTH_ADDRESS", health_port)];
+        let ports = ports.map(|(name, port)| (name.to_owned(), format!("127.0.0.1:{port}")));
+        let log = folder.join(format!("{name}.log"));
+        Self {
             binary,
-            environment,
+            // What the test sets comes last.
+            environment: ports.into_iter().chain(environment).collect(),
             listen_port,
             health_port,
-            log: folder.join(format!("{name}.log")),
+            log,
             process: None,
-        };
-        service.set_default("LISTEN_ADDRESS", &format!("127.0.0.1:{listen_port}"));
-        service.set_default("HEALTH_ADDRESS", &format!("127.0.0.1:{health_port}"));
-        service
+        }
     }
 
-    fn set_default(&mut self, variable: &str, value: &str) {
-        self.environment.entry(variable.to_owned()).or_insert_with(|| value.to_owned());
+    /// Another one with the same configuration and ports of its own, not started yet.
+    #[must_use]
+    pub fn replica(&self, name: &str, folder: &Path) -> Self {
+        let mut environment = self.environment.clone();
+        environment.retain(|variable, _| !variable.ends_with("_ADDRESS"));
+        Self::new(self.binary, name, environment, folder)
+    }
+
+    /// The name of its binary.
+    #[must_use]
+    pub fn binary(&self) -> &'static str {
+        self.binary
     }
 
     /// Sets a variable for the next start.

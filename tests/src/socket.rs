@@ -12,6 +12,7 @@ use tokio_tungstenite::{
 
 use crate::{
     member::Member,
+    page::events,
     service::Service,
     wait::{unique, within},
 };
@@ -67,7 +68,15 @@ impl Socket {
     /// # Panics
     /// When the connection is gone.
     pub async fn send_message(&mut self, message: Message) {
-        within("sending", self.stream.send(message)).await.unwrap();
+        self.try_send_message(message).await.unwrap();
+    }
+
+    /// Sends any WebSocket message or raw frame, if the gateway still listens.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub async fn try_send_message(&mut self, message: Message) -> Result<(), tungstenite::Error> {
+        within("sending", self.stream.send(message)).await
     }
 
     /// The next frame in order; none once the connection is closed.
@@ -167,6 +176,21 @@ impl Socket {
         answer
     }
 
+    /// All events of a channel, read backwards in pages of `limit`.
+    pub async fn whole_history(&mut self, channel: &str, limit: u32) -> Vec<Value> {
+        let mut all: Vec<Value> = Vec::new();
+        loop {
+            let before = all.first().map_or(json!(u32::MAX), |event| event["seq"].clone());
+            let frame = json!({"type": "history", "id": unique("history"), "channel": channel,
+                               "before": before, "limit": limit});
+            let page = self.ask(&frame, "history").await;
+            all.splice(0..0, events(&page).iter().cloned());
+            if page["more"] == false {
+                return all;
+            }
+        }
+    }
+
     /// A sign of life: the gateway answers a frame that is of no use to anybody. What came before
     /// the answer is in order before it, so tests can tell that something did not come.
     pub async fn ping(&mut self) {
@@ -205,14 +229,4 @@ impl Socket {
             }
         }
     }
-}
-
-/// The texts of a page's messages.
-///
-/// # Panics
-/// When it is not a page.
-#[must_use]
-pub fn texts(page: &Value) -> Vec<&str> {
-    let events = page["messages"].as_array().expect("a page has messages");
-    events.iter().filter_map(|event| event["text"].as_str()).collect()
 }
