@@ -19,7 +19,8 @@ const DUMP: &str = "local all = {} \
     return all";
 
 impl Servers {
-    /// Where `word` stands, in any key, subject, header or value.
+    /// Where `word` stands, in any key, subject, header or value. With NATS before 2.10, that a key
+    /// was deleted is remembered with its name, which does not count.
     pub async fn traces_of(&self, word: &str) -> Vec<String> {
         let mut traces = self.traces_in_jetstream(word).await;
         let redis = within("Redis's content", self.redis_content()).await;
@@ -29,7 +30,7 @@ impl Servers {
 
     async fn traces_in_jetstream(&self, word: &str) -> Vec<String> {
         let client = async_nats::connect(self.nats.url()).await.unwrap();
-        let jetstream = jetstream::new(client);
+        let jetstream = jetstream::new(client.clone());
         let streams: Vec<_> = jetstream.streams().try_collect().await.unwrap();
         let mut traces = Vec::new();
         for info in streams {
@@ -38,6 +39,10 @@ impl Servers {
             let state = stream.get_info().await.unwrap().state;
             for seq in state.first_sequence..=state.last_sequence {
                 let Ok(message) = stream.get_raw_message(seq).await else { continue };
+                let is_marker = message.payload.is_empty() && name.starts_with("KV_");
+                if is_marker && !client.is_server_compatible(2, 10, 0) {
+                    continue;
+                }
                 let payload = String::from_utf8_lossy(&message.payload).into_owned();
                 let text = format!("{} {:?} {payload}", message.subject, message.headers);
                 if text.contains(word) {

@@ -1,21 +1,25 @@
 //! Taking events out of the log, for good.
 //!
-//! A channel's events are purged together. A person's are erased one by one, which also overwrites
-//! their bytes where they are stored; each is looked at first, so that a wrong sequence can cost
-//! nobody else an event.
+//! Events are deleted one by one, which also overwrites their bytes where they are stored. A person's
+//! are looked at first, so that a wrong sequence can cost nobody else an event.
 
 use std::time::Duration;
 
-use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
+use async_nats::jetstream::{
+    ErrorCode,
+    stream::{DeleteMessageErrorKind, RawMessageErrorKind, Stream},
+};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use goch_chassis::{Chassis, StartError, nats::Nats};
-use goch_contract::{ChannelName, Error, Seq, Uid, subjects::Subjects};
+use goch_contract::{ChannelName, Error, Seq, Uid};
 use tokio::time::timeout;
 
-use crate::replay::is_of;
+use crate::replay::{Replay, is_of};
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Events of a channel that one request removes.
+const PURGE_MAX: usize = 1_000;
 
 /// Events erased at the same time.
 const CONCURRENT_MAX: usize = 16;
@@ -24,33 +28,34 @@ const CONCURRENT_MAX: usize = 16;
 #[derive(Clone)]
 pub(crate) struct Eraser {
     log: Stream<()>,
-    subjects: Subjects,
+    replay: Replay,
 }
 
 impl Eraser {
-    /// # Errors
-    /// When the stream's name is not one, which a valid prefix rules out.
-    pub(crate) async fn new(chassis: &Chassis, nats: &Nats) -> Result<Self, StartError> {
-        let subjects = chassis.nats.subjects.clone();
-        let log = nats
-            .jetstream()
-            .get_stream_no_info(subjects.log_stream())
-            .await
-            .map_err(|error| StartError::because("naming the log", error))?;
-        Ok(Self { log, subjects })
+    pub(crate) fn new(replay: &Replay) -> Self {
+        Self { log: replay.log().clone(), replay: replay.clone() }
     }
 
-    /// Removes a channel's events up to `through`. Tells how many there were.
+    /// Removes a channel's events up to `through`, or some of them: tells whether there are more.
+    ///
+    /// One by one, because NATS before 2.10 makes all consumers of the log skip events when a part of
+    /// it is purged.
     ///
     /// # Errors
     /// `unavailable`: some may be removed.
-    pub(crate) async fn purge(&self, channel: &ChannelName, through: Seq) -> Result<u64, Error> {
-        let until = through.0.saturating_add(1);
-        let purge = self.log.purge().filter(self.subjects.log(channel)).sequence(until);
-        let purged = timeout(CALL_TIMEOUT, purge).await.map_err(|_| away())?;
-        let purged = purged.map_err(|error| failed(&error))?;
-        tracing::info!(%channel, events = purged.purged, "a channel's events are purged");
-        Ok(purged.purged)
+    pub(crate) async fn purge(&self, channel: &ChannelName, through: Seq) -> Result<bool, Error> {
+        let (events, more) = self.replay.sequences(channel, through, PURGE_MAX).await?;
+        let deletions = events.into_iter().map(|seq| {
+            let eraser = self.clone();
+            async move { eraser.delete(seq).await }
+        });
+        let mut deletions = stream::iter(deletions).buffer_unordered(CONCURRENT_MAX);
+        let mut count = 0_u64;
+        while let Some(deleted) = deletions.try_next().await? {
+            count += u64::from(deleted);
+        }
+        tracing::info!(%channel, events = count, "a channel's events are removed");
+        Ok(more)
     }
 
     /// Erases events of a person. Tells the log's last sequence afterwards.
@@ -84,9 +89,25 @@ impl Eraser {
         if !is_of(&message.headers, uid) {
             return Ok(false);
         }
+        self.delete(seq).await
+    }
+
+    /// Deletes an event; false if it is gone already.
+    async fn delete(&self, seq: Seq) -> Result<bool, Error> {
         // Without `no_erase`, so the server overwrites it.
         let delete = timeout(CALL_TIMEOUT, self.log.delete_message(seq.0));
-        delete.await.map_err(|_| away())?.map_err(|error| failed(&error))
+        match delete.await.map_err(|_| away())? {
+            Ok(deleted) => Ok(deleted),
+            Err(error) => match error.kind() {
+                DeleteMessageErrorKind::JetStream(error)
+                    if error.error_code() == ErrorCode::SEQUENCE_NOT_FOUND
+                        || error.error_code() == ErrorCode::STREAM_MESSAGE_DELETE_FAILED =>
+                {
+                    Ok(false)
+                }
+                _ => Err(failed(&error)),
+            },
+        }
     }
 }
 

@@ -22,8 +22,8 @@ pub async fn serve(config: LogConfig, chassis: Chassis) -> Result<(), StartError
     let topology = Topology::establish(&chassis, &nats, config, metrics.clone()).await?;
     chassis.shutdown.tasks().spawn(topology.keep());
 
-    let eraser = Eraser::new(&chassis, &nats).await?;
     let replay = Replay::new(&chassis, &nats, metrics).await?;
+    let eraser = Eraser::new(&replay);
     let endpoints = Endpoints::register(&chassis, &nats.client, Service::Broker).await?;
     endpoints::serve(&endpoints, &replay, &eraser).await?;
     chassis.health.require("started", || true);

@@ -88,7 +88,7 @@ impl Announcer {
             }
         }
         if matches!(member.record.standing, Standing::Removed(_)) {
-            self.members.purge(&key, member.revision).await?;
+            self.members.remove(&key, member.revision).await?;
         }
         Ok(())
     }
@@ -121,7 +121,7 @@ impl Announcer {
         let stored = self.channels.get(channel.as_str()).await?;
         if stored.is_none_or(|stored| stored.record.deleting) {
             // Nothing may be written about a channel that is gone.
-            self.members.purge(&key, member.revision).await?;
+            self.members.remove(&key, member.revision).await?;
             return Ok(());
         }
         self.announce(channel, member).await?;

@@ -42,7 +42,7 @@ impl History {
             progress.changed().await.map_err(|_| stopping())?;
         }
         let is_settled = progress
-            .wait_for(|progress| progress.written >= through || progress.waiting == 0)
+            .wait_for(|progress| progress.written >= through || progress.in_hand == 0)
             .await;
         is_settled.map(|_| ()).map_err(|_| stopping())
     }

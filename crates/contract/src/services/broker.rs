@@ -92,7 +92,8 @@ impl ServiceRequest for Tails {
     type Response = Vec<Seq>;
 }
 
-/// Remove the events of a channel from the log, for good.
+/// Remove the events of a channel from the log, for good: their bytes are overwritten where they are
+/// stored. One request removes a part of them only.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Purge {
     /// The channel.
@@ -104,8 +105,8 @@ pub struct Purge {
 impl ServiceRequest for Purge {
     const SERVICE: Service = Service::Broker;
     const ENDPOINT: &'static str = "purge";
-    /// How many events there were.
-    type Response = u64;
+    /// Whether there are more.
+    type Response = bool;
 }
 
 /// A person's events after a sequence, over all channels: messages, and the person's comings and

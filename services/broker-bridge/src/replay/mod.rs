@@ -118,6 +118,11 @@ impl Replay {
         Ok(Self { log, subjects, reading, tasks, metrics })
     }
 
+    /// The stream itself.
+    pub(crate) fn log(&self) -> &Stream<()> {
+        &self.log
+    }
+
     /// The first events after `after`.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! A person's events, over all channels.
+//! Where events are that are to be taken out: a channel's, or a person's over all channels.
 //!
 //! The log has no index by person, so it is read from one end to the other, without bodies, a part in
 //! each request. That is seldom needed, and headers are quick to read.
@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_nats::{HeaderMap, jetstream::consumer::DeliverPolicy};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_contract::{
-    Error, Seq, Uid,
+    ChannelName, Error, Seq, Uid,
     event::{FROM_HEADER, Logged, MEMBER_HEADER},
     services::{
         broker::{Find, Found},
@@ -37,6 +37,38 @@ impl Replay {
     /// `unavailable` when the log cannot be read in time.
     pub(crate) async fn find_person(&self, request: &Find) -> Result<Found, Error> {
         self.persist(|| self.read_person(&request.uid, request.after, request.limit)).await
+    }
+
+    /// Where a channel's first events up to `through` are, and whether there are more.
+    ///
+    /// # Errors
+    /// `unavailable` when the log cannot be read in time.
+    pub(crate) async fn sequences(
+        &self,
+        channel: &ChannelName,
+        through: Seq,
+        max: usize,
+    ) -> Result<(Vec<Seq>, bool), Error> {
+        self.persist(|| self.read_sequences(channel, through, max)).await
+    }
+
+    async fn read_sequences(
+        &self,
+        channel: &ChannelName,
+        through: Seq,
+        max: usize,
+    ) -> Result<(Vec<Seq>, bool), ReadError> {
+        let end = through.min(self.tail(channel).await?);
+        let _permit = self.reading.acquire().await;
+        let mut reader = self.reader(channel, DeliverPolicy::All, Select::Headers, end).await?;
+        let mut seqs = Vec::new();
+        while let Some(entry) = reader.next().await? {
+            if seqs.len() == max {
+                return Ok((seqs, true));
+            }
+            seqs.push(entry.seq);
+        }
+        Ok((seqs, false))
     }
 
     async fn read_person(&self, uid: &Uid, after: Seq, limit: u32) -> Result<Found, ReadError> {

@@ -66,7 +66,7 @@ impl Lifecycle {
         self.revoke(name, None).await;
         self.remove_members(name, revision).await?;
         self.empty_log(name, revision).await?;
-        if self.buckets.channels.purge(name.as_str(), revision).await? {
+        if self.buckets.channels.remove(name.as_str(), revision).await? {
             tracing::info!(channel = %name, "channel deleted");
         }
         Ok(())
@@ -88,7 +88,7 @@ impl Lifecycle {
             self.require_mark(name, revision).await?;
             let removals = found.into_iter().map(|(key, revision)| {
                 let members = Arc::clone(members);
-                async move { members.purge(&key, revision).await }
+                async move { members.remove(&key, revision).await }
             });
             let mut removals = stream::iter(removals).buffer_unordered(REMOVED_AT_A_TIME);
             while removals.try_next().await?.is_some() {}
@@ -104,7 +104,8 @@ impl Lifecycle {
             self.require_mark(name, revision).await?;
             if tail > Seq(0) {
                 through = tail;
-                self.services.call(&Purge { channel: name.clone(), through }).await?;
+                let purge = Purge { channel: name.clone(), through };
+                while self.services.call(&purge).await? {}
             }
             // Also without an event: there may be copies of what an earlier attempt removed.
             self.services.call(&ForgetEvents { channel: name.clone(), through }).await?;

@@ -86,7 +86,7 @@ impl Lifecycle {
                 if let Some(dismissed) = self.dismiss(channel, stored, standing).await? {
                     return self.announcer.announce(channel, dismissed).await;
                 }
-            } else if self.buckets.members.purge(&key, stored.revision).await? {
+            } else if self.buckets.members.remove(&key, stored.revision).await? {
                 return Ok(());
             }
         }

@@ -90,7 +90,7 @@ impl Lifecycle {
                 break;
             }
             if stored.record.announced {
-                if self.buckets.members.purge(&key, stored.revision).await? {
+                if self.buckets.members.remove(&key, stored.revision).await? {
                     return Ok(());
                 }
                 continue;

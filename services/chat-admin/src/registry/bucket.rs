@@ -141,11 +141,14 @@ impl<R: Record> Bucket<R> {
 
     /// Removes a record that has not changed since it was read; false if it has. What remains is a
     /// marker with the key, by which those who follow the bucket hear of it.
-    pub(crate) async fn purge(&self, key: &str, revision: u64) -> Result<bool, Error> {
+    ///
+    /// The buckets keep one revision of a key, so the record is gone. It is not purged, because NATS
+    /// before 2.10 makes those who follow a bucket skip changes when a key is purged.
+    pub(crate) async fn remove(&self, key: &str, revision: u64) -> Result<bool, Error> {
         self.require_connection()?;
-        let purge = self.store.purge_expect_revision(key, Some(revision));
-        let purged = tokio::time::timeout(WRITE_TIMEOUT, purge).await.map_err(|_| away())?;
-        match purged {
+        let delete = self.store.delete_expect_revision(key, Some(revision));
+        let deleted = tokio::time::timeout(WRITE_TIMEOUT, delete).await.map_err(|_| away())?;
+        match deleted {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(false),
             Err(error) => Err(self.failed(&error)),
@@ -153,13 +156,20 @@ impl<R: Record> Bucket<R> {
     }
 
     /// Removes what was stored for a key up to `revision`, record or marker, without a trace: those
-    /// who follow the bucket do not hear of it. What was stored since stays.
+    /// who follow the bucket do not hear of it. What was stored since stays. Only for a bucket that
+    /// nobody follows, or where [`Self::can_erase`].
     pub(crate) async fn erase(&self, key: &str, revision: u64) -> Result<(), Error> {
         self.require_connection()?;
         let subject = format!("{}{key}", self.store.prefix);
         let purge = self.store.stream.purge().filter(subject).sequence(revision + 1);
         let purged = tokio::time::timeout(WRITE_TIMEOUT, purge).await.map_err(|_| away())?;
         purged.map(|_| ()).map_err(|error| self.failed(&error))
+    }
+
+    /// Whether something may be erased while others follow the bucket: NATS before 2.10 makes them
+    /// skip changes.
+    pub(crate) fn can_erase(&self) -> bool {
+        self.client.is_server_compatible(2, 10, 0)
     }
 
     /// The records of the keys that match `filter`, at most `max`.

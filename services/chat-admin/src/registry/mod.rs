@@ -249,7 +249,7 @@ impl Registry {
         if stored.is_some_and(|stored| !stored.record.deleting) {
             return Ok(());
         }
-        self.members.purge(&member_key(channel, uid), revision).await?;
+        self.members.remove(&member_key(channel, uid), revision).await?;
         Err(not_admitted())
     }
 
