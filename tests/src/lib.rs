@@ -25,6 +25,7 @@ mod servers;
 mod service;
 mod socket;
 mod system;
+mod traces;
 mod wait;
 mod webdriver;
 

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a helper of tests fails by panicking")]
 
 use goch_tests::{Member, Servers, System, events, texts, until};
+use reqwest::Method;
 use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
@@ -91,11 +92,30 @@ async fn everything_works_under_the_rights_of_a_deployment() {
             let (_, subscribed) = ann.enter(system.gateway()).await;
             assert_eq!(texts(&subscribed), ["one", "two"]);
         }
+        end(&system, &channel).await;
     }
     let log = system.servers().nats.log();
     let refused = log.lines().find(|line| line.contains("iolation") || line.contains("[ERR]"));
     assert_eq!(refused, None);
     assert!(!system.logs().contains("ermissions violation"));
+}
+
+/// Ends in every way what can end.
+async fn end(system: &System, channel: &str) {
+    let admin = system.admin();
+    let base = format!("/admin/channels/{channel}");
+    for (method, path, status) in [
+        (Method::POST, format!("{base}/close"), 200),
+        (Method::POST, format!("{base}/reopen"), 200),
+        (Method::PUT, format!("{base}/bans/mallory"), 200),
+        (Method::GET, format!("{base}/transcript"), 200),
+        (Method::DELETE, format!("{base}/members/ben"), 204),
+        (Method::GET, "/admin/users/ann/export".to_owned(), 200),
+        (Method::DELETE, "/admin/users/ann".to_owned(), 204),
+        (Method::DELETE, base.clone(), 204),
+    ] {
+        admin.send(admin.request(method, &path)).await.expect(status);
+    }
 }
 
 /// What NATS answers to `commands` of a user, up to its PONG or error.
@@ -133,6 +153,7 @@ async fn no_service_may_do_what_is_anothers_work() {
                 "SUB goch.svc.admin.authorize 1\r\n",
                 "PUB $KV.goch_members.a.b 0\r\n\r\n",
                 "PUB goch.live.a 0\r\n\r\n",
+                "PUB goch.revoked 0\r\n\r\n",
                 "PUB $JS.API.STREAM.DELETE.goch_log 0\r\n\r\n",
                 "PUB $JS.API.STREAM.PURGE.goch_log 0\r\n\r\n",
             ],
@@ -154,6 +175,7 @@ async fn no_service_may_do_what_is_anothers_work() {
                 "PUB goch.log.a 0\r\n\r\n",
                 "PUB $KV.goch_members.a.b 0\r\n\r\n",
                 "PUB $JS.API.STREAM.PURGE.goch_log 0\r\n\r\n",
+                "PUB $JS.API.STREAM.MSG.DELETE.goch_log 0\r\n\r\n",
             ],
         ),
         (
@@ -164,6 +186,7 @@ async fn no_service_may_do_what_is_anothers_work() {
                 "PUB $KV.goch_channels.a 0\r\n\r\n",
                 "SUB _INBOX.gateway.> 1\r\n",
                 "PUB $JS.API.STREAM.DELETE.goch_log 0\r\n\r\n",
+                "PUB $JS.API.STREAM.PURGE.goch_log 0\r\n\r\n",
             ],
         ),
     ] {

@@ -15,6 +15,10 @@ use crate::ids::{ChannelName, MessageId, Seq, Uid, UnixMillis};
 /// unread messages can be counted without their bodies.
 pub const FROM_HEADER: &str = "Goch-From";
 
+/// Header of a log message: the uid whose coming or going this is. Together with [`FROM_HEADER`] it
+/// tells whose personal data an event is, so a person's events can be found without their bodies.
+pub const MEMBER_HEADER: &str = "Goch-Member";
+
 /// An event of a channel's life.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -23,6 +27,12 @@ pub enum Event {
     Message(Message),
     /// Somebody became a member.
     Joined(Joined),
+    /// Somebody is no longer a member.
+    Left(Left),
+    /// The channel takes no more messages.
+    Closed(Turned),
+    /// The channel takes messages again.
+    Reopened(Turned),
 }
 
 impl Event {
@@ -68,10 +78,37 @@ pub struct Joined {
     pub display_name: String,
 }
 
+/// Somebody who was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// The channel that was left.
+    pub channel: ChannelName,
+    /// When the member was removed.
+    pub time: UnixMillis,
+    /// Who left.
+    pub uid: Uid,
+}
+
+/// A channel that was closed or reopened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turned {
+    /// The channel.
+    pub channel: ChannelName,
+    /// When that was.
+    pub time: UnixMillis,
+}
+
 /// The value of the `Nats-Msg-Id` header, by which JetStream recognises a resend.
 #[must_use]
 pub fn deduplication_id(channel: &ChannelName, uid: &Uid, id: &str) -> String {
     format!("{channel}/{uid}/{id}")
+}
+
+/// The same for an event that nobody sent: `what` tells which one. It cannot be a message's
+/// [`deduplication_id`], where a uid stands between the slashes.
+#[must_use]
+pub fn lifecycle_deduplication_id(channel: &ChannelName, what: &str) -> String {
+    format!("{channel}//{what}")
 }
 
 /// A stored event at its place in the log, as services hand it to each other.
@@ -184,6 +221,32 @@ mod tests {
             json!({"type": "joined", "channel": "ticket-42", "time": 1_700_000_000_123_u64,
                    "uid": "ann", "display_name": "Ann"})
         );
+    }
+
+    #[test]
+    fn the_events_of_a_channels_life_have_their_golden_form() {
+        let channel = ChannelName::parse("ticket-42").unwrap();
+        let time = UnixMillis(1_700_000_000_123);
+        let left = Left { channel: channel.clone(), time, uid: Uid::parse("ann").unwrap() };
+        let turned = Turned { channel, time };
+        for (event, golden) in [
+            (
+                Event::Left(left),
+                r#"{"type":"left","channel":"ticket-42","time":1700000000123,"uid":"ann"}"#,
+            ),
+            (
+                Event::Closed(turned.clone()),
+                r#"{"type":"closed","channel":"ticket-42","time":1700000000123}"#,
+            ),
+            (
+                Event::Reopened(turned),
+                r#"{"type":"reopened","channel":"ticket-42","time":1700000000123}"#,
+            ),
+        ] {
+            let payload = event.to_payload();
+            assert!(is_trusted(&payload));
+            assert_eq!(std::str::from_utf8(&payload).unwrap(), golden);
+        }
     }
 
     #[test]

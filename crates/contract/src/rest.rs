@@ -236,6 +236,36 @@ pub struct MessagesBody {
     pub more: bool,
 }
 
+/// Somebody who may not join a channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ban {
+    /// Who.
+    pub uid: Uid,
+    /// Since when.
+    pub banned_at: UnixMillis,
+}
+
+/// `GET /admin/channels/{name}/bans`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct BansBody {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Who may not join it, by uid.
+    pub bans: Vec<Ban>,
+}
+
+/// A channel that a person belongs to, in `GET /admin/users/{uid}/export`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The member as ticketing sees it.
+    #[serde(flatten)]
+    pub member: AdminMember,
+    /// Since when the person may not join; null for a member.
+    pub banned_at: Option<UnixMillis>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

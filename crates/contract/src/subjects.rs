@@ -90,6 +90,13 @@ impl Subjects {
         format!("{}.signal.{channel}", self.prefix)
     }
 
+    /// Where chat-admin tells every gateway what is no longer allowed
+    /// ([`crate::services::admin::Revoked`]); never stored.
+    #[must_use]
+    pub fn revoked(&self) -> String {
+        format!("{}.revoked", self.prefix)
+    }
+
     /// An endpoint of a service.
     #[must_use]
     pub fn endpoint(&self, service: Service, endpoint: &str) -> String {
@@ -112,6 +119,12 @@ impl Subjects {
     #[must_use]
     pub fn positions_bucket(&self) -> String {
         format!("{}_positions", self.prefix)
+    }
+
+    /// The bucket of people whose data is being erased, keyed by uid.
+    #[must_use]
+    pub fn erasures_bucket(&self) -> String {
+        format!("{}_erasures", self.prefix)
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod config;
 mod endpoints;
+mod eraser;
 mod metrics;
 mod replay;
 mod serve;

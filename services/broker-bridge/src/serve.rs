@@ -7,7 +7,10 @@ use goch_chassis::{
 };
 use goch_contract::services::Service;
 
-use crate::{LogConfig, endpoints, metrics::BridgeMetrics, replay::Replay, topology::Topology};
+use crate::{
+    LogConfig, endpoints, eraser::Eraser, metrics::BridgeMetrics, replay::Replay,
+    topology::Topology,
+};
 
 /// Puts the log into place, then answers until the end begins.
 ///
@@ -20,8 +23,9 @@ pub async fn serve(config: LogConfig, chassis: Chassis) -> Result<(), StartError
     chassis.shutdown.tasks().spawn(topology.keep());
 
     let replay = Replay::new(&chassis, &nats, metrics).await?;
+    let eraser = Eraser::new(&replay);
     let endpoints = Endpoints::register(&chassis, &nats.client, Service::Broker).await?;
-    endpoints::serve(&endpoints, &replay).await?;
+    endpoints::serve(&endpoints, &replay, &eraser).await?;
     chassis.health.require("started", || true);
     tracing::info!("serving");
     endpoints.until_shutdown().await;

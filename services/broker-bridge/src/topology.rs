@@ -150,9 +150,12 @@ impl Topology {
         let subjects = &self.chassis.nats.subjects;
         let log: StreamState = self.ensure(&log_stream(subjects, &self.config)).await?;
         let consumer: ConsumerState = self.ensure(&history_consumer(subjects)).await?;
-        for bucket in
-            [subjects.channels_bucket(), subjects.members_bucket(), subjects.positions_bucket()]
-        {
+        for bucket in [
+            subjects.channels_bucket(),
+            subjects.members_bucket(),
+            subjects.positions_bucket(),
+            subjects.erasures_bucket(),
+        ] {
             let _: StreamState = self.ensure(&bucket_stream(&bucket, &self.config)).await?;
         }
         self.metrics.log_messages.set(log.state.messages);

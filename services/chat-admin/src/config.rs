@@ -1,6 +1,6 @@
 //! What chat-admin is configured with.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use goch_chassis::config::{Config, Environment, Faults, RedisConfig, Setting};
 use goch_contract::{
@@ -22,6 +22,8 @@ pub struct AdminConfig {
     pub password: Secret,
     /// How to reach Redis.
     pub redis: RedisConfig,
+    /// How long the marker of a deleted channel or member stays, by which replicas hear of it.
+    pub keep_markers: Duration,
     /// The protocol's limits.
     pub limits: Limits,
 }
@@ -32,6 +34,7 @@ struct AdminSettings {
     listen_address: Setting<SocketAddr>,
     admin_username: Setting<String>,
     admin_password: Setting<String>,
+    delete_markers_seconds: Setting<u64>,
 }
 
 impl Config for AdminConfig {
@@ -44,6 +47,10 @@ impl Config for AdminConfig {
         allow_generated(limits.secret, "SECRET_MIN and SECRET_MAX", faults);
         let channel_secret = "CHANNEL_SECRET_MIN and CHANNEL_SECRET_MAX";
         allow_generated(limits.channel_secret, channel_secret, faults);
+        let markers = "DELETE_MARKERS_SECONDS";
+        let keep_markers = settings.delete_markers_seconds.or(markers, 600, faults);
+        // A replica must have heard of a deletion before its marker goes.
+        faults.expect((5..=604_800).contains(&keep_markers), markers, "must be 5 to 604800");
         Self {
             listen_address: settings.listen_address.or(
                 "LISTEN_ADDRESS",
@@ -53,6 +60,7 @@ impl Config for AdminConfig {
             username,
             password: Secret::new(settings.admin_password.required("ADMIN_PASSWORD", faults)),
             redis: RedisConfig::read(environment, faults),
+            keep_markers: Duration::from_secs(keep_markers),
             limits,
         }
     }

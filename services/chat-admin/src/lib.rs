@@ -1,13 +1,14 @@
 //! Goch's channels and members.
 //!
 //! Their truth is two key-value buckets, their fast copy is in Redis: [`registry`] keeps both and
-//! decides who may do what. Two faces ask it: the NATS [`endpoints`] that gateways call, and [`http`]
+//! decides who may do what, [`lifecycle`] ends what is to end. Two faces ask it: the NATS [`endpoints`] that gateways call, and [`http`]
 //! for the ticketing system.
 
 mod announcer;
 mod config;
 mod endpoints;
 mod http;
+mod lifecycle;
 mod log;
 mod metrics;
 mod presence;
@@ -15,6 +16,7 @@ mod record;
 mod registry;
 mod secret;
 mod serve;
+mod waiting;
 
 pub use config::AdminConfig;
 pub use serve::serve;

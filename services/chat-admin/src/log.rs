@@ -12,7 +12,7 @@ use goch_chassis::{
 };
 use goch_contract::{
     ChannelName, Error, Seq, Uid,
-    event::{Event, FROM_HEADER},
+    event::{Event, FROM_HEADER, MEMBER_HEADER},
     subjects::Subjects,
     trace,
 };
@@ -33,6 +33,17 @@ pub(crate) struct Stored {
     pub(crate) duplicate: bool,
 }
 
+/// Whose event it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum About<'a> {
+    /// A message of this sender: what counts as unread.
+    Sender(&'a Uid),
+    /// The coming or going of this member.
+    Member(&'a Uid),
+    /// The channel itself.
+    Channel,
+}
+
 impl Log {
     pub(crate) fn new(chassis: &Chassis, nats: &Nats) -> Self {
         Self {
@@ -42,8 +53,7 @@ impl Log {
         }
     }
 
-    /// Stores an event of `channel`. `message_from` is the sender, for messages only: they are what
-    /// counts as unread.
+    /// Stores an event of `channel`.
     ///
     /// # Errors
     /// `unavailable`: the event may or may not be stored, and publishing it again with the same
@@ -53,7 +63,7 @@ impl Log {
         channel: &ChannelName,
         event: &Event,
         deduplication_id: String,
-        message_from: Option<&Uid>,
+        about: About<'_>,
     ) -> Result<Stored, Error> {
         // While NATS is away the event would wait in the client's buffer and could be stored long
         // after its sender was told that it was not.
@@ -62,8 +72,10 @@ impl Log {
         }
         let mut headers = HeaderMap::new();
         headers.insert(NATS_MESSAGE_ID, deduplication_id);
-        if let Some(uid) = message_from {
-            headers.insert(FROM_HEADER, uid.as_str());
+        match about {
+            About::Sender(uid) => headers.insert(FROM_HEADER, uid.as_str()),
+            About::Member(uid) => headers.insert(MEMBER_HEADER, uid.as_str()),
+            About::Channel => {}
         }
         trace::inject(&mut headers);
         let message = PublishMessage::build().payload(event.to_payload().into()).headers(headers);

@@ -25,6 +25,8 @@ pub(crate) struct AdminMetrics {
     pub(crate) members_registered: Counter,
     /// `joined` events that were not stored at once.
     pub(crate) announcements_waiting: Gauge,
+    /// Deletions, closings and erasures that some replica has to finish.
+    pub(crate) unfinished: Gauge,
     /// 1 while Redis can be trusted.
     pub(crate) projection_whole: Gauge,
     /// Changes in the buckets that this process has not yet applied to Redis.
@@ -56,6 +58,11 @@ impl AdminMetrics {
                 "announcements_waiting",
                 "Members whose joined event is not yet in the log",
                 metrics.announcements_waiting.clone(),
+            );
+            registry.register(
+                "lifecycle_unfinished",
+                "Deletions, closings and erasures of which some step is still to be done",
+                metrics.unfinished.clone(),
             );
             registry.register(
                 "projection_whole",

@@ -16,11 +16,13 @@ use crate::{
     announcer::Announcer,
     endpoints,
     http::{self, Credentials, Desk},
+    lifecycle::{Buckets, Lifecycle, finisher, sweeper::Sweeper},
     log::Log,
     metrics::AdminMetrics,
     presence::Presence,
     registry::{Registry, bucket::Bucket, keeper::Keeper, projection::Projection},
     secret::random_text,
+    waiting::Waiting,
 };
 
 /// Ticketing is one system: few connections, little work.
@@ -51,13 +53,29 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
     let channels = Arc::new(Bucket::new(nats.client.clone(), channels));
     let members = nats.bucket(&chassis, &subjects.members_bucket()).await?;
     let members = Arc::new(Bucket::new(nats.client.clone(), members));
+    let erasures = nats.bucket(&chassis, &subjects.erasures_bucket()).await?;
+    let erasures = Arc::new(Bucket::new(nats.client.clone(), erasures));
+    let buckets =
+        Buckets { channels: Arc::clone(&channels), members: Arc::clone(&members), erasures };
 
     let process =
         random_text::<8>().map_err(|error| StartError::because("naming this process", error))?;
     let projection = Projection::new(redis.clone(), &config.redis.prefix, &process);
     let log = Log::new(&chassis, &nats);
     let waiting = metrics.announcements_waiting.clone();
-    let announcer = Announcer::new(log.clone(), Arc::clone(&members), waiting);
+    let announcer =
+        Announcer::new(log.clone(), Arc::clone(&channels), Arc::clone(&members), waiting);
+    let unfinished = metrics.unfinished.clone();
+    let unfinished = Arc::new(Waiting::new(finisher::PATIENCE, finisher::SPREAD, unfinished));
+    let lifecycle = Lifecycle::new(
+        &chassis,
+        &nats,
+        buckets.clone(),
+        projection.clone(),
+        announcer.clone(),
+        Arc::clone(&unfinished),
+    );
+    let sweeper = Sweeper::new(buckets, config.keep_markers);
     let registry = Registry::new(
         Arc::clone(&channels),
         Arc::clone(&members),
@@ -65,10 +83,14 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         announcer.clone(),
         metrics.clone(),
     );
-    let reread = projection.clone();
-    let announcing =
-        announcer.clone().run(chassis.shutdown.clone(), move || reread.ask_for_build());
-    chassis.shutdown.tasks().spawn(announcing);
+    let shutdown = &chassis.shutdown;
+    let reread = || {
+        let projection = projection.clone();
+        move || projection.ask_for_build()
+    };
+    shutdown.tasks().spawn(announcer.clone().run(shutdown.clone(), reread()));
+    shutdown.tasks().spawn(lifecycle.clone().run(shutdown.clone(), reread()));
+    shutdown.tasks().spawn(sweeper.clone().run(shutdown.clone(), reread()));
     let keeper = Keeper {
         chassis: chassis.clone(),
         nats: nats.clone(),
@@ -77,6 +99,8 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         members,
         projection,
         announcer,
+        unfinished,
+        sweeper,
         metrics: metrics.clone(),
     };
     chassis.shutdown.tasks().spawn(keeper.run());
@@ -85,6 +109,7 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
     endpoints::serve(&endpoints, &registry).await?;
     let desk = Desk {
         registry,
+        lifecycle,
         services: nats.services(&chassis),
         log,
         presence: Presence::new(nats.client.clone(), subjects.clone()),

@@ -1,7 +1,8 @@
 //! Who may use a channel: asked of chat-admin, remembered for a short time.
 //!
 //! Only a yes is remembered, with a digest of the secret. A storm of reconnects then asks once per
-//! member, and a wrong secret is always answered by chat-admin.
+//! member, and a wrong secret is always answered by chat-admin. What is revoked is forgotten at once
+//! ([`crate::revocations`]).
 
 use std::{
     cell::RefCell,
@@ -18,12 +19,24 @@ use prometheus_client::metrics::counter::Counter;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::revocations::{Mark, Revocations};
+
 /// Members remembered by one worker; the longest unused is forgotten first.
 const REMEMBERED_MAX: usize = 100_000;
 
+/// A member who may use a channel.
+#[derive(Clone)]
+pub(crate) struct Authorization {
+    pub(crate) display_name: Rc<str>,
+    /// Whether the channel took no messages when chat-admin was asked.
+    pub(crate) closed: bool,
+    /// When that was, among the revocations.
+    mark: Mark,
+}
+
 struct Remembered {
     secret_digest: [u8; 32],
-    display_name: Rc<str>,
+    authorization: Authorization,
     until: Instant,
 }
 
@@ -32,6 +45,7 @@ pub(crate) struct Authorizer {
     services: ServiceClient,
     remember_for: Duration,
     remembered: RefCell<LruCache<(ChannelName, Uid), Remembered>>,
+    revocations: Revocations,
     answered_from_memory: Counter,
 }
 
@@ -43,10 +57,26 @@ impl Authorizer {
     ) -> Self {
         // Unbounded means "no allocation up front"; the bound is kept in `remember`.
         let remembered = RefCell::new(LruCache::unbounded());
-        Self { services, remember_for, remembered, answered_from_memory }
+        let revocations = Revocations::new();
+        Self { services, remember_for, remembered, revocations, answered_from_memory }
     }
 
-    /// The member's display name.
+    /// What is no longer allowed.
+    pub(crate) fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    /// Whether nothing has been heard that may have ended the authorisation.
+    pub(crate) fn still_holds(
+        &self,
+        authorization: &Authorization,
+        channel: &ChannelName,
+        uid: &Uid,
+    ) -> bool {
+        !self.revocations.is_revoked_since(authorization.mark, channel, uid)
+    }
+
+    /// The member's authorisation.
     ///
     /// # Errors
     /// `unauthorized`, or `unavailable` when chat-admin cannot tell.
@@ -55,38 +85,48 @@ impl Authorizer {
         channel: &ChannelName,
         uid: &Uid,
         secret: &Secret,
-    ) -> Result<Rc<str>, Error> {
+    ) -> Result<Authorization, Error> {
         let digest: [u8; 32] = Sha256::digest(secret.expose()).into();
         let key = (channel.clone(), uid.clone());
-        if let Some(display_name) = self.recall(&key, &digest) {
+        if let Some(authorization) = self.recall(&key, &digest) {
             self.answered_from_memory.inc();
-            return Ok(display_name);
+            return Ok(authorization);
         }
+        // Before the question: a revocation may overtake the answer.
+        let mark = self.revocations.mark();
         let request =
             Authorize { channel: channel.clone(), uid: uid.clone(), secret: secret.clone() };
         let authorized = self.services.call(&request).await?;
-        let display_name: Rc<str> = authorized.display_name.into();
-        self.remember(key, digest, Rc::clone(&display_name));
-        Ok(display_name)
+        let display_name = authorized.display_name.into();
+        let authorization = Authorization { display_name, closed: authorized.closed, mark };
+        self.remember(key, digest, authorization.clone());
+        Ok(authorization)
     }
 
-    fn recall(&self, key: &(ChannelName, Uid), digest: &[u8; 32]) -> Option<Rc<str>> {
+    fn recall(&self, key: &(ChannelName, Uid), digest: &[u8; 32]) -> Option<Authorization> {
         let mut remembered = self.remembered.borrow_mut();
         let found = remembered.get(key)?;
-        if found.until < Instant::now() {
+        let (channel, uid) = key;
+        let holds = self.still_holds(&found.authorization, channel, uid);
+        if !holds || found.until < Instant::now() {
             remembered.pop(key);
             return None;
         }
         let same: bool = found.secret_digest.ct_eq(digest).into();
-        same.then(|| Rc::clone(&found.display_name))
+        same.then(|| found.authorization.clone())
     }
 
-    fn remember(&self, key: (ChannelName, Uid), secret_digest: [u8; 32], display_name: Rc<str>) {
+    fn remember(
+        &self,
+        key: (ChannelName, Uid),
+        secret_digest: [u8; 32],
+        authorization: Authorization,
+    ) {
         let mut remembered = self.remembered.borrow_mut();
         if remembered.len() >= REMEMBERED_MAX {
             remembered.pop_lru();
         }
         let until = Instant::now() + self.remember_for;
-        remembered.put(key, Remembered { secret_digest, display_name, until });
+        remembered.put(key, Remembered { secret_digest, authorization, until });
     }
 }

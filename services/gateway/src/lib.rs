@@ -7,6 +7,7 @@ mod authorize;
 mod config;
 mod http;
 mod metrics;
+mod revocations;
 mod room;
 mod serve;
 mod socket;

@@ -13,12 +13,16 @@ use std::{
 };
 
 use actix_web::rt;
-use async_nats::{Client, jetstream};
+use async_nats::{Client, Subscriber, jetstream};
+use futures_util::StreamExt as _;
 use goch_chassis::{
     Chassis, StartError,
     nats::{self, Nats, NatsMetrics},
 };
-use goch_contract::{services::ServiceClient, subjects::Subjects};
+use goch_contract::{
+    services::{ServiceClient, admin::Revoked},
+    subjects::Subjects,
+};
 use tokio::time::MissedTickBehavior;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
@@ -73,6 +77,11 @@ impl Worker {
         let nats = nats::connect(&chassis, &format!("nats-{number}"), &shared.nats_metrics).await?;
         let services = nats.services(&chassis);
         let subjects = chassis.nats.subjects.clone();
+        let revoked = nats
+            .client
+            .subscribe(subjects.revoked())
+            .await
+            .map_err(|error| StartError::because("subscribing to what is revoked", error))?;
         let metrics = shared.metrics;
         let rooms = Rooms::new(RoomContext {
             client: nats.client.clone(),
@@ -109,6 +118,8 @@ impl Worker {
         rt::spawn(Rc::clone(&worker).look_after());
         rt::spawn(Rc::clone(&worker).check_rooms());
         rt::spawn(Rc::clone(&worker).settle_rooms());
+        rt::spawn(Rc::clone(&worker).verify_rooms());
+        rt::spawn(Rc::clone(&worker).heed(revoked));
         rt::spawn(Rc::clone(&worker).mend(nats));
         rt::spawn(Rc::clone(&worker).drain(undrained));
         Ok(worker)
@@ -146,9 +157,35 @@ impl Worker {
         }
     }
 
+    async fn verify_rooms(self: Rc<Self>) {
+        let mut interval = rt::time::interval(TICK);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            self.rooms.verify(Instant::now()).await;
+        }
+    }
+
+    /// Heeds what chat-admin revokes.
+    async fn heed(self: Rc<Self>, mut revoked: Subscriber) {
+        while let Some(message) = revoked.next().await {
+            let Ok(revoked) = serde_json::from_slice::<Revoked>(&message.payload) else {
+                tracing::warn!("a revocation cannot be read");
+                self.authorizer.revocations().distrust();
+                continue;
+            };
+            let gone = revoked.uid.is_none().then(|| revoked.channel.clone());
+            self.authorizer.revocations().note(revoked);
+            if let Some(channel) = gone {
+                self.rooms.put_out_all(&channel);
+            }
+        }
+    }
+
     /// After every interruption, looks for what the rooms have missed.
     async fn mend(self: Rc<Self>, mut nats: Nats) {
         while nats.interruptions.changed().await.is_ok() {
+            self.authorizer.revocations().distrust();
             self.rooms.distrust_all();
         }
     }

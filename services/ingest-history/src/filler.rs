@@ -115,7 +115,9 @@ impl Filler {
                     Entry::parse(channel.clone(), logged.seq, event)
                 })
                 .collect();
-            self.store.write(generation, &entries).await?;
+            if !self.store.fill(&filling, &entries).await? {
+                return Err(FillError::Lost);
+            }
             top = top.or(page.events.last().map(|logged| logged.seq));
             missing = missing.saturating_sub(page.events.len());
             match page.events.first() {

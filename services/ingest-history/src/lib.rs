@@ -8,6 +8,7 @@ mod config;
 mod consumer;
 mod endpoints;
 mod filler;
+mod forget;
 mod history;
 mod metrics;
 mod positions;

@@ -3,7 +3,10 @@
 //! There is no copy of them in Redis. Reading one is a direct get, about as quick as Redis, and a
 //! copy that outlived a failure between two writes would count what was read as unread.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::{Future, IntoFuture as _},
+    time::Duration,
+};
 
 use async_nats::{
     Client,
@@ -11,7 +14,7 @@ use async_nats::{
     jetstream::kv::{CreateErrorKind, Operation, Store, UpdateErrorKind},
 };
 use bytes::Bytes;
-use goch_contract::{ChannelName, Error, Seq, Uid};
+use goch_contract::{ChannelName, Error, Seq, Uid, services::history::ForgetPositions};
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -65,6 +68,17 @@ impl Positions {
             }
         }
         Err(Error::unavailable("the read position is being moved by too many at once"))
+    }
+
+    /// Forgets the positions that match, without a trace.
+    pub(crate) async fn forget(&self, which: &ForgetPositions) -> Result<(), Error> {
+        let filter = match which {
+            ForgetPositions::OfChannel(channel) => format!("{channel}.*"),
+            ForgetPositions::OfPerson(uid) => format!("*.{uid}"),
+        };
+        let purge = self.bucket.stream.purge().filter(format!("{}{filter}", self.bucket.prefix));
+        let purged = self.call(purge.into_future()).await?;
+        purged.map(|_| ()).map_err(|error| failed(&error))
     }
 
     async fn stored(&self, key: &str) -> Result<Option<Stored>, Error> {

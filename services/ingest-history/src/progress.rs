@@ -25,6 +25,8 @@ pub(crate) struct Progress {
     pub(crate) written: Seq,
     /// Events that are not.
     pub(crate) waiting: u64,
+    /// Events that somebody is writing, or was given to write.
+    pub(crate) in_hand: u64,
     /// When nothing was waiting, or something was written, for the last time.
     moved: Instant,
 }
@@ -32,7 +34,13 @@ pub(crate) struct Progress {
 impl Progress {
     /// Nothing is known yet of the log of this generation.
     pub(crate) fn new(generation: u64) -> Self {
-        Self { generation, written: Seq(0), waiting: u64::MAX, moved: Instant::now() }
+        Self {
+            generation,
+            written: Seq(0),
+            waiting: u64::MAX,
+            in_hand: u64::MAX,
+            moved: Instant::now(),
+        }
     }
 
     /// After news from the consumer.
@@ -43,7 +51,7 @@ impl Progress {
         let written = self.written.max(Seq(info.ack_floor.stream_sequence));
         let has_moved = written > self.written || waiting == 0;
         let moved = if has_moved { Instant::now() } else { self.moved };
-        Self { written, waiting, moved, ..self }
+        Self { written, waiting, in_hand: pending, moved, ..self }
     }
 
     /// Whether Redis may lack so much of a channel's latest events that the log is to be asked.

@@ -26,6 +26,19 @@ pub struct Authorize {
 pub struct Authorized {
     /// The member's name, which goes with each of the member's messages.
     pub display_name: String,
+    /// Whether the channel takes no more messages.
+    #[serde(default)]
+    pub closed: bool,
+}
+
+/// Told to every gateway on [`crate::subjects::Subjects::revoked`]: what it remembers of this no
+/// longer holds. A core message, which may be lost; what it tells is found out later then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The member who may not use it any more; none when the channel itself is gone.
+    pub uid: Option<Uid>,
 }
 
 impl ServiceRequest for Authorize {
@@ -82,4 +95,33 @@ impl ServiceRequest for Members {
     const SERVICE: Service = Service::Admin;
     const ENDPOINT: &'static str = "members";
     type Response = Vec<PublicMember>;
+}
+
+/// Which of these members may still use these channels? For gateways that check their seats, because
+/// a [`Revoked`] may have been lost.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Verify {
+    /// Channels, each with members; at most [`VERIFY_MAX`] members in all.
+    pub seats: Vec<(ChannelName, Vec<Uid>)>,
+}
+
+/// The most members of one [`Verify`].
+pub const VERIFY_MAX: usize = 256;
+
+/// What holds of one channel of a [`Verify`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// Whether there is such a channel.
+    pub exists: bool,
+    /// Whether it takes no more messages.
+    pub closed: bool,
+    /// Those of the members who are no longer members.
+    pub gone: Vec<Uid>,
+}
+
+impl ServiceRequest for Verify {
+    const SERVICE: Service = Service::Admin;
+    const ENDPOINT: &'static str = "verify";
+    /// In the order of the request.
+    type Response = Vec<Verified>;
 }

@@ -6,7 +6,10 @@ use super::{
     Service, ServiceRequest,
     history::{Page, Window},
 };
-use crate::ids::{ChannelName, Seq, Uid};
+use crate::{
+    event::Logged,
+    ids::{ChannelName, Seq, Uid},
+};
 
 /// The events of a channel after a sequence, from the log.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -87,4 +90,70 @@ impl ServiceRequest for Tails {
     const ENDPOINT: &'static str = "tails";
     /// In the order of the request; 0 for a channel without events.
     type Response = Vec<Seq>;
+}
+
+/// Remove the events of a channel from the log, for good: their bytes are overwritten where they are
+/// stored. One request removes a part of them only.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Purge {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Events up to this one are removed: those after it may be of a new channel of the same name.
+    pub through: Seq,
+}
+
+impl ServiceRequest for Purge {
+    const SERVICE: Service = Service::Broker;
+    const ENDPOINT: &'static str = "purge";
+    /// Whether there are more.
+    type Response = bool;
+}
+
+/// A person's events after a sequence, over all channels: messages, and the person's comings and
+/// goings. One request looks through a part of the log only.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Find {
+    /// Whose events.
+    pub uid: Uid,
+    /// Events after this sequence are looked through; 0 for all.
+    pub after: Seq,
+    /// The most events of the answer.
+    pub limit: u32,
+}
+
+/// The answer to [`Find`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Found {
+    /// Rising by sequence, with `prev` unknown.
+    pub events: Vec<Logged>,
+    /// Everything up to here has been looked through.
+    pub through: Seq,
+    /// Whether the log goes on.
+    pub more: bool,
+}
+
+impl ServiceRequest for Find {
+    const SERVICE: Service = Service::Broker;
+    const ENDPOINT: &'static str = "find";
+    type Response = Found;
+}
+
+/// Erase events of a person: their bytes are overwritten where they are stored. Events that are
+/// gone, or are not this person's, are left alone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Erase {
+    /// Whose events.
+    pub uid: Uid,
+    /// Which ones, at most [`ERASE_MAX`].
+    pub events: Vec<Seq>,
+}
+
+/// The most events of one [`Erase`].
+pub const ERASE_MAX: usize = 200;
+
+impl ServiceRequest for Erase {
+    const SERVICE: Service = Service::Broker;
+    const ENDPOINT: &'static str = "erase";
+    /// The log's last sequence afterwards: whoever has read up to there can no longer meet them.
+    type Response = Seq;
 }

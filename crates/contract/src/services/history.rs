@@ -146,3 +146,35 @@ impl ServiceRequest for LastMessages {
     /// In the order of the request.
     type Response = Vec<Option<Logged>>;
 }
+
+/// Forget what is kept of a channel's events, because some of them are gone from the log. What
+/// remains there is read anew when it is asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ForgetEvents {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Nothing that is gone lies after this event.
+    pub through: Seq,
+}
+
+impl ServiceRequest for ForgetEvents {
+    const SERVICE: Service = Service::History;
+    const ENDPOINT: &'static str = "forget_events";
+    type Response = ();
+}
+
+/// Forget read positions.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForgetPositions {
+    /// Of every member of a channel.
+    OfChannel(ChannelName),
+    /// Of a person, in all channels.
+    OfPerson(Uid),
+}
+
+impl ServiceRequest for ForgetPositions {
+    const SERVICE: Service = Service::History;
+    const ENDPOINT: &'static str = "forget_positions";
+    type Response = ();
+}

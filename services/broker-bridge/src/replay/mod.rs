@@ -10,6 +10,7 @@
 //! earlier.
 
 mod page;
+mod person;
 mod reader;
 mod search;
 
@@ -40,6 +41,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::person::is_of;
 use self::{
     page::{Backward, Entry, Forward},
     reader::{Reader, Select},
@@ -114,6 +116,11 @@ impl Replay {
         let reading = Arc::new(Semaphore::new(READING_MAX));
         let tasks = chassis.shutdown.tasks().clone();
         Ok(Self { log, subjects, reading, tasks, metrics })
+    }
+
+    /// The stream itself.
+    pub(crate) fn log(&self) -> &Stream<()> {
+        &self.log
     }
 
     /// The first events after `after`.

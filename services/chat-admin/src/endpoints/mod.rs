@@ -3,6 +3,7 @@
 mod authorize;
 mod members;
 mod register;
+mod verify;
 
 use goch_chassis::{StartError, endpoints::Endpoints};
 
@@ -12,5 +13,6 @@ use crate::registry::Registry;
 pub(crate) async fn serve(endpoints: &Endpoints, registry: &Registry) -> Result<(), StartError> {
     authorize::serve(endpoints, registry.clone()).await?;
     register::serve(endpoints, registry.clone()).await?;
-    members::serve(endpoints, registry.clone()).await
+    members::serve(endpoints, registry.clone()).await?;
+    verify::serve(endpoints, registry.clone()).await
 }

@@ -1,18 +1,26 @@
 //! The REST face for ticketing; one endpoint a file.
 
 mod authenticate;
+mod bans;
 mod channel;
 mod channels;
 mod create_channel;
+mod delete_channel;
+mod erase_user;
+mod export_user;
 mod members;
 mod messages;
 mod observe;
+mod paged;
 mod post_message;
 mod presence;
+mod remove_member;
+mod transcript;
+mod turn_channel;
 mod unread;
 
 use actix_web::{
-    Resource,
+    HttpResponse, Resource,
     dev::{ServiceFactory, ServiceRequest},
     middleware::from_fn,
     web::{self, ServiceConfig},
@@ -21,12 +29,19 @@ use goch_chassis::problem::{Refusal, json_config, method_not_allowed, not_found,
 use goch_contract::{ChannelName, Error, ErrorCode, limits::Limits, services::ServiceClient};
 
 pub(crate) use self::{authenticate::Credentials, observe::observe};
-use crate::{log::Log, presence::Presence, record::ChannelRecord, registry::Registry};
+use crate::{
+    lifecycle::{Lifecycle, Progress},
+    log::Log,
+    presence::Presence,
+    record::ChannelRecord,
+    registry::Registry,
+};
 
 /// What the handlers work with. Cheap to clone, but for the limits.
 #[derive(Debug, Clone)]
 pub(crate) struct Desk {
     pub(crate) registry: Registry,
+    pub(crate) lifecycle: Lifecycle,
     pub(crate) services: ServiceClient,
     pub(crate) log: Log,
     pub(crate) presence: Presence,
@@ -57,7 +72,12 @@ pub(crate) fn configure(app: &mut ServiceConfig, body_bytes: usize) {
                     .route(web::get().to(channels::channels))
                     .route(web::post().to(create_channel::create_channel)),
             )
-            .service(resource("/channels/{name}").route(web::get().to(channel::channel)))
+            .service(
+                resource("/channels/{name}")
+                    .route(web::get().to(channel::channel))
+                    .route(web::delete().to(delete_channel::delete_channel)),
+            )
+            .configure(configure_lifecycle)
             .service(resource("/channels/{name}/members").route(web::get().to(members::members)))
             .service(resource("/channels/{name}/presence").route(web::get().to(presence::presence)))
             .service(resource("/channels/{name}/user/{uid}").route(web::get().to(unread::unread)))
@@ -70,6 +90,36 @@ pub(crate) fn configure(app: &mut ServiceConfig, body_bytes: usize) {
             .wrap(from_fn(authenticate::authenticate)),
     );
     app.default_service(web::to(not_found));
+}
+
+/// Adds the routes of what ends, and of what is to be kept before.
+fn configure_lifecycle(scope: &mut ServiceConfig) {
+    scope
+        .service(resource("/channels/{name}/close").route(web::post().to(turn_channel::close)))
+        .service(resource("/channels/{name}/reopen").route(web::post().to(turn_channel::reopen)))
+        .service(
+            resource("/channels/{name}/members/{uid}")
+                .route(web::delete().to(remove_member::remove_member)),
+        )
+        .service(resource("/channels/{name}/bans").route(web::get().to(bans::bans)))
+        .service(
+            resource("/channels/{name}/bans/{uid}")
+                .route(web::put().to(bans::ban))
+                .route(web::delete().to(bans::unban)),
+        )
+        .service(
+            resource("/channels/{name}/transcript").route(web::get().to(transcript::transcript)),
+        )
+        .service(resource("/users/{uid}").route(web::delete().to(erase_user::erase_user)))
+        .service(resource("/users/{uid}/export").route(web::get().to(export_user::export_user)));
+}
+
+/// 204 when something is done; 202 when it is certain to be done.
+fn progress(progress: Progress) -> HttpResponse {
+    match progress {
+        Progress::Done => HttpResponse::NoContent().finish(),
+        Progress::UnderWay => HttpResponse::Accepted().finish(),
+    }
 }
 
 /// A path that refuses the methods it does not have.

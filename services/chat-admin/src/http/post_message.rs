@@ -11,7 +11,7 @@ use goch_contract::{
 };
 
 use super::Desk;
-use crate::secret::random_text;
+use crate::{log::About, secret::random_text};
 
 /// Who speaks, if the request does not say.
 const SYSTEM: &str = "system";
@@ -26,7 +26,11 @@ pub(super) async fn post_message(
     body: web::Json<PostMessageBody>,
 ) -> Result<HttpResponse, Refusal> {
     let checked = Checked::from_body(body.into_inner(), &desk.limits)?;
-    let (channel, _) = desk.channel(&name).await?;
+    let (channel, record) = desk.channel(&name).await?;
+    if record.closed_at.is_some() {
+        let message = "the channel is closed: it takes no more messages, whoever sends them";
+        return Err(Error::new(ErrorCode::ChannelClosed, message).into());
+    }
     let Checked { id, from_uid, from_name, text, meta } = checked;
     let now = UnixMillis::now();
     let deduplication_id = deduplication_id(&channel, &from_uid, id.as_str());
@@ -39,7 +43,8 @@ pub(super) async fn post_message(
         text,
         meta,
     });
-    let stored = desk.log.publish(&channel, &event, deduplication_id, Some(&from_uid)).await?;
+    let stored =
+        desk.log.publish(&channel, &event, deduplication_id, About::Sender(&from_uid)).await?;
     tracing::info!(%channel, from_uid = %from_uid, seq = %stored.seq, duplicate = stored.duplicate, "message posted");
     let seq = stored.seq;
     if stored.duplicate {

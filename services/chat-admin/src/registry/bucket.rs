@@ -122,36 +122,93 @@ impl<R: Record> Bucket<R> {
         Ok(Creation::Taken(stored))
     }
 
-    /// Replaces a record that has not changed since it was read; false if it has.
-    pub(crate) async fn replace(&self, key: &str, replaced: &Revised<R>) -> Result<bool, Error> {
+    /// Replaces a record that has not changed since it was read, and tells its new revision; nothing
+    /// if it has changed.
+    pub(crate) async fn replace(
+        &self,
+        key: &str,
+        replaced: &Revised<R>,
+    ) -> Result<Option<u64>, Error> {
         self.require_connection()?;
         let update = self.store.update(key, to_json(&replaced.record)?, replaced.revision);
         let updated = tokio::time::timeout(WRITE_TIMEOUT, update).await.map_err(|_| away())?;
         match updated {
-            Ok(_) => Ok(true),
+            Ok(revision) => Ok(Some(revision)),
+            Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(None),
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    /// Removes a record that has not changed since it was read; false if it has. What remains is a
+    /// marker with the key, by which those who follow the bucket hear of it.
+    ///
+    /// The buckets keep one revision of a key, so the record is gone. It is not purged, because NATS
+    /// before 2.10 makes those who follow a bucket skip changes when a key is purged.
+    pub(crate) async fn remove(&self, key: &str, revision: u64) -> Result<bool, Error> {
+        self.require_connection()?;
+        let delete = self.store.delete_expect_revision(key, Some(revision));
+        let deleted = tokio::time::timeout(WRITE_TIMEOUT, delete).await.map_err(|_| away())?;
+        match deleted {
+            Ok(()) => Ok(true),
             Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(false),
             Err(error) => Err(self.failed(&error)),
         }
     }
 
+    /// Removes what was stored for a key up to `revision`, record or marker, without a trace: those
+    /// who follow the bucket do not hear of it. What was stored since stays. Only for a bucket that
+    /// nobody follows, or where [`Self::can_erase`].
+    pub(crate) async fn erase(&self, key: &str, revision: u64) -> Result<(), Error> {
+        self.require_connection()?;
+        let subject = format!("{}{key}", self.store.prefix);
+        let purge = self.store.stream.purge().filter(subject).sequence(revision + 1);
+        let purged = tokio::time::timeout(WRITE_TIMEOUT, purge).await.map_err(|_| away())?;
+        purged.map(|_| ()).map_err(|error| self.failed(&error))
+    }
+
+    /// Whether something may be erased while others follow the bucket: NATS before 2.10 makes them
+    /// skip changes.
+    pub(crate) fn can_erase(&self) -> bool {
+        self.client.is_server_compatible(2, 10, 0)
+    }
+
     /// The records of the keys that match `filter`, at most `max`.
     pub(crate) async fn list(&self, filter: &str, max: usize) -> Result<Vec<R>, Error> {
+        let changes = self.read(filter, max).await?;
+        let records = changes
+            .iter()
+            .filter_map(|change| change.value.as_ref().map(|value| self.parse(&change.key, value)));
+        records.collect()
+    }
+
+    /// The keys that match `filter`, each with its present revision, at most `max`.
+    pub(crate) async fn revisions(
+        &self,
+        filter: &str,
+        max: usize,
+    ) -> Result<Vec<(String, u64)>, Error> {
+        let changes = self.read(filter, max).await?;
+        Ok(changes.into_iter().map(|change| (change.key, change.revision)).collect())
+    }
+
+    /// The present values of the keys that match `filter`, at most `max`.
+    async fn read(&self, filter: &str, max: usize) -> Result<Vec<Change>, Error> {
         self.require_connection()?;
-        let list = async {
+        let read = async {
             let mut changes = self.follow(filter).await.map_err(|error| self.failed(&error))?;
-            let mut records = Vec::new();
+            let mut values = Vec::new();
             let mut pending = changes.pending;
-            while pending > 0 && records.len() < max {
+            while pending > 0 && values.len() < max {
                 let change = changes.next().await.ok_or_else(away)?;
                 let change = change.map_err(|error| self.failed(&error))?;
                 pending = change.pending;
-                if let Some(value) = &change.value {
-                    records.push(self.parse(&change.key, value)?);
+                if change.value.is_some() {
+                    values.push(change);
                 }
             }
-            Ok(records)
+            Ok(values)
         };
-        tokio::time::timeout(LIST_TIMEOUT, list).await.map_err(|_| away())?
+        tokio::time::timeout(LIST_TIMEOUT, read).await.map_err(|_| away())?
     }
 
     /// Follows the keys that match `filter`, from their present values on.

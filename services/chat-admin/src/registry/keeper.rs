@@ -16,8 +16,13 @@ use super::{
 };
 use crate::{
     announcer::Announcer,
+    lifecycle::{
+        finisher::Unfinished,
+        sweeper::{Marker, Sweeper},
+    },
     metrics::AdminMetrics,
     record::{ChannelRecord, MemberRecord, parse_member_key},
+    waiting::Waiting,
 };
 
 /// Changes written to Redis in one round trip.
@@ -39,6 +44,8 @@ pub(crate) struct Keeper {
     pub(crate) members: Arc<Bucket<MemberRecord>>,
     pub(crate) projection: Projection,
     pub(crate) announcer: Announcer,
+    pub(crate) unfinished: Arc<Waiting<Unfinished>>,
+    pub(crate) sweeper: Sweeper,
     pub(crate) metrics: AdminMetrics,
 }
 
@@ -172,12 +179,28 @@ impl Keeper {
     fn understand(&self, source: Source, change: &Change) -> Option<Write> {
         let value = change.value.as_ref();
         let key = match source {
-            Source::Channels => Key::Channel(ChannelName::parse(&change.key).ok()?),
+            Source::Channels => {
+                let name = ChannelName::parse(&change.key).ok()?;
+                match value.map(|value| serde_json::from_slice::<ChannelRecord>(value)) {
+                    None => {
+                        self.sweeper.note(Marker::Channel(change.key.clone(), change.revision));
+                    }
+                    Some(Ok(record)) if record.deleting || !record.announced => {
+                        self.unfinished.add(Unfinished::Channel(name.clone()));
+                    }
+                    Some(Ok(_)) => self.unfinished.remove(&Unfinished::Channel(name.clone())),
+                    Some(Err(_)) => {}
+                }
+                Key::Channel(name)
+            }
             Source::Members => {
                 let (channel, uid) = parse_member_key(&change.key)?;
-                let record = value.map(|value| serde_json::from_slice::<MemberRecord>(value));
-                if let Some(Ok(record)) = record {
-                    self.announcer.note(&channel, &uid, record.announced);
+                match value.map(|value| serde_json::from_slice::<MemberRecord>(value)) {
+                    None => {
+                        self.sweeper.note(Marker::Member(change.key.clone(), change.revision));
+                    }
+                    Some(Ok(record)) => self.announcer.note(&channel, &uid, record.announced),
+                    Some(Err(_)) => {}
                 }
                 Key::Member(channel, uid)
             }

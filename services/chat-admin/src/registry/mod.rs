@@ -11,10 +11,13 @@ pub(crate) mod projection;
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_contract::{
     ChannelName, Error, ErrorCode, Secret, Uid,
     rest::{CreatedChannelBody, JoinedBody, PublicMember},
-    services::admin::{Authorize, Authorized, Members, Register, Registered},
+    services::admin::{
+        Authorize, Authorized, Members, Register, Registered, VERIFY_MAX, Verified, Verify,
+    },
 };
 use tokio::sync::Semaphore;
 
@@ -25,7 +28,7 @@ use self::{
 use crate::{
     announcer::Announcer,
     metrics::AdminMetrics,
-    record::{ChannelRecord, MemberRecord, Record, member_key},
+    record::{ChannelRecord, MemberRecord, Record, Standing, member_key},
     secret,
 };
 
@@ -89,9 +92,10 @@ impl Registry {
     /// The channel, if there is one.
     pub(crate) async fn channel(&self, name: &ChannelName) -> Result<Option<ChannelRecord>, Error> {
         if let Some(channel) = self.projection.channel(name).await {
-            return Ok(Some(channel));
+            return Ok(Some(channel).filter(|channel| !channel.deleting));
         }
-        Ok(self.channels.get(name.as_str()).await?.map(|stored| stored.record))
+        let stored = self.channels.get(name.as_str()).await?.map(|stored| stored.record);
+        Ok(stored.filter(|channel| !channel.deleting))
     }
 
     /// The member, if there is one.
@@ -100,10 +104,12 @@ impl Registry {
         channel: &ChannelName,
         uid: &Uid,
     ) -> Result<Option<MemberRecord>, Error> {
-        if let Some(member) = self.projection.member(channel, uid).await {
+        let projected = self.projection.member(channel, uid).await;
+        if let Some(member) = projected.filter(MemberRecord::is_member) {
             return Ok(Some(member));
         }
-        Ok(self.members.get(&member_key(channel, uid)).await?.map(|stored| stored.record))
+        let stored = self.members.get(&member_key(channel, uid)).await?.map(|stored| stored.record);
+        Ok(stored.filter(MemberRecord::is_member))
     }
 
     /// The channel's members by uid, at most [`MEMBERS_MAX`].
@@ -116,6 +122,7 @@ impl Registry {
             .try_acquire()
             .map_err(|_| Error::unavailable("members cannot be listed now"))?;
         let mut members = self.members.list(&format!("{channel}.*"), MEMBERS_MAX).await?;
+        members.retain(MemberRecord::is_member);
         members.sort_unstable_by(|one, other| one.uid.cmp(&other.uid));
         Ok(members)
     }
@@ -135,20 +142,47 @@ impl Registry {
     /// `unauthorized`, whatever the reason.
     pub(crate) async fn authorize(&self, request: Authorize) -> Result<Authorized, Error> {
         let Authorize { channel, uid, secret } = request;
-        let allowed = |member: Option<MemberRecord>| {
-            let matches = secret::verify(member.as_ref().map(|member| &member.secret), &secret);
-            member
-                .filter(|_| matches)
-                .map(|member| Authorized { display_name: member.display_name })
-        };
-        if let Some(authorized) = allowed(self.projection.member(&channel, &uid).await) {
+        let projected =
+            tokio::join!(self.projection.channel(&channel), self.projection.member(&channel, &uid));
+        if let Some(authorized) = allow(projected, &secret) {
             return Ok(authorized);
         }
-        let stored = self.members.get(&member_key(&channel, &uid)).await?;
-        allowed(stored.map(|stored| stored.record)).ok_or_else(|| {
+        let key = member_key(&channel, &uid);
+        let (channel, member) =
+            tokio::try_join!(self.channels.get(channel.as_str()), self.members.get(&key))?;
+        let stored = (channel.map(|stored| stored.record), member.map(|stored| stored.record));
+        allow(stored, &secret).ok_or_else(|| {
             let message = "there is no such member of such a channel, or the secret is wrong";
             Error::new(ErrorCode::Unauthorized, message)
         })
+    }
+
+    /// Which of these members may still use these channels.
+    ///
+    /// # Errors
+    /// `bad_request` when there are too many; `unavailable`.
+    pub(crate) async fn verify(&self, request: Verify) -> Result<Vec<Verified>, Error> {
+        let members: usize = request.seats.iter().map(|(_, uids)| uids.len()).sum();
+        if members > VERIFY_MAX || request.seats.len() > VERIFY_MAX {
+            let message = format!("at most {VERIFY_MAX} members are verified at a time");
+            return Err(Error::bad_request("seats", message));
+        }
+        let verified =
+            request.seats.into_iter().map(|(channel, uids)| self.verify_one(channel, uids));
+        stream::iter(verified).buffered(VERIFIED_AT_A_TIME).try_collect().await
+    }
+
+    async fn verify_one(&self, name: ChannelName, uids: Vec<Uid>) -> Result<Verified, Error> {
+        let Some(channel) = self.channel(&name).await? else {
+            return Ok(Verified { exists: false, closed: false, gone: uids });
+        };
+        let mut gone = Vec::new();
+        for uid in uids {
+            if self.member(&name, &uid).await?.is_none() {
+                gone.push(uid);
+            }
+        }
+        Ok(Verified { exists: true, closed: channel.closed_at.is_some(), gone })
     }
 
     /// Makes somebody a member.
@@ -161,16 +195,23 @@ impl Registry {
         self.admit(&channel, channel_secret.as_ref()).await?;
         let secret = secret.map_or_else(secret::generate, Ok)?;
         let record = MemberRecord::new(uid.clone(), display_name, email, &secret)?;
-        let created = match self.members.create(&member_key(&channel, &uid), &record).await? {
+        let created = match self.create_member(&channel, &record).await? {
             Creation::Done(revision) => {
+                self.keep_if_channel_lives(&channel, &uid, revision).await?;
                 self.project(Key::Member(channel.clone(), uid.clone()), revision, &record).await;
                 self.metrics.members_registered.inc();
                 tracing::info!(%channel, %uid, "member registered");
                 self.announce(&channel, Revised { revision, record }).await;
                 true
             }
-            Creation::Taken(stored) if secret::verify(Some(&stored.record.secret), &secret) => {
-                self.announce(&channel, stored).await;
+            Creation::Taken(stored) if !stored.record.is_member() => {
+                let message = "this person may not join this channel";
+                return Err(Error::of_field(ErrorCode::Forbidden, "uid", message));
+            }
+            Creation::Taken(stored) if secret::verify(stored.record.secret.as_ref(), &secret) => {
+                if !stored.record.announced {
+                    self.announce(&channel, stored).await;
+                }
                 false
             }
             Creation::Taken(_) => {
@@ -179,6 +220,37 @@ impl Registry {
             }
         };
         Ok(Registered { member: JoinedBody { channel, uid, secret }, created })
+    }
+
+    /// Creates a member; one who is just being removed may come back once that is done.
+    async fn create_member(
+        &self,
+        channel: &ChannelName,
+        record: &MemberRecord,
+    ) -> Result<Creation<MemberRecord>, Error> {
+        let key = member_key(channel, &record.uid);
+        match self.members.create(&key, record).await? {
+            Creation::Taken(stored) if matches!(stored.record.standing, Standing::Removed(_)) => {
+                self.announcer.announce(channel, stored).await?;
+                self.members.create(&key, record).await
+            }
+            creation => Ok(creation),
+        }
+    }
+
+    /// Takes back a membership whose channel was deleted while it was being created.
+    async fn keep_if_channel_lives(
+        &self,
+        channel: &ChannelName,
+        uid: &Uid,
+        revision: u64,
+    ) -> Result<(), Error> {
+        let stored = self.channels.get(channel.as_str()).await?;
+        if stored.is_some_and(|stored| !stored.record.deleting) {
+            return Ok(());
+        }
+        self.members.remove(&member_key(channel, uid), revision).await?;
+        Err(not_admitted())
     }
 
     /// The members of a channel, for whoever could join it.
@@ -203,8 +275,7 @@ impl Registry {
         if admits(stored.as_ref().map(|stored| &stored.record), secret) {
             return Ok(());
         }
-        let message = "there is no such channel, or its secret is wrong or missing";
-        Err(Error::new(ErrorCode::Forbidden, message))
+        Err(not_admitted())
     }
 
     async fn announce(&self, channel: &ChannelName, member: Revised<MemberRecord>) {
@@ -213,13 +284,34 @@ impl Registry {
 
     /// Writes to Redis at once what the keeper would write a moment later.
     async fn project(&self, key: Key, revision: u64, record: &impl Record) {
-        let Ok(record) = serde_json::to_string(record) else { return };
-        self.projection.write_at_once(Write { key, revision, record }).await;
+        self.projection.write_at_once(Write::of(key, revision, record)).await;
     }
+}
+
+/// How many channels are verified at the same time.
+const VERIFIED_AT_A_TIME: usize = 32;
+
+/// Whether a member may use a channel. Takes the same time when there is none.
+fn allow(
+    (channel, member): (Option<ChannelRecord>, Option<MemberRecord>),
+    secret: &Secret,
+) -> Option<Authorized> {
+    let member = member.filter(MemberRecord::is_member);
+    let stored = member.as_ref().and_then(|member| member.secret.as_ref());
+    let matches = secret::verify(stored, secret);
+    let channel = channel.filter(|channel| !channel.deleting)?;
+    let member = member.filter(|_| matches)?;
+    Some(Authorized { display_name: member.display_name, closed: channel.closed_at.is_some() })
+}
+
+fn not_admitted() -> Error {
+    let message = "there is no such channel, or its secret is wrong or missing";
+    Error::new(ErrorCode::Forbidden, message)
 }
 
 /// Whether `secret` opens the channel. Takes the same time when there is none.
 fn admits(channel: Option<&ChannelRecord>, secret: Option<&Secret>) -> bool {
+    let channel = channel.filter(|channel| !channel.deleting);
     let nothing = Secret::new("");
     let given = secret.unwrap_or(&nothing);
     let matches = secret::verify(channel.and_then(|channel| channel.secret.as_ref()), given);
@@ -244,5 +336,32 @@ mod tests {
         assert!(admits(Some(&public), Some(&secret)));
         assert!(!admits(None, None));
         assert!(!admits(None, Some(&secret)));
+    }
+
+    #[test]
+    fn a_channel_that_is_being_deleted_lets_nobody_in() {
+        let mut channel = ChannelRecord::new(ChannelName::parse("c").unwrap(), None).unwrap();
+        let secret = secret::generate().unwrap();
+        let uid = Uid::parse("ann").unwrap();
+        let member = MemberRecord::new(uid, "Ann".to_owned(), None, &secret).unwrap();
+        let allowed = |channel: &ChannelRecord, member: &MemberRecord| {
+            allow((Some(channel.clone()), Some(member.clone())), &secret)
+        };
+        assert!(allowed(&channel, &member).is_some_and(|authorized| !authorized.closed));
+        channel.turn(true);
+        assert!(allowed(&channel, &member).is_some_and(|authorized| authorized.closed));
+        channel.deleting = true;
+        assert!(allowed(&channel, &member).is_none());
+        assert!(!admits(Some(&channel), None));
+    }
+
+    #[test]
+    fn a_member_who_was_removed_is_refused_with_the_right_secret() {
+        let channel = ChannelRecord::new(ChannelName::parse("c").unwrap(), None).unwrap();
+        let secret = secret::generate().unwrap();
+        let uid = Uid::parse("ann").unwrap();
+        let mut member = MemberRecord::new(uid, "Ann".to_owned(), None, &secret).unwrap();
+        member.standing = Standing::Removed(goch_contract::UnixMillis(1));
+        assert!(allow((Some(channel), Some(member)), &secret).is_none());
     }
 }

@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use super::MEMBERS_MAX;
-use crate::record::{ChannelRecord, MemberRecord};
+use crate::record::{ChannelRecord, MemberRecord, Record};
 
 /// How long a read may take before the bucket is asked instead.
 const READ_TIMEOUT: Duration = Duration::from_millis(300);
@@ -39,17 +39,28 @@ const MARKER_SECONDS: i64 = 60;
 /// The field of a channel's own hash.
 const STATE: &str = "state";
 
+/// How long the revision of a deleted record is remembered, in seconds. No write of an older one,
+/// held up along its way, takes as long.
+const GONE_SECONDS: u32 = 15;
+
 /// Sets field ARGV[1] of the hash KEYS[1] to the record ARGV[4] of epoch ARGV[2] and revision
-/// ARGV[3], unless it holds that revision or a newer one.
+/// ARGV[3], unless that revision or a newer one has been there. An empty record deletes the field;
+/// KEYS[2] remembers the revision for ARGV[5] seconds.
 const PUT: &str = "
-local held = redis.call('HGET', KEYS[1], ARGV[1])
-if held then
-  local epoch, revision = string.match(held, '^(%d+) (%d+) ')
-  epoch, revision = tonumber(epoch) or 0, tonumber(revision) or 0
-  local new_epoch, new_revision = tonumber(ARGV[2]), tonumber(ARGV[3])
-  if epoch > new_epoch or (epoch == new_epoch and revision >= new_revision) then return 0 end
+local new_epoch, new_revision = tonumber(ARGV[2]), tonumber(ARGV[3])
+for _, held in ipairs({redis.call('HGET', KEYS[1], ARGV[1]), redis.call('GET', KEYS[2])}) do
+  if held then
+    local epoch, revision = string.match(held, '^(%d+) (%d+)')
+    epoch, revision = tonumber(epoch) or 0, tonumber(revision) or 0
+    if epoch > new_epoch or (epoch == new_epoch and revision >= new_revision) then return 0 end
+  end
 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
+if ARGV[4] == '' then
+  redis.call('HDEL', KEYS[1], ARGV[1])
+  redis.call('SET', KEYS[2], ARGV[2] .. ' ' .. ARGV[3], 'EX', ARGV[5])
+else
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
+end
 return 1";
 
 /// The fields and values of the hash KEYS[1]: all, or some ARGV[1] if there are more.
@@ -69,6 +80,14 @@ pub(crate) struct Write {
     pub(crate) revision: u64,
     /// JSON; empty for a deleted one.
     pub(crate) record: String,
+}
+
+impl Write {
+    /// What `record`, stored as `revision`, is written as.
+    pub(crate) fn of(key: Key, revision: u64, record: &impl Record) -> Self {
+        // Strings, integers and booleans only: serialization has no way to fail.
+        Self { key, revision, record: serde_json::to_string(record).unwrap_or_default() }
+    }
 }
 
 /// When each bucket was created.
@@ -119,6 +138,11 @@ impl Projection {
 
     fn members_key(&self, channel: &ChannelName) -> String {
         format!("{}:{{{channel}}}:members", self.prefix)
+    }
+
+    /// Remembers that the field `field` of one of a channel's hashes was deleted.
+    fn gone_key(&self, channel: &ChannelName, field: &str) -> String {
+        format!("{}:{{{channel}}}:gone:{field}", self.prefix)
     }
 
     fn names_key(&self) -> String {
@@ -198,18 +222,30 @@ impl Projection {
         write: &Write,
     ) -> Result<(), fred::error::Error> {
         let epochs = self.epochs();
-        let (key, field, epoch) = match &write.key {
-            Key::Channel(name) => (self.channel_key(name), STATE, epochs.channels),
-            Key::Member(channel, uid) => (self.members_key(channel), uid.as_str(), epochs.members),
+        let (key, gone, field, epoch) = match &write.key {
+            // No uid is empty, so the channel's own key is no member's.
+            Key::Channel(name) => {
+                (self.channel_key(name), self.gone_key(name, ""), STATE, epochs.channels)
+            }
+            Key::Member(channel, uid) => {
+                let gone = self.gone_key(channel, uid.as_str());
+                (self.members_key(channel), gone, uid.as_str(), epochs.members)
+            }
         };
-        let revision = write.revision.to_string();
-        let arguments = [field, &epoch.to_string(), &revision, &write.record];
-        queue_script(pipeline, PUT, key, &arguments).await?;
-        if let Key::Channel(name) = &write.key {
-            let member = (0.0, name.as_str());
-            pipeline.zadd::<(), _, _>(self.names_key(), None, None, false, false, member).await?;
+        let (epoch, revision) = (epoch.to_string(), write.revision.to_string());
+        let seconds = GONE_SECONDS.to_string();
+        let arguments = [field, &epoch, &revision, &write.record, &seconds];
+        queue_script(pipeline, PUT, vec![key, gone], &arguments).await?;
+        match &write.key {
+            Key::Channel(name) if write.record.is_empty() => {
+                pipeline.zrem::<(), _, _>(self.names_key(), name.as_str()).await
+            }
+            Key::Channel(name) => {
+                let member = (0.0, name.as_str());
+                pipeline.zadd::<(), _, _>(self.names_key(), None, None, false, false, member).await
+            }
+            Key::Member(..) => Ok(()),
         }
-        Ok(())
     }
 
     // Reading. Nothing is ever refused because Redis does not have it: the bucket decides.
@@ -274,10 +310,12 @@ impl Projection {
             let described = self.describe(&names).await?;
             let channels: Vec<_> = described
                 .into_iter()
-                .filter_map(|(channel, members)| channel.map(|channel| (channel, members)))
+                .filter_map(|(channel, members)| {
+                    channel.filter(|channel| !channel.deleting).map(|channel| (channel, members))
+                })
                 .collect();
             after = names.last().cloned();
-            // Names of channels that are gone stay; a page of nothing else is skipped.
+            // A page of nothing but channels that are being deleted is skipped.
             if !channels.is_empty() || !more {
                 return Ok(ChannelPage { channels, more });
             }
@@ -296,7 +334,7 @@ impl Projection {
         for name in names {
             pipeline.hget::<(), _, _>(self.channel_key(name), STATE).await?;
             let count = MEMBERS_MAX.to_string();
-            queue_script(&pipeline, SCAN, self.members_key(name), &[&count]).await?;
+            queue_script(&pipeline, SCAN, vec![self.members_key(name)], &[&count]).await?;
         }
         // Last: if it is still there, nothing was wiped before the reads.
         pipeline.exists::<(), _>(&*self.marker).await?;
@@ -315,16 +353,17 @@ impl Projection {
     }
 }
 
-/// Adds a script over one key to a pipeline; the client library has no call for that.
+/// Adds a script over keys of one channel to a pipeline; the client library has no call for that.
 async fn queue_script(
     pipeline: &Pipeline<Client>,
     script: &str,
-    key: String,
+    keys: Vec<String>,
     arguments: &[&str],
 ) -> Result<(), fred::error::Error> {
-    // EVAL script, number of keys, key: the key decides the node of a cluster.
+    // EVAL script, number of keys, keys: the first one decides the node of a cluster.
     let command = CustomCommand::new_static("EVAL", ClusterHash::Offset(2), false);
-    let mut all = vec![script.to_owned(), "1".to_owned(), key];
+    let mut all = vec![script.to_owned(), keys.len().to_string()];
+    all.extend(keys);
     all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
     pipeline.custom(command, all).await
 }
@@ -356,6 +395,7 @@ fn parse_members(scanned: Value, epoch: u64) -> Result<Vec<MemberRecord>, fred::
     let members: BTreeMap<_, _> = pairs
         .iter()
         .filter_map(|[uid, value]| Some((uid.as_str(), parse::<MemberRecord>(value, epoch)?)))
+        .filter(|(_, record)| record.is_member())
         .collect();
     Ok(members.into_values().take(MEMBERS_MAX).collect())
 }

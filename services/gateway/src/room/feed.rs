@@ -18,10 +18,12 @@ use goch_contract::{
     presence::PresenceSignal,
     services::{ServiceClient, broker::Catchup},
 };
-use prometheus_client::metrics::counter::Counter;
 
-use super::{Kept, Room, keep};
-use crate::metrics::GatewayMetrics;
+use super::{Delivered, Kept, Room, keep};
+use crate::{
+    metrics::{CloseLabel, GatewayMetrics},
+    socket::outbox::Closing,
+};
 
 /// Live events that are handed on in one go when they have gathered.
 const BATCH_MAX: usize = 64;
@@ -102,8 +104,7 @@ impl Feed {
 
     fn deliver(&self, events: Vec<Kept>) {
         if !events.is_empty() {
-            let deliveries = self.room.deliver(events);
-            self.metrics.deliveries.inc_by(deliveries);
+            self.metrics.count_delivered(&self.room.deliver(events));
         }
     }
 
@@ -119,7 +120,7 @@ impl Feed {
     /// Looks into the log once. If it cannot be read, live events go on, and the room is due for a
     /// check again.
     async fn look(&self) {
-        let looked = catch_up(&self.room, &self.services, &self.metrics.deliveries).await;
+        let looked = catch_up(&self.room, &self.services, &self.metrics).await;
         if let Err(error) = looked {
             let channel = self.room.channel();
             tracing::debug!(%channel, %error, "the log could not be looked into");
@@ -133,7 +134,7 @@ impl Feed {
     async fn close_distance(&self, until: Seq) {
         let mut stale_answers = 0;
         loop {
-            match catch_up(&self.room, &self.services, &self.metrics.deliveries).await {
+            match catch_up(&self.room, &self.services, &self.metrics).await {
                 Ok(log_end) if log_end >= until => return,
                 Ok(_) if stale_answers == STALE_ANSWERS_MAX => return,
                 Ok(_) => stale_answers += 1,
@@ -172,7 +173,7 @@ impl Feed {
 pub(super) async fn catch_up(
     room: &Rc<Room>,
     services: &ServiceClient,
-    deliveries: &Counter,
+    metrics: &GatewayMetrics,
 ) -> Result<Seq, Error> {
     loop {
         let after = room.with_ring(super::Ring::last_seq);
@@ -181,10 +182,25 @@ pub(super) async fn catch_up(
         let events: Vec<_> = answer.page.events.iter().filter_map(keep).collect();
         let is_empty = events.is_empty();
         if !is_empty {
-            deliveries.inc_by(room.deliver(events));
+            metrics.count_delivered(&room.deliver(events));
         }
         if !answer.page.more || is_empty {
             return Ok(answer.last_seq);
+        }
+    }
+}
+
+impl GatewayMetrics {
+    fn count_delivered(&self, delivered: &Delivered) {
+        self.deliveries.inc_by(delivered.deliveries);
+        self.count_put_out(delivered.put_out);
+    }
+
+    /// Counts sockets that were closed because their members may not use the channel any more.
+    pub(super) fn count_put_out(&self, sockets: u64) {
+        if sockets > 0 {
+            let code = Closing::Removed.code();
+            self.closes.get_or_create(&CloseLabel { code }).inc_by(sockets);
         }
     }
 }

@@ -11,6 +11,8 @@ mod ring;
 mod rooms;
 mod seat;
 mod settle;
+mod turn;
+mod verify;
 
 use std::{
     cell::{Cell, RefCell},
@@ -33,8 +35,12 @@ pub(crate) use rooms::{RoomContext, Rooms};
 pub(crate) use seat::{Seat, WatchSeat};
 pub(crate) use settle::Stirred;
 
-use self::{presence::Presence, reading::Reading};
+use self::{presence::Presence, reading::Reading, turn::Turn};
 use crate::socket::{encode, outbox::Outbox};
+
+/// The shortest time between two comparisons of a room's seats with what chat-admin says; each adds
+/// up to as much by chance. Only a lost message makes a difference, so it may be long.
+const VERIFY_EVERY: Duration = Duration::from_mins(5);
 
 /// How long the live copy of an acked event may take before the room looks into the log.
 const OVERDUE_AFTER: Duration = Duration::from_secs(1);
@@ -68,6 +74,12 @@ struct State {
     overdue_since: Option<Instant>,
     empty_since: Option<Instant>,
     next_check: Instant,
+    /// When the seats are next compared with what chat-admin says.
+    next_verify: Instant,
+    /// Whether the channel takes no messages; nothing before that is known.
+    closed: Option<bool>,
+    /// Whether the channel is gone: nobody may be seated any more.
+    is_gone: bool,
 }
 
 struct Subscriber {
@@ -87,7 +99,6 @@ impl Room {
     ) -> Self {
         let now = Instant::now();
         let state = State {
-            ring,
             subscribers: Slab::new(),
             presence: Presence::new(rules),
             reading: Reading::default(),
@@ -97,6 +108,10 @@ impl Room {
             overdue_since: None,
             empty_since: Some(now),
             next_check,
+            next_verify: next_check + VERIFY_EVERY.mul_f64(fastrand::f64()),
+            closed: turn::closed_by(&ring),
+            is_gone: false,
+            ring,
         };
         let state = RefCell::new(state);
         let (is_stirred, is_checked) = (Cell::new(false), Cell::new(false));
@@ -115,6 +130,22 @@ impl Room {
     /// The other members who are online, as far as it is known; nothing when they are a crowd.
     pub(crate) fn online(&self, besides: &Uid) -> Option<Vec<Uid>> {
         self.state.borrow().presence.online(besides)
+    }
+
+    /// Whether members may be seated.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.state.borrow().is_gone
+    }
+
+    /// Whether the channel takes no messages.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.borrow().closed.unwrap_or_default()
+    }
+
+    /// Notes what chat-admin said, unless an event has told it already: events are in order, and an
+    /// answer may be old.
+    pub(crate) fn note_closed_unless_known(&self, closed: bool) {
+        self.state.borrow_mut().closed.get_or_insert(closed);
     }
 
     /// Whether so many are online that nobody is told who is typing.
@@ -280,10 +311,28 @@ impl Room {
         self.state.borrow_mut().next_check = until;
     }
 
+    fn is_verify_due(&self, now: Instant) -> bool {
+        self.state.borrow().next_verify <= now
+    }
+
+    fn postpone_verify(&self, until: Instant) {
+        self.state.borrow_mut().next_verify = until;
+    }
+
+    /// The members who have a seat, each once.
+    fn seated(&self) -> Vec<Uid> {
+        let state = self.state.borrow();
+        let mut uids: Vec<_> = state.seats().map(|(uid, _)| uid.clone()).collect();
+        uids.sort_unstable();
+        uids.dedup();
+        uids
+    }
+
     /// Forgets what is only known from core messages, some of which may have been missed, and looks
     /// into the log.
     fn distrust(self: &Rc<Self>) {
         self.distrust_signals();
+        self.state.borrow_mut().next_verify = Instant::now();
         self.look.notify_one();
     }
 
@@ -303,10 +352,28 @@ impl Room {
         self.stir();
     }
 
-    /// Adds events that follow the ring's end and hands them to the sockets. Tells how many sockets
-    /// got how many events, multiplied.
-    fn deliver(self: &Rc<Self>, events: Vec<Kept>) -> u64 {
-        let Some(first) = events.first().map(|kept| kept.seq) else { return 0 };
+    /// Puts everybody out, for good: the channel is gone. Tells how many sockets that closed.
+    fn put_out_all(&self) -> u64 {
+        self.state.borrow_mut().is_gone = true;
+        self.put_out_where(|_| true)
+    }
+
+    /// Puts a member's sockets out. Tells how many that closed.
+    fn put_out(&self, uid: &Uid) -> u64 {
+        self.put_out_where(|seated| seated == uid)
+    }
+
+    fn put_out_where(&self, is_meant: impl Fn(&Uid) -> bool) -> u64 {
+        let state = self.state.borrow();
+        let meant = state.seats().filter(|(uid, _)| is_meant(uid));
+        meant.filter(|(_, outbox)| outbox.put_out(&self.channel)).count() as u64
+    }
+
+    /// Adds events that follow the ring's end and hands them to the sockets, and does what they say:
+    /// the sockets of a member who left get the event and are closed.
+    fn deliver(self: &Rc<Self>, events: Vec<Kept>) -> Delivered {
+        let Some(first) = events.first().map(|kept| kept.seq) else { return Delivered::default() };
+        let turns: Vec<_> = events.iter().filter_map(Turn::of).collect();
         let chunk = text_frames(events.iter().map(|kept| &kept.json));
         let mut state = self.state.borrow_mut();
         if state.reading.count(&events) {
@@ -330,7 +397,20 @@ impl Room {
         if state.ring.last_seq() >= state.acked {
             state.overdue_since = None;
         }
-        deliveries
+        drop(state);
+        let put_out = turns.into_iter().map(|turn| self.turn(turn)).sum();
+        Delivered { deliveries, put_out }
+    }
+
+    /// Does what an event says. Tells how many sockets that closed.
+    fn turn(&self, turn: Turn) -> u64 {
+        match turn {
+            Turn::Closed(closed) => {
+                self.state.borrow_mut().closed = Some(closed);
+                0
+            }
+            Turn::Left(uid) => self.put_out(&uid),
+        }
     }
 
     /// Hands a signal to the sockets that it is for. A read position also goes to the member's own:
@@ -359,6 +439,12 @@ impl State {
         self.reading.has_marks() || self.reading.has_uncounted()
     }
 
+    /// Everybody here, subscribed or watching.
+    fn seats(&self) -> impl Iterator<Item = (&Uid, &Outbox)> {
+        let subscribed = self.subscribers.iter().map(|(_, it)| (&it.uid, &*it.outbox));
+        subscribed.chain(self.reading.watchers())
+    }
+
     /// Notes since when the room has been empty.
     fn note_departure(&mut self, now: Instant) {
         if self.subscribers.is_empty() {
@@ -368,6 +454,15 @@ impl State {
             self.empty_since = Some(now);
         }
     }
+}
+
+/// What became of delivered events.
+#[derive(Default)]
+struct Delivered {
+    /// How many sockets got how many events, multiplied.
+    deliveries: u64,
+    /// How many sockets were closed with 4001.
+    put_out: u64,
 }
 
 /// JSON texts as one chunk of text frames.

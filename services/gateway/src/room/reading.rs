@@ -52,6 +52,11 @@ impl Reading {
         !self.watchers.is_empty()
     }
 
+    /// Who watches, and where.
+    pub(super) fn watchers(&self) -> impl Iterator<Item = (&Uid, &Outbox)> {
+        self.watchers.iter().map(|(_, watcher)| (&watcher.uid, &*watcher.outbox))
+    }
+
     pub(super) fn epoch(&self) -> u64 {
         self.epoch
     }

@@ -64,8 +64,15 @@ const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
 type Opening = Shared<LocalBoxFuture<'static, Result<Rc<Room>, Error>>>;
 
 enum Entry {
-    Opening(Opening),
-    Open { room: Rc<Room>, feed: JoinHandle<()> },
+    Opening {
+        opening: Opening,
+        /// The channel was deleted meanwhile: what is being read is of no use.
+        is_gone: bool,
+    },
+    Open {
+        room: Rc<Room>,
+        feed: JoinHandle<()>,
+    },
 }
 
 /// See the module.
@@ -94,13 +101,14 @@ impl Rooms {
             let mut entries = self.entries.borrow_mut();
             match entries.get(channel) {
                 Some(Entry::Open { room, .. }) => return Ok(Rc::clone(room)),
-                Some(Entry::Opening(opening)) => opening.clone(),
+                Some(Entry::Opening { opening, .. }) => opening.clone(),
                 None if entries.len() >= self.context.rooms_max => {
                     return Err(Error::unavailable("this gateway has too many open channels"));
                 }
                 None => {
                     let opening = self.begin(channel.clone());
-                    entries.insert(channel.clone(), Entry::Opening(opening.clone()));
+                    let entry = Entry::Opening { opening: opening.clone(), is_gone: false };
+                    entries.insert(channel.clone(), entry);
                     opening
                 }
             }
@@ -115,7 +123,13 @@ impl Rooms {
         let task = rt::spawn(async move {
             let outcome = rooms.context.feed(&channel).await;
             let mut entries = rooms.entries.borrow_mut();
+            let is_gone =
+                matches!(entries.get(&channel), Some(Entry::Opening { is_gone: true, .. }));
             match outcome {
+                Ok(_) if is_gone => {
+                    entries.remove(&channel);
+                    Err(Error::unavailable("the channel was deleted while it was being opened"))
+                }
                 Ok(feed) => {
                     let room = Rc::clone(&feed.room);
                     let entry = Entry::Open { room: Rc::clone(&room), feed: rt::spawn(feed.run()) };
@@ -136,6 +150,21 @@ impl Rooms {
         .shared()
     }
 
+    /// Closes the room of a channel that is gone, and its sockets.
+    pub(crate) fn put_out_all(&self, channel: &ChannelName) {
+        let mut entries = self.entries.borrow_mut();
+        match entries.get_mut(channel) {
+            Some(Entry::Opening { is_gone, .. }) => *is_gone = true,
+            Some(Entry::Open { room, feed }) => {
+                feed.abort();
+                self.context.metrics.rooms.dec();
+                self.context.metrics.count_put_out(room.put_out_all());
+                entries.remove(channel);
+            }
+            None => {}
+        }
+    }
+
     /// Looks into the log for every room: core messages may have been missed.
     pub(crate) fn distrust_all(&self) {
         self.for_each(Room::distrust);
@@ -147,6 +176,15 @@ impl Rooms {
                 act(room);
             }
         }
+    }
+
+    pub(super) fn open_rooms(&self, is_wanted: impl Fn(&Room) -> bool) -> Vec<Rc<Room>> {
+        let entries = self.entries.borrow();
+        let open = entries.values().filter_map(|entry| match entry {
+            Entry::Open { room, .. } if is_wanted(room) => Some(Rc::clone(room)),
+            _ => None,
+        });
+        open.collect()
     }
 
     /// Closes rooms that have been empty for long, and looks after those whose events are overdue.
@@ -170,14 +208,8 @@ impl Rooms {
 
     /// Compares rooms whose turn it is with the log, many in one request.
     pub(crate) async fn check(&self, now: Instant) {
-        let due: Vec<Rc<Room>> = {
-            let entries = self.entries.borrow();
-            let open = entries.values().filter_map(|entry| match entry {
-                Entry::Open { room, .. } => Some(room),
-                Entry::Opening(_) => None,
-            });
-            open.filter(|room| room.is_due(now)).take(TAILS_MAX).cloned().collect()
-        };
+        let mut due = self.open_rooms(|room| room.is_due(now));
+        due.truncate(TAILS_MAX);
         if due.is_empty() {
             return;
         }
@@ -209,7 +241,7 @@ impl RoomContext {
         let stirred = Rc::clone(&self.stirred);
         let room = Room::new(channel.clone(), ring_of(&page), first_check, self.presence, stirred);
         let room = Rc::new(room);
-        catch_up(&room, &self.services, &self.metrics.deliveries).await?;
+        catch_up(&room, &self.services, &self.metrics).await?;
         let (services, metrics) = (self.services.clone(), self.metrics.clone());
         Ok(Feed { room, live, signals, client: self.client.clone(), services, metrics })
     }

@@ -15,6 +15,7 @@ use std::{
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use bytes::{Bytes, BytesMut};
+use goch_contract::ChannelName;
 
 use super::encode;
 
@@ -23,6 +24,9 @@ const MERGED_BYTES_MAX: usize = 64 * 1024;
 
 /// An empty queue gives back its memory above this many slots.
 const SLOTS_KEPT: usize = 16;
+
+/// The longest reason of a close frame (RFC 6455, 5.5: 125 bytes with the code).
+const REASON_BYTES_MAX: usize = 123;
 
 /// Why a socket ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub(crate) enum Closing {
     Overloaded,
     /// 4000: the client reads too slowly.
     TooSlow,
+    /// 4001: the member was removed from a channel, or the channel is gone; see [`Outbox::put_out`].
+    Removed,
 }
 
 impl Closing {
@@ -56,12 +62,13 @@ impl Closing {
             Self::TooLarge => 1009,
             Self::Overloaded => 1013,
             Self::TooSlow => 4000,
+            Self::Removed => 4001,
         }
     }
 
     const fn reason(self) -> &'static str {
         match self {
-            Self::Goodbye => "",
+            Self::Goodbye | Self::Removed => "",
             Self::Draining => "draining: connect again",
             Self::ProtocolError => "WebSocket protocol error",
             Self::InvalidText => "text is not UTF-8",
@@ -124,7 +131,7 @@ impl Outbox {
         if inner.bytes + chunk.len() > self.bytes_max {
             inner.chunks.clear();
             inner.bytes = 0;
-            inner.close(Closing::TooSlow);
+            inner.close(Closing::TooSlow, Closing::TooSlow.reason());
             return false;
         }
         inner.bytes += chunk.len();
@@ -137,7 +144,7 @@ impl Outbox {
     pub(crate) fn close(&self, closing: Closing) {
         let mut inner = self.inner.borrow_mut();
         if inner.state == State::Open {
-            inner.close(closing);
+            inner.close(closing, closing.reason());
         }
     }
 
@@ -145,6 +152,18 @@ impl Outbox {
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.inner.borrow().bytes
+    }
+
+    /// Queues the close frame of a member who was removed from `channel`: the reason is its name.
+    /// Tells whether the socket was open.
+    pub(crate) fn put_out(&self, channel: &ChannelName) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        let is_open = inner.state == State::Open;
+        if is_open {
+            let name = channel.as_str();
+            inner.close(Closing::Removed, name.get(..REASON_BYTES_MAX).unwrap_or(name));
+        }
+        is_open
     }
 
     /// Whether frames are still taken.
@@ -207,9 +226,9 @@ impl Outbox {
 }
 
 impl Inner {
-    fn close(&mut self, closing: Closing) {
+    fn close(&mut self, closing: Closing, reason: &str) {
         self.state = State::Closing;
-        let frame = encode::close(closing.code(), closing.reason());
+        let frame = encode::close(closing.code(), reason);
         self.bytes += frame.len();
         self.chunks.push_back(frame);
         self.wake_writer();
@@ -309,6 +328,17 @@ mod tests {
         assert!(outbox.push(Bytes::from_static(b"b")));
         assert_eq!(take(&outbox).unwrap(), "ab");
         assert!(outbox.poll_take(&Context::from_waker(Waker::noop())).is_pending());
+    }
+
+    #[test]
+    fn a_removed_member_is_told_of_which_channel_and_the_longest_name_fits() {
+        let outbox = Outbox::new(1_000);
+        outbox.push(Bytes::from_static(b"left"));
+        assert!(outbox.put_out(&ChannelName::parse(&"c".repeat(128)).unwrap()));
+        let written = take(&outbox).unwrap();
+        assert_eq!(&written[..8], b"left\x88\x7d\x0f\xa1");
+        assert_eq!(written.len(), 4 + 2 + 125);
+        assert!(!outbox.put_out(&ChannelName::parse("c").unwrap()));
     }
 
     #[test]

@@ -43,6 +43,10 @@ impl Connection {
         let subscription = self.subscription(&send.channel)?;
         let started = Instant::now();
         let room = Rc::clone(subscription.seat.room());
+        if room.is_closed() {
+            let message = "the channel is closed: it takes no more messages";
+            return Err(Error::of_field(ErrorCode::ChannelClosed, "channel", message));
+        }
         let time = UnixMillis::now();
         let span = tracing::debug_span!("send", otel.kind = "producer", channel = %send.channel);
         let headers = span.in_scope(|| {

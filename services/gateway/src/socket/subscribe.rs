@@ -17,6 +17,9 @@ use super::{
 /// How long a subscription waits for the count of unread messages, which it can do without.
 const UNREAD_WITHIN: Duration = Duration::from_secs(2);
 
+/// How often a member is authorised anew because something was revoked meanwhile.
+const AUTHORIZE_ATTEMPTS_MAX: usize = 3;
+
 impl Connection {
     /// Subscribes to a channel, or gives another page of one that is subscribed to: live events go
     /// on meanwhile.
@@ -24,13 +27,26 @@ impl Connection {
         self.check_room_for(&subscribe.channel, &subscribe.uid, 0)?;
         let (channel, uid) = (&subscribe.channel, &subscribe.uid);
         let worker = Rc::clone(&self.worker);
-        let display_name = worker.authorizer.authorize(channel, uid, &subscribe.secret).await?;
-        self.registered.watched().authorize();
-        let room = worker.rooms.open(channel).await?;
-        let counting = timeout(UNREAD_WITHIN, room.count_unread(&worker.services, uid));
-        let (counted, fetched) = join(counting, page::fetch(&worker, &room, &subscribe)).await;
-        let fetched = page::reach(&worker, &room, subscribe.limit, fetched?).await?;
+        let mut attempts = 0;
+        let (authorization, room, counted, fetched) = loop {
+            let authorization =
+                worker.authorizer.authorize(channel, uid, &subscribe.secret).await?;
+            self.registered.watched().authorize();
+            let room = worker.rooms.open(channel).await?;
+            let counting = timeout(UNREAD_WITHIN, room.count_unread(&worker.services, uid));
+            let (counted, fetched) = join(counting, page::fetch(&worker, &room, &subscribe)).await;
+            let fetched = page::reach(&worker, &room, subscribe.limit, fetched?).await?;
+            // Whoever was removed meanwhile has no seat yet from which to be put out.
+            if worker.authorizer.still_holds(&authorization, channel, uid) && room.is_open() {
+                break (authorization, room, counted, fetched);
+            }
+            attempts += 1;
+            if attempts == AUTHORIZE_ATTEMPTS_MAX {
+                return Err(Error::unavailable("the channel is changing; subscribe again"));
+            }
+        };
 
+        room.note_closed_unless_known(authorization.closed);
         // From here to the seat nothing is awaited: no event can fall between page and live.
         let page = room.with_ring(|ring| page::compose(ring, fetched, &subscribe));
         let subscribed = Subscribed {
@@ -46,6 +62,7 @@ impl Connection {
             subscription.seat.note_given(page.end);
         } else {
             let seat = room.seat(Rc::clone(self.outbox()), subscribe.uid.clone(), page.end);
+            let display_name = authorization.display_name;
             let subscription = Subscription { seat, uid: subscribe.uid, display_name, typed: None };
             self.subscriptions.insert(subscribe.channel, subscription);
         }

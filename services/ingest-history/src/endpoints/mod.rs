@@ -1,5 +1,7 @@
 //! What gateways and chat-admin ask over NATS; one endpoint a file.
 
+mod forget_events;
+mod forget_positions;
 mod last;
 mod page;
 mod read;
@@ -14,5 +16,7 @@ pub(crate) async fn serve(endpoints: &Endpoints, history: &History) -> Result<()
     page::serve(endpoints, history.clone()).await?;
     unread::serve(endpoints, history.clone()).await?;
     read::serve(endpoints, history.clone()).await?;
-    last::serve(endpoints, history.clone()).await
+    last::serve(endpoints, history.clone()).await?;
+    forget_events::serve(endpoints, history.clone()).await?;
+    forget_positions::serve(endpoints, history.clone()).await
 }

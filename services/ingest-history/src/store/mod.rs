@@ -45,8 +45,12 @@ const READ: &str = include_str!("read.lua");
 const COUNT: &str = include_str!("count.lua");
 const LAST: &str = include_str!("last.lua");
 const TRIM: &str = include_str!("trim.lua");
+const FILL: &str = include_str!("fill.lua");
 const BEGIN: &str = include_str!("begin.lua");
 const COMPLETE: &str = include_str!("complete.lua");
+
+/// Events of a fill that are added at a time.
+const FILL_ENTRIES: usize = 200;
 
 /// How long a read may take before the log is asked instead.
 const READ_TIMEOUT: Duration = Duration::from_millis(300);
@@ -99,6 +103,7 @@ struct Scripts {
     read: Script,
     count: Script,
     begin: Script,
+    fill: Script,
     complete: Script,
 }
 
@@ -126,6 +131,7 @@ impl Store {
             read: Script::from_lua(READ),
             count: Script::from_lua(COUNT),
             begin: Script::from_lua(BEGIN),
+            fill: Script::from_lua(FILL),
             complete: Script::from_lua(COMPLETE),
         };
         Self {
@@ -200,6 +206,35 @@ impl Store {
         let arguments = vec![token.clone(), self.idle_seconds.to_string()];
         let history = self.scripts.begin.evalsha_with_reload(&self.client, key.as_str(), arguments);
         Ok(Filling { history: history.await?, key, token })
+    }
+
+    /// Adds events that were read from the log; false if the channel has been forgotten since the
+    /// fill began: what was read may be gone from the log by now.
+    pub(crate) async fn fill(
+        &self,
+        filling: &Filling,
+        entries: &[Entry],
+    ) -> Result<bool, StoreError> {
+        for entries in entries.chunks(FILL_ENTRIES) {
+            let members = entries.iter().flat_map(|entry| entry.members().map(Value::Bytes));
+            let arguments: Vec<_> =
+                std::iter::once(Value::from(filling.token.as_str())).chain(members).collect();
+            let script = &self.scripts.fill;
+            let key = filling.key.as_str();
+            if !script.evalsha_with_reload::<bool, _, _>(&self.client, key, arguments).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Forgets what is kept of a channel, fills that are under way included.
+    pub(crate) async fn forget(
+        &self,
+        generation: u64,
+        channel: &ChannelName,
+    ) -> Result<(), StoreError> {
+        Ok(self.client.del(self.key(generation, channel)).await?)
     }
 
     /// Marks the channel as whole between `floor` and `top` once that is written; false if it has

@@ -1,0 +1,151 @@
+//! Where events are that are to be taken out: a channel's, or a person's over all channels.
+//!
+//! The log has no index by person, so it is read from one end to the other, without bodies, a part in
+//! each request. That is seldom needed, and headers are quick to read.
+
+use std::time::Duration;
+
+use async_nats::{HeaderMap, jetstream::consumer::DeliverPolicy};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use goch_contract::{
+    ChannelName, Error, Seq, Uid,
+    event::{FROM_HEADER, Logged, MEMBER_HEADER},
+    services::{
+        broker::{Find, Found},
+        history::PAGE_BYTES_MAX,
+    },
+};
+use serde_json::value::RawValue;
+use tokio::time::{Instant, timeout};
+
+use super::{CONCURRENT_GETS_MAX, ReadError, Replay, STEP_TIMEOUT, Select, found, reader::Reader};
+
+/// How long one request looks through the log.
+const LOOK_FOR: Duration = Duration::from_secs(2);
+
+/// Whether an event is a person's: a message, a coming or a going.
+pub(crate) fn is_of(headers: &HeaderMap, uid: &Uid) -> bool {
+    [FROM_HEADER, MEMBER_HEADER]
+        .iter()
+        .any(|name| headers.get(*name).is_some_and(|value| value.as_str() == uid.as_str()))
+}
+
+impl Replay {
+    /// A person's events in a part of the log.
+    ///
+    /// # Errors
+    /// `unavailable` when the log cannot be read in time.
+    pub(crate) async fn find_person(&self, request: &Find) -> Result<Found, Error> {
+        self.persist(|| self.read_person(&request.uid, request.after, request.limit)).await
+    }
+
+    /// Where a channel's first events up to `through` are, and whether there are more.
+    ///
+    /// # Errors
+    /// `unavailable` when the log cannot be read in time.
+    pub(crate) async fn sequences(
+        &self,
+        channel: &ChannelName,
+        through: Seq,
+        max: usize,
+    ) -> Result<(Vec<Seq>, bool), Error> {
+        self.persist(|| self.read_sequences(channel, through, max)).await
+    }
+
+    async fn read_sequences(
+        &self,
+        channel: &ChannelName,
+        through: Seq,
+        max: usize,
+    ) -> Result<(Vec<Seq>, bool), ReadError> {
+        let end = through.min(self.tail(channel).await?);
+        let _permit = self.reading.acquire().await;
+        let mut reader = self.reader(channel, DeliverPolicy::All, Select::Headers, end).await?;
+        let mut seqs = Vec::new();
+        while let Some(entry) = reader.next().await? {
+            if seqs.len() == max {
+                return Ok((seqs, true));
+            }
+            seqs.push(entry.seq);
+        }
+        Ok((seqs, false))
+    }
+
+    async fn read_person(&self, uid: &Uid, after: Seq, limit: u32) -> Result<Found, ReadError> {
+        let info = timeout(STEP_TIMEOUT, self.log.get_info()).await;
+        let info = info.map_err(|_| ReadError::TimedOut)?.map_err(ReadError::nats)?;
+        let end = Seq(info.state.last_sequence);
+        if end <= after {
+            return Ok(Found { events: Vec::new(), through: after, more: false });
+        }
+        let _permit = self.reading.acquire().await;
+        let start = DeliverPolicy::ByStartSequence { start_sequence: after.0.saturating_add(1) };
+        let all = self.subjects.log_of_all();
+        self.metrics.readers.inc();
+        let mut reader =
+            Reader::open(&self.log, &self.tasks, all, start, Select::Headers, end).await?;
+        let stop_at = Instant::now() + LOOK_FOR;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let (mut seqs, mut through) = (Vec::new(), end);
+        while let Some(entry) = reader.next().await? {
+            if entry.headers.as_ref().is_some_and(|headers| is_of(headers, uid)) {
+                seqs.push(entry.seq);
+            }
+            if seqs.len() >= limit || Instant::now() >= stop_at {
+                through = entry.seq;
+                break;
+            }
+        }
+        let (events, through) = self.read_bodies(seqs, through).await?;
+        Ok(Found { events, through, more: through < end })
+    }
+
+    /// The events, as many as fit into an answer, and up to where that is.
+    async fn read_bodies(
+        &self,
+        seqs: Vec<Seq>,
+        through: Seq,
+    ) -> Result<(Vec<Logged>, Seq), ReadError> {
+        let gets = seqs.into_iter().map(|seq| {
+            let replay = self.clone();
+            async move { found(replay.log.direct_get(seq.0)).await }
+        });
+        let mut messages = stream::iter(gets).buffered(CONCURRENT_GETS_MAX);
+        let (mut events, mut bytes) = (Vec::<Logged>::new(), 0);
+        while let Some(message) = messages.try_next().await? {
+            // Gone meanwhile.
+            let Some(message) = message else { continue };
+            bytes += message.payload.len();
+            if bytes > PAGE_BYTES_MAX
+                && let Some(last) = events.last()
+            {
+                let through = last.seq;
+                return Ok((events, through));
+            }
+            let text = String::from_utf8_lossy(&message.payload).into_owned();
+            if let Ok(event) = RawValue::from_string(text) {
+                events.push(Logged { seq: Seq(message.sequence), prev: Seq(0), event });
+            }
+        }
+        Ok((events, through))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_and_a_coming_are_a_persons_and_a_name_that_begins_alike_is_not() {
+        let ann = Uid::parse("ann").unwrap();
+        let with = |name: &str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value);
+            is_of(&headers, &ann)
+        };
+        assert!(with(FROM_HEADER, "ann"));
+        assert!(with(MEMBER_HEADER, "ann"));
+        assert!(!with(FROM_HEADER, "anna"));
+        assert!(!with("Nats-Msg-Id", "ann"));
+    }
+}

@@ -1,0 +1,18 @@
+//! `DELETE /admin/channels/{name}/members/{uid}`: a member has to leave.
+
+use actix_web::{HttpResponse, web};
+use goch_chassis::problem::Refusal;
+
+use super::Desk;
+
+/// Removes a member, who may join again.
+pub(super) async fn remove_member(
+    desk: web::Data<Desk>,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Refusal> {
+    let (name, uid) = path.into_inner();
+    let uid = desk.limits.parse_uid("uid", &uid)?;
+    let (channel, _) = desk.channel(&name).await?;
+    desk.lifecycle.remove(&channel, &uid).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,67 @@
+//! Closing and reopening a channel: its record, then the event.
+
+use goch_contract::{ChannelName, Error};
+
+use super::{ANNOUNCE_WITHIN, Lifecycle, finisher::Unfinished};
+use crate::{
+    log::About,
+    record::ChannelRecord,
+    registry::{bucket::Revised, projection::Key},
+};
+
+impl Lifecycle {
+    /// Closes a channel, or reopens it. One that is as wished already stays as it is.
+    ///
+    /// # Errors
+    /// `not_found`; `unavailable` when the log has not yet taken the event of the last turn: events
+    /// must follow each other as the turns did.
+    pub(crate) async fn turn(
+        &self,
+        name: &ChannelName,
+        close: bool,
+    ) -> Result<ChannelRecord, Error> {
+        let turned = self
+            .change_channel(name, async |stored| {
+                if stored.record.closed_at.is_some() == close {
+                    return Ok(false);
+                }
+                if !stored.record.announced {
+                    self.publish_turn(&stored.record).await?;
+                }
+                stored.record.turn(close);
+                Ok(true)
+            })
+            .await?;
+        let record = turned.record.clone();
+        if !record.announced {
+            tracing::info!(channel = %name, closed = close, "channel turned");
+            let announced = tokio::time::timeout(ANNOUNCE_WITHIN, self.announce_turn(turned)).await;
+            if !matches!(announced, Ok(Ok(()))) {
+                tracing::warn!(channel = %name, "the closed or reopened event will follow");
+                self.unfinished.add(Unfinished::Channel(name.clone()));
+            }
+        }
+        Ok(record)
+    }
+
+    /// Publishes the event of the last turn, and notes that it is.
+    pub(super) async fn announce_turn(
+        &self,
+        mut turned: Revised<ChannelRecord>,
+    ) -> Result<(), Error> {
+        self.publish_turn(&turned.record).await?;
+        turned.record.announced = true;
+        let name = turned.record.name.clone();
+        // If it has changed meanwhile, whoever changed it has seen to the event.
+        if let Some(revision) = self.buckets.channels.replace(name.as_str(), &turned).await? {
+            self.project(Key::Channel(name), revision, &turned.record).await;
+        }
+        Ok(())
+    }
+
+    async fn publish_turn(&self, record: &ChannelRecord) -> Result<(), Error> {
+        let Some((event, deduplication_id)) = record.turned() else { return Ok(()) };
+        self.log.publish(&record.name, &event, deduplication_id, About::Channel).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! Erasing a person's data, over all channels: memberships and bans, then events and their copies,
+//! then read positions.
+//!
+//! Memberships go first, so that nobody says anything more. Their `left` events put the sockets out
+//! and are then erased with the rest.
+
+use std::collections::BTreeSet;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use goch_contract::{
+    ChannelName, Error, Uid, UnixMillis,
+    event::Logged,
+    services::{
+        broker::{ERASE_MAX, Erase, Find, Found},
+        history::{ForgetEvents, ForgetPositions},
+    },
+};
+use serde::Deserialize;
+
+use super::{ATTEMPTS_MAX, Lifecycle, Progress, finisher::Unfinished, too_many_changes};
+use crate::{
+    record::{ErasurePage, ErasureRecord, Standing, member_key, parse_member_key},
+    registry::bucket::Revised,
+};
+
+/// Channels whose copies are forgotten at the same time.
+const FORGET_AT_A_TIME: usize = 32;
+
+/// Memberships read in one go.
+const MEMBERSHIPS: usize = 1_000;
+
+impl Lifecycle {
+    /// Erases a person's data. Asked again while that is under way, goes on with it.
+    ///
+    /// # Errors
+    /// `unavailable` when it is not certain to be done.
+    pub(crate) async fn erase(&self, uid: &Uid) -> Result<Progress, Error> {
+        let record = ErasureRecord::new(uid.clone())?;
+        // Whoever holds the key has the same done.
+        self.buckets.erasures.create(uid.as_str(), &record).await?;
+        tracing::info!("a person's data is being erased");
+        let unfinished = Unfinished::Erasure(uid.clone());
+        Ok(self.finish_within(unfinished, self.finish_erasure(uid)).await)
+    }
+
+    /// Does what is left of an erasure.
+    pub(super) async fn finish_erasure(&self, uid: &Uid) -> Result<(), Error> {
+        self.end_memberships(uid).await?;
+        while let Some(stored) = self.buckets.erasures.get(uid.as_str()).await? {
+            match stored.record.page.clone() {
+                None => self.find_page(stored).await?,
+                Some(page) => {
+                    self.erase_page(uid, &page).await?;
+                    if page.more {
+                        self.note_erased(stored, &page).await?;
+                    } else {
+                        self.services.call(&ForgetPositions::OfPerson(uid.clone())).await?;
+                        // Nobody follows this bucket: no marker is needed.
+                        self.buckets.erasures.erase(uid.as_str(), stored.revision).await?;
+                        tracing::info!("a person's data is erased");
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn end_memberships(&self, uid: &Uid) -> Result<(), Error> {
+        loop {
+            let keys = self.buckets.members.revisions(&format!("*.{uid}"), MEMBERSHIPS).await?;
+            if keys.is_empty() {
+                return Ok(());
+            }
+            for (channel, uid) in keys.iter().filter_map(|(key, _)| parse_member_key(key)) {
+                self.end_membership(&channel, &uid).await?;
+            }
+        }
+    }
+
+    async fn end_membership(&self, channel: &ChannelName, uid: &Uid) -> Result<(), Error> {
+        let key = member_key(channel, uid);
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(stored) = self.buckets.members.get(&key).await? else { return Ok(()) };
+            let standing = Standing::Removed(UnixMillis::now());
+            if stored.record.standing == Standing::Member || !stored.record.announced {
+                if let Some(dismissed) = self.dismiss(channel, stored, standing).await? {
+                    return self.announcer.announce(channel, dismissed).await;
+                }
+            } else if self.buckets.members.remove(&key, stored.revision).await? {
+                return Ok(());
+            }
+        }
+        Err(too_many_changes())
+    }
+
+    /// Finds events, and writes down which ones before any is erased.
+    async fn find_page(&self, mut stored: Revised<ErasureRecord>) -> Result<(), Error> {
+        let uid = stored.record.uid.clone();
+        let limit = u32::try_from(ERASE_MAX).unwrap_or(u32::MAX);
+        let find = Find { uid: uid.clone(), after: stored.record.through, limit };
+        let Found { events, through, more } = self.services.call(&find).await?;
+        let channels: BTreeSet<_> = events.iter().filter_map(channel_of).collect();
+        let events = events.iter().map(|logged| logged.seq).collect();
+        stored.record.page = Some(ErasurePage { events, channels, through, more });
+        self.buckets.erasures.replace(uid.as_str(), &stored).await?;
+        Ok(())
+    }
+
+    async fn erase_page(&self, uid: &Uid, page: &ErasurePage) -> Result<(), Error> {
+        if page.events.is_empty() {
+            return Ok(());
+        }
+        let erase = Erase { uid: uid.clone(), events: page.events.clone() };
+        let through = self.services.call(&erase).await?;
+        // Together, because each waits for the log to be written to Redis up to there.
+        let forgets = page.channels.iter().cloned().map(|channel| {
+            let services = self.services.clone();
+            async move { services.call(&ForgetEvents { channel, through }).await }
+        });
+        let mut forgets = stream::iter(forgets).buffer_unordered(FORGET_AT_A_TIME);
+        while forgets.try_next().await?.is_some() {}
+        Ok(())
+    }
+
+    async fn note_erased(
+        &self,
+        mut stored: Revised<ErasureRecord>,
+        page: &ErasurePage,
+    ) -> Result<(), Error> {
+        stored.record.through = page.through;
+        stored.record.page = None;
+        let key = stored.record.uid.as_str().to_owned();
+        self.buckets.erasures.replace(&key, &stored).await?;
+        Ok(())
+    }
+}
+
+fn channel_of(logged: &Logged) -> Option<ChannelName> {
+    #[derive(Deserialize)]
+    struct Place {
+        channel: ChannelName,
+    }
+    serde_json::from_str::<Place>(logged.event.get()).ok().map(|place| place.channel)
+}

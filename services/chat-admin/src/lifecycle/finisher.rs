@@ -1,0 +1,106 @@
+//! Finishes what a replica left half done: it died, or something it needed was away.
+//!
+//! Channels are heard of as the keeper follows their bucket. Erasures are few, so their bucket is
+//! read now and then.
+
+use std::time::Duration;
+
+use goch_chassis::shutdown::Shutdown;
+use goch_contract::{ChannelName, Error, Uid};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::Lifecycle;
+
+/// How long the replica that began it is given before another one goes on; the spread keeps replicas
+/// from doing it all at once.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const SPREAD: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether anything is due.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often the bucket of erasures is read.
+const ERASURES_EVERY: Duration = Duration::from_secs(15);
+
+/// Erasures learnt of at a time.
+const ERASURES_MAX: usize = 1_000;
+
+/// Something that is not finished.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Unfinished {
+    /// A channel is being deleted, or the log lacks the event of its last turn.
+    Channel(ChannelName),
+    /// A person's data is being erased.
+    Erasure(Uid),
+}
+
+impl Lifecycle {
+    /// Finishes what is due, until the service ends. Calls `reread` when something was left out for
+    /// want of room, and there is room again.
+    pub(crate) async fn run(self, shutdown: Shutdown, reread: impl Fn()) {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut erasures = tokio::time::interval(ERASURES_EVERY);
+        erasures.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let work = async {
+                tokio::select! {
+                    _ = look.tick() => self.finish_due(&shutdown).await,
+                    _ = erasures.tick() => self.learn_of_erasures().await,
+                }
+            };
+            if shutdown.unless_begun(work).await.is_none() {
+                return;
+            }
+            if self.unfinished.has_room_again() {
+                reread();
+            }
+        }
+    }
+
+    async fn finish_due(&self, shutdown: &Shutdown) {
+        for unfinished in self.unfinished.due(Instant::now()) {
+            if shutdown.has_begun() {
+                return;
+            }
+            // One that fails, for example because a service is away, must not hold up the others.
+            match self.finish(&unfinished).await {
+                Ok(()) => self.unfinished.remove(&unfinished),
+                Err(error) => {
+                    tracing::debug!(work = ?unfinished, %error, "still not finished");
+                    self.unfinished.remove(&unfinished);
+                    self.unfinished.add(unfinished);
+                }
+            }
+        }
+    }
+
+    async fn finish(&self, unfinished: &Unfinished) -> Result<(), Error> {
+        match unfinished {
+            Unfinished::Channel(name) => {
+                let Some(stored) = self.buckets.channels.get(name.as_str()).await? else {
+                    return Ok(());
+                };
+                if stored.record.deleting {
+                    return self.finish_deletion(name).await;
+                }
+                if !stored.record.announced {
+                    return self.announce_turn(stored).await;
+                }
+                Ok(())
+            }
+            Unfinished::Erasure(uid) => self.finish_erasure(uid).await,
+        }
+    }
+
+    async fn learn_of_erasures(&self) {
+        match self.buckets.erasures.list(">", ERASURES_MAX).await {
+            Ok(records) => {
+                for record in records {
+                    self.unfinished.add(Unfinished::Erasure(record.uid));
+                }
+            }
+            Err(error) => tracing::debug!(%error, "erasures cannot be read"),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Removing and banning members.
+//!
+//! The record changes first: from then on nobody is let in. The `left` event follows, by which every
+//! gateway puts the member's sockets out.
+
+use goch_contract::{
+    ChannelName, Error, ErrorCode, Uid, UnixMillis,
+    rest::{Ban, Membership},
+};
+
+use super::{ANNOUNCE_WITHIN, ATTEMPTS_MAX, Lifecycle, too_many_changes};
+use crate::{
+    record::{MemberRecord, Standing, member_key, parse_member_key},
+    registry::{
+        bucket::{Creation, Revised},
+        projection::Key,
+    },
+};
+
+/// The most bans that are listed of one channel.
+const BANS_MAX: usize = 1_000;
+
+/// The most records that are looked through for them.
+const RECORDS_MAX: usize = 100_000;
+
+impl Lifecycle {
+    /// Removes a member, who may join again.
+    ///
+    /// # Errors
+    /// `not_found` when there is no such member.
+    pub(crate) async fn remove(&self, channel: &ChannelName, uid: &Uid) -> Result<(), Error> {
+        let key = member_key(channel, uid);
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(stored) = self.buckets.members.get(&key).await? else { break };
+            let dismissed = match stored.record.standing {
+                Standing::Banned(_) => break,
+                Standing::Removed(_) => Some(stored),
+                Standing::Member => {
+                    let standing = Standing::Removed(UnixMillis::now());
+                    self.dismiss(channel, stored, standing).await?
+                }
+            };
+            if let Some(dismissed) = dismissed {
+                self.announcer.announce_within(ANNOUNCE_WITHIN, channel, dismissed).await;
+                return Ok(());
+            }
+        }
+        Err(Error::of_field(ErrorCode::NotFound, "uid", "there is no member of this uid"))
+    }
+
+    /// Removes somebody who is a member, and keeps anybody from joining as that uid.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub(crate) async fn ban(&self, channel: &ChannelName, uid: &Uid) -> Result<Ban, Error> {
+        let key = member_key(channel, uid);
+        let standing = Standing::Banned(UnixMillis::now());
+        for _ in 0..ATTEMPTS_MAX {
+            let banned = match self.buckets.members.get(&key).await? {
+                None => {
+                    let record = MemberRecord::banned(uid.clone())?;
+                    match self.buckets.members.create(&key, &record).await? {
+                        Creation::Done(revision) => Some(Revised { revision, record }),
+                        Creation::Taken(_) => None,
+                    }
+                }
+                Some(stored) if matches!(stored.record.standing, Standing::Banned(_)) => {
+                    Some(stored)
+                }
+                Some(stored) => self.dismiss(channel, stored, standing).await?,
+            };
+            if let Some(banned) = banned {
+                let ban = banned.record.clone().into_ban().ok_or_else(too_many_changes)?;
+                self.announcer.announce_within(ANNOUNCE_WITHIN, channel, banned).await;
+                return Ok(ban);
+            }
+        }
+        Err(too_many_changes())
+    }
+
+    /// Lets a banned person join again.
+    ///
+    /// # Errors
+    /// `not_found` when there is no such ban.
+    pub(crate) async fn unban(&self, channel: &ChannelName, uid: &Uid) -> Result<(), Error> {
+        let key = member_key(channel, uid);
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(mut stored) = self.buckets.members.get(&key).await? else { break };
+            if !matches!(stored.record.standing, Standing::Banned(_)) {
+                break;
+            }
+            if stored.record.announced {
+                if self.buckets.members.remove(&key, stored.revision).await? {
+                    return Ok(());
+                }
+                continue;
+            }
+            // The log has no `left` event yet.
+            stored.record.standing = Standing::Removed(UnixMillis::now());
+            if let Some(revision) = self.buckets.members.replace(&key, &stored).await? {
+                stored.revision = revision;
+                self.announcer.announce_within(ANNOUNCE_WITHIN, channel, stored).await;
+                return Ok(());
+            }
+        }
+        Err(Error::of_field(ErrorCode::NotFound, "uid", "nobody of this uid is banned"))
+    }
+
+    /// Who may not join, by uid, at most [`BANS_MAX`].
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub(crate) async fn bans(&self, channel: &ChannelName) -> Result<Vec<Ban>, Error> {
+        let records = self.buckets.members.list(&format!("{channel}.*"), RECORDS_MAX).await?;
+        let bans = records.into_iter().filter_map(MemberRecord::into_ban);
+        let mut bans: Vec<_> = bans.take(BANS_MAX).collect();
+        bans.sort_unstable_by(|one, other| one.uid.cmp(&other.uid));
+        Ok(bans)
+    }
+
+    /// Where a person is a member, or banned, by channel.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub(crate) async fn memberships(&self, uid: &Uid) -> Result<Vec<Membership>, Error> {
+        let filter = format!("*.{uid}");
+        let members = &self.buckets.members;
+        let found = members.revisions(&filter, RECORDS_MAX).await?;
+        let channels = found.iter().filter_map(|(key, _)| parse_member_key(key));
+        let mut memberships = Vec::new();
+        for (channel, uid) in channels {
+            let stored = members.get(&member_key(&channel, &uid)).await?;
+            memberships.extend(stored.and_then(|stored| stored.record.into_membership(channel)));
+        }
+        memberships.sort_unstable_by(|one, other| one.channel.cmp(&other.channel));
+        Ok(memberships)
+    }
+
+    /// Takes a member's rights; nothing when the record has changed since it was read. The log must
+    /// have the `joined` event first, so that `left` can follow it.
+    pub(super) async fn dismiss(
+        &self,
+        channel: &ChannelName,
+        mut stored: Revised<MemberRecord>,
+        standing: Standing,
+    ) -> Result<Option<Revised<MemberRecord>>, Error> {
+        let uid = stored.record.uid.clone();
+        if stored.record.is_member() && !stored.record.announced {
+            self.announcer.announce(channel, stored).await?;
+            // Announced is a change too.
+            return Ok(None);
+        }
+        stored.record.dismiss(standing);
+        let key = member_key(channel, &uid);
+        let Some(revision) = self.buckets.members.replace(&key, &stored).await? else {
+            return Ok(None);
+        };
+        stored.revision = revision;
+        let key = Key::Member(channel.clone(), uid.clone());
+        self.project(key, revision, &stored.record).await;
+        self.revoke(channel, Some(&uid)).await;
+        tracing::info!(%channel, %uid, standing = ?stored.record.standing, "member dismissed");
+        Ok(Some(stored))
+    }
+}

@@ -1,0 +1,161 @@
+//! What ends: channels are closed and deleted, members removed and banned, people's data erased.
+//!
+//! Each is several steps over several places, and must be finished even if the process dies in
+//! between. So the first step writes into the record what is to be done; every further step can be
+//! repeated; and what a replica left unfinished, another one finishes ([`finisher`]).
+
+mod closing;
+mod deletion;
+mod erasure;
+pub(crate) mod finisher;
+mod membership;
+pub(crate) mod sweeper;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use async_nats::Client;
+use goch_chassis::{Chassis, nats::Nats};
+use goch_contract::{
+    ChannelName, Error, ErrorCode, Uid,
+    services::{ServiceClient, admin::Revoked},
+    subjects::Subjects,
+};
+
+use self::finisher::Unfinished;
+use crate::{
+    announcer::Announcer,
+    log::Log,
+    record::{ChannelRecord, ErasureRecord, MemberRecord, Record},
+    registry::{
+        bucket::{Bucket, Revised},
+        projection::{Key, Projection, Write},
+    },
+    waiting::Waiting,
+};
+
+/// How long a request waits for what may also be finished later.
+const FINISH_WITHIN: Duration = Duration::from_secs(8);
+
+/// How long a request waits for the log to take an event that may also be published later.
+const ANNOUNCE_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often a change is tried anew because another one came first.
+const ATTEMPTS_MAX: usize = 8;
+
+/// How far something is that takes several steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// All of it is done.
+    Done,
+    /// It is certain to be done, and some of it is not yet.
+    UnderWay,
+}
+
+/// The buckets, each the truth about what it holds.
+#[derive(Debug, Clone)]
+pub(crate) struct Buckets {
+    pub(crate) channels: Arc<Bucket<ChannelRecord>>,
+    pub(crate) members: Arc<Bucket<MemberRecord>>,
+    pub(crate) erasures: Arc<Bucket<ErasureRecord>>,
+}
+
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Lifecycle {
+    buckets: Buckets,
+    projection: Projection,
+    announcer: Announcer,
+    log: Log,
+    services: ServiceClient,
+    client: Client,
+    subjects: Subjects,
+    unfinished: Arc<Waiting<Unfinished>>,
+}
+
+impl Lifecycle {
+    pub(crate) fn new(
+        chassis: &Chassis,
+        nats: &Nats,
+        buckets: Buckets,
+        projection: Projection,
+        announcer: Announcer,
+        unfinished: Arc<Waiting<Unfinished>>,
+    ) -> Self {
+        Self {
+            buckets,
+            projection,
+            announcer,
+            log: Log::new(chassis, nats),
+            services: nats.services(chassis),
+            client: nats.client.clone(),
+            subjects: chassis.nats.subjects.clone(),
+            unfinished,
+        }
+    }
+
+    /// Tells every gateway that what it remembers no longer holds. May be lost; the gateways find
+    /// out for themselves then, later.
+    async fn revoke(&self, channel: &ChannelName, uid: Option<&Uid>) {
+        let revoked = Revoked { channel: channel.clone(), uid: uid.cloned() };
+        let Ok(payload) = serde_json::to_vec(&revoked) else { return };
+        if let Err(error) = self.client.publish(self.subjects.revoked(), payload.into()).await {
+            tracing::warn!(%channel, %error, "the gateways were not told");
+        }
+    }
+
+    /// Writes to Redis at once what the keeper would write a moment later.
+    async fn project(&self, key: Key, revision: u64, record: &impl Record) {
+        self.projection.write_at_once(Write::of(key, revision, record)).await;
+    }
+
+    /// Changes a channel's record with `change`, which tells whether there is anything to change.
+    ///
+    /// # Errors
+    /// `not_found`, also for a channel that is being deleted.
+    async fn change_channel(
+        &self,
+        name: &ChannelName,
+        mut change: impl AsyncFnMut(&mut Revised<ChannelRecord>) -> Result<bool, Error>,
+    ) -> Result<Revised<ChannelRecord>, Error> {
+        for _ in 0..ATTEMPTS_MAX {
+            let stored = self.buckets.channels.get(name.as_str()).await?;
+            let mut stored =
+                stored.filter(|stored| !stored.record.deleting).ok_or_else(no_channel)?;
+            if !change(&mut stored).await? {
+                return Ok(stored);
+            }
+            if let Some(revision) = self.buckets.channels.replace(name.as_str(), &stored).await? {
+                stored.revision = revision;
+                self.project(Key::Channel(name.clone()), revision, &stored.record).await;
+                return Ok(stored);
+            }
+        }
+        Err(too_many_changes())
+    }
+
+    /// Finishes `work` now, or leaves it to [`finisher`].
+    async fn finish_within(
+        &self,
+        unfinished: Unfinished,
+        work: impl Future<Output = Result<(), Error>>,
+    ) -> Progress {
+        let outcome = tokio::time::timeout(FINISH_WITHIN, work).await;
+        if matches!(outcome, Ok(Ok(()))) {
+            self.unfinished.remove(&unfinished);
+            return Progress::Done;
+        }
+        if let Ok(Err(error)) = outcome {
+            tracing::warn!(work = ?unfinished, %error, "the rest will follow");
+        }
+        self.unfinished.add(unfinished);
+        Progress::UnderWay
+    }
+}
+
+fn no_channel() -> Error {
+    Error::of_field(ErrorCode::NotFound, "name", "there is no channel of this name")
+}
+
+fn too_many_changes() -> Error {
+    Error::unavailable("somebody else is changing the same; try again")
+}

@@ -1,0 +1,126 @@
+//! Which authorisations no longer hold, as chat-admin tells every gateway.
+//!
+//! Each revocation has a number. Whoever asks chat-admin takes the present number first ([`Mark`]):
+//! a revocation with a higher one may be newer than the answer. So nothing has to be searched and
+//! removed when a revocation comes, and none is overlooked that comes while an answer is under way.
+
+use std::cell::RefCell;
+
+use goch_contract::{ChannelName, Uid, services::admin::Revoked};
+use lru::LruCache;
+
+/// Revocations remembered; before the oldest is forgotten, all that it could concern is revoked.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// A moment among the revocations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Mark(u64);
+
+/// See the module.
+pub(crate) struct Revocations {
+    inner: RefCell<Inner>,
+}
+
+struct Inner {
+    latest: Mark,
+    /// Everything that is marked earlier counts as revoked.
+    horizon: Mark,
+    /// When a member of a channel, or the whole channel, was revoked last.
+    marks: LruCache<(ChannelName, Option<Uid>), Mark>,
+}
+
+impl Revocations {
+    pub(crate) fn new() -> Self {
+        // Unbounded means "no allocation up front"; the bound is kept in `note`.
+        let marks = LruCache::unbounded();
+        let inner = Inner { latest: Mark(1), horizon: Mark(1), marks };
+        Self { inner: RefCell::new(inner) }
+    }
+
+    /// The present moment.
+    pub(crate) fn mark(&self) -> Mark {
+        self.inner.borrow().latest
+    }
+
+    /// Notes a revocation.
+    pub(crate) fn note(&self, revoked: Revoked) {
+        let mut inner = self.inner.borrow_mut();
+        inner.latest.0 += 1;
+        let latest = inner.latest;
+        inner.marks.put((revoked.channel, revoked.uid), latest);
+        if inner.marks.len() > REMEMBERED_MAX
+            && let Some((_, forgotten)) = inner.marks.pop_lru()
+        {
+            inner.horizon = inner.horizon.max(forgotten);
+        }
+    }
+
+    /// Revocations may have been missed: nothing that is marked by now holds any more.
+    pub(crate) fn distrust(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.latest.0 += 1;
+        inner.horizon = inner.latest;
+    }
+
+    /// Whether what was learnt at `mark` may have been revoked since.
+    pub(crate) fn is_revoked_since(&self, mark: Mark, channel: &ChannelName, uid: &Uid) -> bool {
+        let inner = self.inner.borrow();
+        if mark < inner.horizon {
+            return true;
+        }
+        let member = (channel.clone(), Some(uid.clone()));
+        let whole = (channel.clone(), None);
+        [member, whole].iter().any(|key| inner.marks.peek(key).is_some_and(|at| *at > mark))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn revoked(channel: &str, uid: Option<&str>) -> Revoked {
+        let uid = uid.map(|uid| Uid::parse(uid).unwrap());
+        Revoked { channel: ChannelName::parse(channel).unwrap(), uid }
+    }
+
+    fn is_revoked(revocations: &Revocations, mark: Mark, channel: &str, uid: &str) -> bool {
+        let (channel, uid) = (ChannelName::parse(channel).unwrap(), Uid::parse(uid).unwrap());
+        revocations.is_revoked_since(mark, &channel, &uid)
+    }
+
+    #[test]
+    fn a_revocation_concerns_what_was_learnt_before_it() {
+        let revocations = Revocations::new();
+        let before = revocations.mark();
+        assert!(!is_revoked(&revocations, before, "c", "ann"));
+        revocations.note(revoked("c", Some("ann")));
+        assert!(is_revoked(&revocations, before, "c", "ann"));
+        assert!(!is_revoked(&revocations, before, "c", "bob"));
+        assert!(!is_revoked(&revocations, before, "d", "ann"));
+        assert!(!is_revoked(&revocations, revocations.mark(), "c", "ann"));
+    }
+
+    #[test]
+    fn a_channel_that_is_gone_concerns_all_its_members() {
+        let revocations = Revocations::new();
+        let before = revocations.mark();
+        revocations.note(revoked("c", None));
+        assert!(is_revoked(&revocations, before, "c", "ann"));
+        assert!(!is_revoked(&revocations, before, "d", "ann"));
+    }
+
+    #[test]
+    fn whatever_may_have_been_missed_or_forgotten_counts_as_revoked() {
+        let revocations = Revocations::new();
+        let before = revocations.mark();
+        revocations.distrust();
+        assert!(is_revoked(&revocations, before, "c", "ann"));
+        let before = revocations.mark();
+        for index in 0..=REMEMBERED_MAX {
+            revocations.note(revoked(&format!("c{index}"), None));
+        }
+        assert!(is_revoked(&revocations, before, "other", "ann"));
+        let half = Mark(before.0 + 5_000);
+        assert!(!is_revoked(&revocations, half, "other", "ann"));
+    }
+}

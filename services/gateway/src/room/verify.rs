@@ -1,0 +1,73 @@
+//! Compares seats with what chat-admin says.
+//!
+//! That somebody has to go is told by events, which holes reveal, and by core messages, which may be
+//! lost: that a channel is gone has no event that stays. So after every interruption, and now and
+//! then, chat-admin is asked who may still be where.
+
+use std::{rc::Rc, time::Instant};
+
+use goch_contract::{
+    Error, Uid,
+    services::admin::{VERIFY_MAX, Verified, Verify},
+};
+
+use super::{Room, Rooms, VERIFY_EVERY};
+
+/// Members of one room, or some of them.
+type Seats = (Rc<Room>, Vec<Uid>);
+
+impl Rooms {
+    /// Looks after the rooms whose turn it is, many in one request.
+    pub(crate) async fn verify(&self, now: Instant) {
+        let due = self.open_rooms(|room| room.is_verify_due(now));
+        let mut batch: Vec<Seats> = Vec::new();
+        let mut batched = 0;
+        for room in due {
+            let uids = room.seated();
+            for chunk in uids.chunks(VERIFY_MAX) {
+                if batched + chunk.len() > VERIFY_MAX {
+                    self.verify_batch(std::mem::take(&mut batch), now).await;
+                    batched = 0;
+                }
+                batched += chunk.len();
+                batch.push((Rc::clone(&room), chunk.to_vec()));
+            }
+            if uids.is_empty() {
+                room.postpone_verify(next(now));
+            }
+        }
+        if !batch.is_empty() {
+            self.verify_batch(batch, now).await;
+        }
+    }
+
+    async fn verify_batch(&self, batch: Vec<Seats>, now: Instant) {
+        let seats = batch.iter().map(|(room, uids)| (room.channel().clone(), uids.clone()));
+        let request = Verify { seats: seats.collect() };
+        let answer: Result<Vec<Verified>, Error> = self.context.services.call(&request).await;
+        match answer {
+            Ok(verified) => {
+                for ((room, _), verified) in batch.iter().zip(verified) {
+                    room.postpone_verify(next(now));
+                    self.heed(room, &verified);
+                }
+            }
+            // They stay due.
+            Err(error) => tracing::debug!(%error, "seats were not verified"),
+        }
+    }
+
+    fn heed(&self, room: &Room, verified: &Verified) {
+        if !verified.exists {
+            return self.put_out_all(room.channel());
+        }
+        room.note_closed_unless_known(verified.closed);
+        let put_out = verified.gone.iter().map(|uid| room.put_out(uid)).sum();
+        self.context.metrics.count_put_out(put_out);
+    }
+}
+
+/// When a room that was verified now is verified again.
+fn next(now: Instant) -> Instant {
+    now + VERIFY_EVERY + VERIFY_EVERY.mul_f64(fastrand::f64())
+}

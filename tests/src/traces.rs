@@ -1,0 +1,69 @@
+//! Looks for a word in everything that NATS and Redis have stored.
+
+use async_nats::jetstream;
+use futures_util::TryStreamExt as _;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::{servers::Servers, wait::within};
+
+/// Every key of Redis with its content.
+const DUMP: &str = "local all = {} \
+    for _, key in ipairs(redis.call('KEYS', '*')) do \
+      local kind = redis.call('TYPE', key).ok \
+      local read = {string = {'GET', key}, hash = {'HGETALL', key}, zset = {'ZRANGE', key, 0, -1}} \
+      all[#all + 1] = {key, redis.call(unpack(read[kind]))} \
+    end \
+    return all";
+
+impl Servers {
+    /// Where `word` stands, in any key, subject, header or value. With NATS before 2.10, that a key
+    /// was deleted is remembered with its name, which does not count.
+    pub async fn traces_of(&self, word: &str) -> Vec<String> {
+        let mut traces = self.traces_in_jetstream(word).await;
+        let redis = within("Redis's content", self.redis_content()).await;
+        traces.extend(redis.lines().filter(|line| line.contains(word)).map(ToOwned::to_owned));
+        traces
+    }
+
+    async fn traces_in_jetstream(&self, word: &str) -> Vec<String> {
+        let client = async_nats::connect(self.nats.url()).await.unwrap();
+        let jetstream = jetstream::new(client.clone());
+        let streams: Vec<_> = jetstream.streams().try_collect().await.unwrap();
+        let mut traces = Vec::new();
+        for info in streams {
+            let name = &info.config.name;
+            let stream = jetstream.get_stream(name).await.unwrap();
+            let state = stream.get_info().await.unwrap().state;
+            for seq in state.first_sequence..=state.last_sequence {
+                let Ok(message) = stream.get_raw_message(seq).await else { continue };
+                let is_marker = message.payload.is_empty() && name.starts_with("KV_");
+                if is_marker && !client.is_server_compatible(2, 10, 0) {
+                    continue;
+                }
+                let payload = String::from_utf8_lossy(&message.payload).into_owned();
+                let text = format!("{} {:?} {payload}", message.subject, message.headers);
+                if text.contains(word) {
+                    traces.push(format!("{name} {seq}: {text}"));
+                }
+            }
+        }
+        traces
+    }
+
+    async fn redis_content(&self) -> String {
+        let address = self.redis.url();
+        let address = address.strip_prefix("redis://").unwrap();
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        // The second command tells the end of the first one's answer.
+        let command = format!("EVAL \"{DUMP}\" 0\r\nECHO the-end-of-it\r\n");
+        connection.write_all(command.as_bytes()).await.unwrap();
+        let mut content = Vec::new();
+        while !content.ends_with(b"the-end-of-it\r\n") {
+            assert_ne!(connection.read_buf(&mut content).await.unwrap(), 0, "Redis hung up");
+        }
+        String::from_utf8_lossy(&content).into_owned()
+    }
+}
