@@ -59,7 +59,8 @@ pub(crate) struct MemberRecord {
     pub(crate) uid: Uid,
     pub(crate) display_name: String,
     pub(crate) email: Option<String>,
-    pub(crate) secret: SecretHash,
+    /// Nothing for one who comes with tokens only.
+    pub(crate) secret: Option<SecretHash>,
     pub(crate) joined_at: UnixMillis,
     /// Whether the log has the member's `joined` event.
     pub(crate) announced: bool,
@@ -72,13 +73,13 @@ impl MemberRecord {
         uid: Uid,
         display_name: String,
         email: Option<String>,
-        secret: &Secret,
+        secret: Option<&Secret>,
     ) -> Result<Self, Error> {
         Ok(Self {
             uid,
             display_name,
             email,
-            secret: SecretHash::of(secret)?,
+            secret: secret.map(SecretHash::of).transpose()?,
             joined_at: UnixMillis::now(),
             announced: false,
             creation: secret::random_text::<CREATION_BYTES>()?,
@@ -138,7 +139,7 @@ mod tests {
         let name = ChannelName::parse("c").unwrap();
         let channel = ChannelRecord::new(name, Some(&secret)).unwrap();
         let uid = Uid::parse("ann").unwrap();
-        let member = MemberRecord::new(uid, "Ann".to_owned(), None, &secret).unwrap();
+        let member = MemberRecord::new(uid, "Ann".to_owned(), None, Some(&secret)).unwrap();
         let stored = serde_json::to_string(&(channel, member)).unwrap();
         assert!(!stored.contains(secret.expose()));
     }

@@ -1,7 +1,7 @@
 //! Who may use a channel: asked of chat-admin, remembered for a short time.
 //!
-//! Only a yes is remembered, with a digest of the secret. A storm of reconnects then asks once per
-//! member, and a wrong secret is always answered by chat-admin.
+//! Only a yes is remembered, with a digest of the secret or the name in the token. A storm of
+//! reconnects then asks once per member, and a wrong secret is always answered by chat-admin.
 
 use std::{
     cell::RefCell,
@@ -11,18 +11,41 @@ use std::{
 
 use goch_contract::{
     ChannelName, Error, Secret, Uid,
-    services::{ServiceClient, admin::Authorize},
+    services::{
+        ServiceClient,
+        admin::{Authorize, Enrol},
+    },
 };
 use lru::LruCache;
 use prometheus_client::metrics::counter::Counter;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::token::TokenUser;
+
 /// Members remembered by one worker; the longest unused is forgotten first.
 const REMEMBERED_MAX: usize = 100_000;
 
+/// What chat-admin has said yes to.
+enum Proof {
+    /// The digest of a secret.
+    Secret([u8; 32]),
+    /// A checked token, with this name. Who presents one has shown it before this is looked at.
+    Token(Option<String>),
+}
+
+impl Proof {
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Secret(one), Self::Secret(other)) => one.ct_eq(other).into(),
+            (Self::Token(one), Self::Token(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
 struct Remembered {
-    secret_digest: [u8; 32],
+    proof: Proof,
     display_name: Rc<str>,
     until: Instant,
 }
@@ -56,37 +79,61 @@ impl Authorizer {
         uid: &Uid,
         secret: &Secret,
     ) -> Result<Rc<str>, Error> {
-        let digest: [u8; 32] = Sha256::digest(secret.expose()).into();
+        let proof = Proof::Secret(Sha256::digest(secret.expose()).into());
         let key = (channel.clone(), uid.clone());
-        if let Some(display_name) = self.recall(&key, &digest) {
-            self.answered_from_memory.inc();
+        if let Some(display_name) = self.recall(&key, &proof) {
             return Ok(display_name);
         }
         let request =
             Authorize { channel: channel.clone(), uid: uid.clone(), secret: secret.clone() };
         let authorized = self.services.call(&request).await?;
-        let display_name: Rc<str> = authorized.display_name.into();
-        self.remember(key, digest, Rc::clone(&display_name));
-        Ok(display_name)
+        Ok(self.remember(key, proof, authorized.display_name))
     }
 
-    fn recall(&self, key: &(ChannelName, Uid), digest: &[u8; 32]) -> Option<Rc<str>> {
+    /// The display name of a user whose token is for this channel; makes the user a member.
+    ///
+    /// # Errors
+    /// `unauthorized` for an unknown channel, or `unavailable` when chat-admin cannot tell.
+    pub(crate) async fn enrol(
+        &self,
+        channel: &ChannelName,
+        user: &TokenUser,
+    ) -> Result<Rc<str>, Error> {
+        let proof = Proof::Token(user.display_name.clone());
+        let key = (channel.clone(), user.uid.clone());
+        if let Some(display_name) = self.recall(&key, &proof) {
+            return Ok(display_name);
+        }
+        let request = Enrol {
+            channel: channel.clone(),
+            uid: user.uid.clone(),
+            display_name: user.display_name.clone(),
+        };
+        let authorized = self.services.call(&request).await?;
+        Ok(self.remember(key, proof, authorized.display_name))
+    }
+
+    fn recall(&self, key: &(ChannelName, Uid), proof: &Proof) -> Option<Rc<str>> {
         let mut remembered = self.remembered.borrow_mut();
         let found = remembered.get(key)?;
         if found.until < Instant::now() {
             remembered.pop(key);
             return None;
         }
-        let same: bool = found.secret_digest.ct_eq(digest).into();
-        same.then(|| Rc::clone(&found.display_name))
+        let display_name = found.proof.is(proof).then(|| Rc::clone(&found.display_name))?;
+        self.answered_from_memory.inc();
+        Some(display_name)
     }
 
-    fn remember(&self, key: (ChannelName, Uid), secret_digest: [u8; 32], display_name: Rc<str>) {
+    fn remember(&self, key: (ChannelName, Uid), proof: Proof, display_name: String) -> Rc<str> {
+        let display_name: Rc<str> = display_name.into();
         let mut remembered = self.remembered.borrow_mut();
         if remembered.len() >= REMEMBERED_MAX {
             remembered.pop_lru();
         }
         let until = Instant::now() + self.remember_for;
-        remembered.put(key, Remembered { secret_digest, display_name, until });
+        let remembering = Remembered { proof, display_name: Rc::clone(&display_name), until };
+        remembered.put(key, remembering);
+        display_name
     }
 }

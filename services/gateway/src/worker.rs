@@ -24,9 +24,11 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use crate::{
     GatewayConfig,
     authorize::Authorizer,
+    edge::Edge,
     metrics::GatewayMetrics,
     room::{RoomContext, Rooms},
     socket::Sockets,
+    token::{Keyring, Tokens},
 };
 
 /// How often a worker looks after its sockets and rooms.
@@ -39,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) config: GatewayConfig,
     pub(crate) metrics: GatewayMetrics,
     pub(crate) nats_metrics: NatsMetrics,
+    pub(crate) edge: Arc<Edge>,
+    pub(crate) keyring: Keyring,
     pub(crate) sockets: Arc<AtomicUsize>,
     pub(crate) workers_started: Arc<AtomicUsize>,
     /// Workers that still have sockets to drain.
@@ -53,6 +57,8 @@ pub(crate) struct Worker {
     pub(crate) subjects: Subjects,
     pub(crate) services: ServiceClient,
     pub(crate) authorizer: Authorizer,
+    pub(crate) tokens: Tokens,
+    pub(crate) edge: Arc<Edge>,
     pub(crate) rooms: Rc<Rooms>,
     pub(crate) sockets: Rc<Sockets>,
     pub(crate) metrics: GatewayMetrics,
@@ -83,6 +89,7 @@ impl Worker {
             shared.config.authorization_cache,
             metrics.authorizations_cached.clone(),
         );
+        let tokens = Tokens::new(shared.keyring, &shared.config.tokens, &shared.config.limits);
         let worker = Rc::new(Self {
             sockets: Sockets::new(shared.sockets, &shared.config, metrics.clone()),
             config: shared.config,
@@ -91,6 +98,8 @@ impl Worker {
             subjects,
             services,
             authorizer,
+            tokens,
+            edge: shared.edge,
             rooms,
             metrics,
             chassis,

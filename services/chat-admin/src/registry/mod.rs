@@ -6,6 +6,7 @@
 //! and refusals of all kinds take the same time.
 
 pub(crate) mod bucket;
+mod enrol;
 pub(crate) mod keeper;
 pub(crate) mod projection;
 
@@ -136,7 +137,8 @@ impl Registry {
     pub(crate) async fn authorize(&self, request: Authorize) -> Result<Authorized, Error> {
         let Authorize { channel, uid, secret } = request;
         let allowed = |member: Option<MemberRecord>| {
-            let matches = secret::verify(member.as_ref().map(|member| &member.secret), &secret);
+            let stored = member.as_ref().and_then(|member| member.secret.as_ref());
+            let matches = secret::verify(stored, &secret);
             member
                 .filter(|_| matches)
                 .map(|member| Authorized { display_name: member.display_name })
@@ -160,7 +162,7 @@ impl Registry {
         let Register { channel, channel_secret, uid, display_name, email, secret } = request;
         self.admit(&channel, channel_secret.as_ref()).await?;
         let secret = secret.map_or_else(secret::generate, Ok)?;
-        let record = MemberRecord::new(uid.clone(), display_name, email, &secret)?;
+        let record = MemberRecord::new(uid.clone(), display_name, email, Some(&secret))?;
         let created = match self.members.create(&member_key(&channel, &uid), &record).await? {
             Creation::Done(revision) => {
                 self.project(Key::Member(channel.clone(), uid.clone()), revision, &record).await;
@@ -169,7 +171,7 @@ impl Registry {
                 self.announce(&channel, Revised { revision, record }).await;
                 true
             }
-            Creation::Taken(stored) if secret::verify(Some(&stored.record.secret), &secret) => {
+            Creation::Taken(stored) if secret::verify(stored.record.secret.as_ref(), &secret) => {
                 self.announce(&channel, stored).await;
                 false
             }

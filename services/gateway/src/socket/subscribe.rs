@@ -18,10 +18,10 @@ impl Connection {
     /// Subscribes to a channel, or gives another page of one that is subscribed to: live events go
     /// on meanwhile.
     pub(super) async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), Error> {
-        self.check_room_for(&subscribe.channel, &subscribe.uid)?;
-        let (channel, uid) = (&subscribe.channel, &subscribe.uid);
+        let channel = &subscribe.channel;
         let worker = Rc::clone(&self.worker);
-        let display_name = worker.authorizer.authorize(channel, uid, &subscribe.secret).await?;
+        let admitted = self.admit(channel, subscribe.credentials.clone()).await?;
+        let uid = &admitted.uid;
         self.registered.watched().authorize();
         let room = worker.rooms.open(channel).await?;
         let unread = self.unread(&room, uid).await;
@@ -37,19 +37,32 @@ impl Connection {
             more: page.more,
         };
         self.outbox().push(encode::text(&subscribed.to_json(&page.messages)));
-        if !self.subscriptions.contains_key(channel) {
-            let seat = room.seat(Rc::clone(self.outbox()), subscribe.uid.clone());
-            let subscription = Subscription { seat, uid: subscribe.uid, display_name, typed: None };
+        if let Some(subscription) = self.subscriptions.get_mut(channel) {
+            // Another token renews one by token; what was opened with a secret needs none.
+            if subscription.expires_at.is_some() {
+                subscription.expires_at = admitted.expires_at.or(subscription.expires_at);
+            }
+        } else {
+            let seat = room.seat(Rc::clone(self.outbox()), uid.clone());
+            let subscription = Subscription {
+                seat,
+                messages: worker.edge.member(channel, uid),
+                uid: admitted.uid,
+                display_name: admitted.display_name,
+                typed: None,
+                expires_at: admitted.expires_at,
+            };
             self.subscriptions.insert(subscribe.channel, subscription);
         }
+        self.note_expiry();
         Ok(())
     }
 
-    fn check_room_for(&self, channel: &ChannelName, uid: &Uid) -> Result<(), Error> {
+    pub(super) fn check_room_for(&self, channel: &ChannelName, uid: &Uid) -> Result<(), Error> {
         let max = self.worker.config.limits.subscriptions_per_socket;
         match self.subscriptions.get(channel) {
             Some(subscription) if subscription.uid != *uid => Err(Error::bad_request(
-                "uid",
+                "channel",
                 "this socket is subscribed to the channel as another member",
             )),
             None if self.subscriptions.len() >= max => Err(Error::of_field(
