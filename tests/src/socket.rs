@@ -84,7 +84,15 @@ impl Socket {
     /// # Panics
     /// When the connection is gone.
     pub async fn send_message(&mut self, message: Message) {
-        within("sending", self.stream.send(message)).await.unwrap();
+        self.try_send_message(message).await.unwrap();
+    }
+
+    /// Sends any WebSocket message or raw frame, if the gateway still listens.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub async fn try_send_message(&mut self, message: Message) -> Result<(), tungstenite::Error> {
+        within("sending", self.stream.send(message)).await
     }
 
     /// The next frame in order; none once the connection is closed.

@@ -1,6 +1,11 @@
 //! A browser, driven through the W3C `WebDriver` protocol by chromedriver.
 
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    io::{Read as _, Write as _},
+    path::PathBuf,
+    time::Duration,
+};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -11,10 +16,14 @@ use crate::{ports, process::Process, programs, rest::Rest, wait::until};
 /// The key under which `WebDriver` tells an element's id.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
+/// How long a browser may take to close.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A running chromedriver.
 #[derive(Debug)]
 pub struct WebDriver {
     rest: Rest,
+    address: String,
     browser: PathBuf,
     folder: TempDir,
     _process: Process,
@@ -40,13 +49,14 @@ impl WebDriver {
         let environment = env::vars();
         let log = folder.path().join("chromedriver.log");
         let process = Process::start(&driver, arguments, environment, &log);
-        let rest = Rest::new(&format!("127.0.0.1:{port}"));
+        let address = format!("127.0.0.1:{port}");
+        let rest = Rest::new(&address);
         until("chromedriver is ready", async || {
             let answer = rest.try_get("/status").await?;
             (answer.body["value"]["ready"] == true).then_some(())
         })
         .await;
-        Some(Self { rest, browser, folder, _process: process })
+        Some(Self { rest, address, browser, folder, _process: process })
     }
 
     /// Opens a browser of its own, as if on another computer.
@@ -67,14 +77,15 @@ impl WebDriver {
         let capabilities = json!({"alwaysMatch": {"goog:chromeOptions": options}});
         let answer = self.rest.post("/session", &json!({"capabilities": capabilities})).await;
         let id = answer.body["value"]["sessionId"].as_str().expect(&answer.text).to_owned();
-        Browser { rest: self.rest.clone(), id, _profile: profile }
+        Browser { rest: self.rest.clone(), address: self.address.clone(), id, _profile: profile }
     }
 }
 
-/// A browser with one window. [`Self::quit`] closes it.
+/// A browser with one window. It is closed when this is dropped.
 #[derive(Debug)]
 pub struct Browser {
     rest: Rest,
+    address: String,
     id: String,
     _profile: TempDir,
 }
@@ -130,9 +141,19 @@ impl Browser {
         let body = json!({"script": script, "args": []});
         self.command(Method::POST, "/execute/sync", &body).await.unwrap()
     }
+}
 
-    /// Closes the browser.
-    pub async fn quit(self) {
-        self.command(Method::DELETE, "", &Value::Null).await.unwrap();
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Without a runtime, which may be on its way out.
+        let quit = || -> std::io::Result<()> {
+            let mut connection = std::net::TcpStream::connect(&self.address)?;
+            write!(connection, "DELETE /session/{} HTTP/1.1\r\nHost: localhost\r\n\r\n", self.id)?;
+            connection.set_read_timeout(Some(QUIT_TIMEOUT))?;
+            connection.read(&mut [0; 1]).map(drop)
+        };
+        if let Err(error) = quit() {
+            eprintln!("a browser could not be closed: {error}");
+        }
     }
 }

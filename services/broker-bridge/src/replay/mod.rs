@@ -22,7 +22,7 @@ use async_nats::jetstream::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_chassis::{
-    Chassis,
+    Chassis, StartError,
     nats::{Nats, REQUEST_TIMEOUT},
 };
 use goch_contract::{
@@ -104,13 +104,13 @@ impl Replay {
         chassis: &Chassis,
         nats: &Nats,
         metrics: BridgeMetrics,
-    ) -> Result<Self, goch_chassis::StartError> {
+    ) -> Result<Self, StartError> {
         let subjects = chassis.nats.subjects.clone();
         let log = nats
             .jetstream()
             .get_stream_no_info(subjects.log_stream())
             .await
-            .map_err(|error| goch_chassis::StartError::because("naming the log", error))?;
+            .map_err(|error| StartError::because("naming the log", error))?;
         let reading = Arc::new(Semaphore::new(READING_MAX));
         let tasks = chassis.shutdown.tasks().clone();
         Ok(Self { log, subjects, reading, tasks, metrics })
@@ -244,7 +244,7 @@ impl Replay {
         let start = DeliverPolicy::ByStartSequence { start_sequence: after.0 + 1 };
         let mut reader = self.reader(channel, start, Select::Events, tail).await?;
         while let Some(entry) = reader.next().await? {
-            if !page.push(&entry) {
+            if !page.push(&entry) || !page.has_room() {
                 break;
             }
         }
@@ -265,16 +265,20 @@ impl Replay {
                     .map_err(ReadError::nats)?,
             },
         };
-        let _permit = self.reading.acquire().await;
         let tail = self.tail(channel).await?;
+        let _permit = self.reading.acquire().await;
         let mut reader = self.reader(channel, start, Select::Events, tail).await?;
         let mut page = Forward::new(Seq(0), limit, &self.metrics);
         let mut reached = false;
         while let Some(entry) = reader.next().await? {
-            reached = reached || entry.time().is_some_and(|time| time >= since);
-            if !reached {
+            // Only until the first one: order is by sequence, and clocks differ.
+            let time = if reached { None } else { entry.time() };
+            if time.is_some_and(|time| time < since) {
                 page.pass(&entry);
-            } else if !page.push(&entry) {
+                continue;
+            }
+            reached = reached || time.is_some();
+            if !page.push(&entry) || !page.has_room() {
                 break;
             }
         }
@@ -371,7 +375,28 @@ impl Replay {
     /// The channel's latest event; 0 when it has none.
     async fn tail(&self, channel: &ChannelName) -> Result<Seq, ReadError> {
         let last = self.log.direct_get_last_for_subject(self.subjects.log(channel));
-        Ok(Seq(found(last).await?.map_or(0, |message| message.sequence)))
+        if let Some(message) = found(last).await? {
+            return Ok(Seq(message.sequence));
+        }
+        match self.next(channel, Seq(1)).await? {
+            None => Ok(Seq(0)),
+            Some(first) => self.hidden_tail(channel, first.seq).await,
+        }
+    }
+
+    /// The channel's latest event after the one that was the latest has been deleted: NATS 2.9 then
+    /// denies that there is one, until the next event comes.
+    async fn hidden_tail(&self, channel: &ChannelName, first: Seq) -> Result<Seq, ReadError> {
+        let info = timeout(STEP_TIMEOUT, self.log.get_info()).await;
+        let info = info.map_err(|_| ReadError::TimedOut)?.map_err(ReadError::nats)?;
+        let end = Seq(info.state.last_sequence);
+        let _permit = self.reading.acquire().await;
+        let (mut reader, _) = self.find(channel, first, end, end, 1).await?;
+        let mut tail = first;
+        while let Some(entry) = reader.next().await? {
+            tail = entry.seq;
+        }
+        Ok(tail)
     }
 
     /// The channel's first event from `start` on.

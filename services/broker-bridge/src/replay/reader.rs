@@ -20,7 +20,7 @@ const INACTIVE_THRESHOLD: Duration = Duration::from_secs(10);
 const EVENTS_MAX: usize = 128;
 
 /// Messages without their bodies asked of the server at a time.
-const HEADERS_MAX: usize = 2_048;
+const HEADERS_MAX: usize = 1_024;
 
 /// What is read of each message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,8 +10,9 @@ use goch_contract::Seq;
 /// or go meanwhile.
 const SPARE: u64 = 16;
 
-/// When the search stops: reading more than is needed is slow, but right.
-const PROBES_MAX: u32 = 64;
+/// Each second probe halves a range of at most 2^64. Should the server's counts contradict each other,
+/// the search stops here: reading more than is needed is slow, but right.
+const PROBES_MAX: u32 = 128;
 
 /// Whether `count` events can be read to get at the latest `limit`, at no great waste.
 pub(super) fn is_enough(count: u64, limit: u32) -> bool {

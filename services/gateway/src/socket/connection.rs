@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use actix_web::error::PayloadError;
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, ProtocolError};
 use futures_util::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
 use goch_contract::{
@@ -240,21 +241,30 @@ impl Connection {
     /// Ends a connection whose bytes make no sense.
     fn give_up(&self, error: &ProtocolError) {
         let closing = match error {
-            ProtocolError::Overflow => {
-                let limit = self.worker.config.limits.frame_bytes;
-                let message = format!("a frame must have at most {limit} bytes");
-                self.refuse(None, &Error::new(ErrorCode::TooLong, message));
-                Closing::TooLarge
-            }
             ProtocolError::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                 self.refuse(None, &Error::new(ErrorCode::BadFrame, "the frame is not UTF-8"));
                 Closing::InvalidText
             }
             // The peer is gone.
-            ProtocolError::Io(_) => return self.outbox().cut(),
+            ProtocolError::Io(error) if is_of_connection(error) => return self.outbox().cut(),
+            // The latter is how actix-ws tells of fragments that are too large together.
+            ProtocolError::Overflow | ProtocolError::Io(_) => {
+                let limit = self.worker.config.limits.frame_bytes;
+                let message = format!("a frame must have at most {limit} bytes");
+                self.refuse(None, &Error::new(ErrorCode::TooLong, message));
+                Closing::TooLarge
+            }
             _ => Closing::ProtocolError,
         };
         self.registered.close(closing);
+    }
+}
+
+/// Whether an error is the connection's, not one that actix-ws made itself.
+fn is_of_connection(error: &std::io::Error) -> bool {
+    match error.get_ref() {
+        Some(inner) => inner.is::<PayloadError>(),
+        None => true,
     }
 }
 
