@@ -1,5 +1,7 @@
 //! Tokens of the product that logs its users in, and limits at the edge.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use goch_tests::{Builder, Member, Service, Socket, System, TokenKey, unique, until};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -141,10 +143,10 @@ async fn keys_in_a_file_are_changed_without_a_restart() {
 #[tokio::test]
 async fn keys_at_an_address_are_changed_without_a_restart() {
     let (old, new) = (TokenKey::ed25519("old"), TokenKey::ed25519("new"));
-    let (replace, published) = watch::channel(TokenKey::set(&[&old]));
+    let (replace, document) = watch::channel(TokenKey::set(&[&old]));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/keys", listener.local_addr().unwrap());
-    let publisher = tokio::spawn(publish(listener, published));
+    let publisher = tokio::spawn(publish(listener, document));
     let system = System::builder().env("gateway", "TOKEN_JWKS_URL", &url).start().await;
     story_of_changing_keys(&system, &old, &new, |set| drop(replace.send(set))).await;
     publisher.abort();
