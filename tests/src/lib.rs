@@ -25,6 +25,7 @@ mod servers;
 mod service;
 mod socket;
 mod system;
+mod token;
 mod traces;
 mod wait;
 mod webdriver;
@@ -39,6 +40,7 @@ pub use self::{
     service::Service,
     socket::Socket,
     system::{Builder, SharedSystem, System},
+    token::TokenKey,
     wait::{PATIENCE, unique, until, within},
     webdriver::{Browser, WebDriver},
 };

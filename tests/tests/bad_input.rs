@@ -346,12 +346,13 @@ async fn ten_thousand_subscribes_on_one_socket_are_all_answered() {
 #[tokio::test]
 async fn a_socket_has_at_most_a_hundred_subscriptions() {
     let system = System::shared().await;
-    let mut socket = Socket::connect(system.gateway()).await;
     let mut members = Vec::new();
     for _ in 0..101 {
         let channel = system.channel().await;
         members.push(Member::join(system.gateway(), &channel, "ann").await);
     }
+    // Not before: a socket has to subscribe soon.
+    let mut socket = Socket::connect(system.gateway()).await;
     for member in &members[..100] {
         socket.subscribe(member).await;
     }

@@ -38,6 +38,13 @@ pub enum ClientFrame {
     },
     /// Be told the unread messages of channels that are not open, now and whenever they change.
     Watch(Watch),
+    /// Present a newer token, so that the socket outlives the older one.
+    Authenticate {
+        /// Echoed in the answer.
+        id: Option<MessageId>,
+        /// A signed token of the same user.
+        token: Secret,
+    },
     /// Close a channel on this socket.
     Unsubscribe {
         /// Echoed in the answer.
@@ -55,13 +62,50 @@ pub struct Subscribe {
     /// The channel.
     pub channel: ChannelName,
     /// Who subscribes.
-    pub uid: Uid,
-    /// The member's secret.
-    pub secret: Secret,
+    pub credentials: Credentials,
     /// Which events are wanted first.
     pub window: Window,
     /// How many of them, 1 to [`crate::limits::PAGE_MAX`].
     pub limit: u32,
+}
+
+/// What proves who subscribes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// A member and the secret that joining gave.
+    Member {
+        /// Who it is.
+        uid: Uid,
+        /// The member's secret.
+        secret: Secret,
+    },
+    /// A signed token, which says itself who it is.
+    Token(Secret),
+}
+
+impl Credentials {
+    /// Reads what a frame, a query or a list of channels names: a token, or else uid and secret.
+    ///
+    /// # Errors
+    /// Names the field that is missing, breaks a limit, or is one too many.
+    pub fn parse(
+        uid: Option<&str>,
+        secret: Option<&str>,
+        token: Option<&str>,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
+        let Some(token) = token else {
+            return Ok(Self::Member {
+                uid: limits.parse_uid("uid", uid.ok_or_else(|| missing("uid"))?)?,
+                secret: limits.parse_secret("secret", secret.ok_or_else(|| missing("secret"))?)?,
+            });
+        };
+        if uid.is_some() || secret.is_some() {
+            let message = "a token stands in place of uid and secret, not beside them";
+            return Err(Error::bad_request("token", message));
+        }
+        Limits::parse_token("token", token).map(Self::Token)
+    }
 }
 
 /// `send`.
@@ -105,9 +149,7 @@ pub struct WatchedChannel {
     /// The channel.
     pub channel: ChannelName,
     /// Whose unread messages are counted.
-    pub uid: Uid,
-    /// The member's secret.
-    pub secret: Secret,
+    pub credentials: Credentials,
 }
 
 /// Why a frame was refused: the error, and the frame's `id` where it could still be read.
@@ -134,6 +176,8 @@ struct Fields<'a> {
     #[serde(borrow)]
     secret: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    token: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     text: Option<Cow<'a, str>>,
     meta: Option<BTreeMap<String, String>>,
     after: Option<u64>,
@@ -152,9 +196,11 @@ struct WatchedFields<'a> {
     #[serde(borrow)]
     channel: Cow<'a, str>,
     #[serde(borrow)]
-    uid: Cow<'a, str>,
+    uid: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    secret: Cow<'a, str>,
+    secret: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    token: Option<Cow<'a, str>>,
 }
 
 impl ClientFrame {
@@ -166,14 +212,14 @@ impl ClientFrame {
             Self::Send(send) => Some(&send.id),
             Self::History(history) => history.id.as_ref(),
             Self::Watch(watch) => watch.id.as_ref(),
-            Self::Unsubscribe { id, .. } => id.as_ref(),
+            Self::Authenticate { id, .. } | Self::Unsubscribe { id, .. } => id.as_ref(),
             Self::Read { .. } | Self::Typing { .. } => None,
         }
     }
 
     /// Parses and checks one text frame.
     ///
-    /// A frame without `type` but with `channel`, `uid` and `secret` is a `subscribe` (Goch's first
+    /// A frame without `type` but with `channel` and credentials is a `subscribe` (Goch's first
     /// clients send that first).
     ///
     /// # Errors
@@ -208,10 +254,16 @@ impl Fields<'_> {
             }),
             Some("typing") => Ok(ClientFrame::Typing { channel: self.channel(limits)? }),
             Some("watch") => self.into_watch(id, limits),
+            Some("authenticate") => {
+                let token = self.token.as_deref().ok_or_else(|| missing("token"))?;
+                Ok(ClientFrame::Authenticate { id, token: Limits::parse_token("token", token)? })
+            }
             Some("unsubscribe") => {
                 Ok(ClientFrame::Unsubscribe { id, channel: self.channel(limits)? })
             }
-            None if self.channel.is_some() && self.uid.is_some() => self.into_subscribe(id, limits),
+            None if self.channel.is_some() && (self.uid.is_some() || self.token.is_some()) => {
+                self.into_subscribe(id, limits)
+            }
             None => Err(Error::of_field(ErrorCode::BadFrame, "type", "the frame has no type")),
             // The word itself is not repeated: it can be anything, of any length.
             Some(_) => Err(Error::of_field(ErrorCode::BadFrame, "type", "unknown type of frame")),
@@ -236,13 +288,12 @@ impl Fields<'_> {
 
     fn into_subscribe(self, id: Option<MessageId>, limits: &Limits) -> Result<ClientFrame, Error> {
         let channel = self.channel(limits)?;
-        let uid = limits.parse_uid("uid", self.uid.as_deref().ok_or_else(|| missing("uid"))?)?;
-        let secret = self.secret.as_deref().ok_or_else(|| missing("secret"))?;
+        let (uid, secret, token) =
+            (self.uid.as_deref(), self.secret.as_deref(), self.token.as_deref());
         Ok(ClientFrame::Subscribe(Subscribe {
             id,
             channel,
-            uid,
-            secret: limits.parse_secret("secret", secret)?,
+            credentials: Credentials::parse(uid, secret, token, limits)?,
             window: Window::parse(self.after.or(self.last_seq), self.since)?,
             limit: page_limit(self.limit)?,
         }))
@@ -258,8 +309,12 @@ impl Fields<'_> {
         let watched = |fields: WatchedFields<'_>| {
             Ok(WatchedChannel {
                 channel: limits.parse_channel("channel", &fields.channel)?,
-                uid: limits.parse_uid("uid", &fields.uid)?,
-                secret: limits.parse_secret("secret", &fields.secret)?,
+                credentials: Credentials::parse(
+                    fields.uid.as_deref(),
+                    fields.secret.as_deref(),
+                    fields.token.as_deref(),
+                    limits,
+                )?,
             })
         };
         let channels = channels.into_iter().map(watched).collect::<Result<_, Error>>()?;
@@ -284,7 +339,8 @@ fn explain(text: &str, error: &serde_json::Error) -> RefusedFrame {
     };
     let string: fn(&Value) -> bool = Value::is_string;
     let integer: fn(&Value) -> bool = Value::is_u64;
-    let strings = ["type", "id", "channel", "uid", "secret", "text"].map(|name| (name, string));
+    let strings =
+        ["type", "id", "channel", "uid", "secret", "token", "text"].map(|name| (name, string));
     let integers = ["after", "last_seq", "since", "before", "seq", "limit"].map(|n| (n, integer));
     let error = if let Some((field, _)) = strings.iter().find(|field| is_wrong(field)) {
         Error::bad_request(*field, format!("{field} must be a string"))
@@ -349,6 +405,19 @@ pub enum ServerFrame<'a> {
         channel: &'a ChannelName,
         /// Messages of others after the read position.
         count: u64,
+    },
+    /// A newer token is taken.
+    Authenticated {
+        /// The id of the `authenticate`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a MessageId>,
+        /// When the socket will be closed unless a newer token is presented before.
+        expires_at: UnixMillis,
+    },
+    /// The socket will soon be closed unless a newer token is presented before.
+    TokenExpiring {
+        /// When.
+        expires_at: UnixMillis,
     },
     /// This gateway is draining: connect again, to whichever gateway answers.
     Reconnect {
@@ -544,6 +613,25 @@ mod tests {
         let Ok(ClientFrame::Subscribe(subscribe)) = frame else { panic!("{frame:?}") };
         assert_eq!(subscribe.window, Window::After(Seq(7)));
         assert_eq!(subscribe.limit, 100);
+    }
+
+    #[test]
+    fn a_token_stands_in_place_of_uid_and_secret() {
+        let token = Credentials::Token(Secret::new("a.b.c"));
+        for frame in [
+            json!({"channel": "c", "token": "a.b.c"}),
+            json!({"type": "subscribe", "channel": "c", "token": "a.b.c"}),
+        ] {
+            let Ok(ClientFrame::Subscribe(subscribe)) = parse(&frame) else { panic!("{frame}") };
+            assert_eq!(subscribe.credentials, token);
+        }
+        for (field, value) in [("uid", "ann"), ("secret", SECRET)] {
+            let mut frame = json!({"type": "subscribe", "channel": "c", "token": "a.b.c"});
+            frame[field] = json!(value);
+            assert_eq!(parse(&frame).unwrap_err().error.field.as_deref(), Some("token"));
+        }
+        let long = json!({"type": "authenticate", "id": "1", "token": "x".repeat(9_000)});
+        assert_eq!(parse(&long).unwrap_err().error.code, ErrorCode::TooLong);
     }
 
     #[test]

@@ -91,6 +91,9 @@ pub const PAGE_MAX: u32 = 500;
 /// See [`PAGE_MAX`].
 pub const PAGE_DEFAULT: u32 = 100;
 
+/// The most characters of a signed token.
+pub const TOKEN_MAX: usize = 8_192;
+
 /// Checks a page's `limit`: 1 to [`PAGE_MAX`], [`PAGE_DEFAULT`] if left out.
 ///
 /// # Errors
@@ -146,6 +149,28 @@ impl Limits {
     pub fn parse_secret(&self, field: &'static str, value: &str) -> Result<Secret, Error> {
         self.secret.check(field, value)?;
         Ok(Secret::new(value))
+    }
+
+    /// Takes a signed token.
+    ///
+    /// # Errors
+    /// `empty` or `too_long`, never with the token.
+    pub fn parse_token(field: &'static str, value: &str) -> Result<Secret, Error> {
+        Length { min: 1, max: TOKEN_MAX }.check(field, value)?;
+        Ok(Secret::new(value))
+    }
+
+    /// Checks a display name: within the limit, visible, and without control characters.
+    ///
+    /// # Errors
+    /// Names the field and the rule or limit it breaks.
+    pub fn check_display_name(&self, field: &'static str, value: &str) -> Result<(), Error> {
+        self.display_name.check(field, value)?;
+        if value.trim().is_empty() || value.chars().any(char::is_control) {
+            let message = format!("{field} must have visible characters and no control characters");
+            return Err(Error::bad_request(field, message));
+        }
+        Ok(())
     }
 
     /// Checks a message's text: within the limit and not all white space.

@@ -6,6 +6,8 @@ use goch_chassis::config::{Config, Environment, Faults, Setting};
 use goch_contract::limits::Limits;
 use serde::Deserialize;
 
+use crate::{edge::EdgeConfig, token::TokenConfig};
+
 /// The gateway's own configuration.
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
@@ -33,6 +35,10 @@ pub struct GatewayConfig {
     pub presence_max: usize,
     /// The span over which a draining gateway spreads its clients' reconnects.
     pub drain_spread: Duration,
+    /// How much one address or member may ask for, and which pages may.
+    pub edge: EdgeConfig,
+    /// How tokens are checked.
+    pub tokens: TokenConfig,
     /// The protocol's limits.
     pub limits: Limits,
 }
@@ -87,6 +93,8 @@ impl Config for GatewayConfig {
             presence_grace,
             presence_max: settings.presence_max.or("PRESENCE_MAX", 200, faults),
             drain_spread,
+            edge: EdgeConfig::read(environment, faults),
+            tokens: TokenConfig::read(environment, faults),
             limits,
         };
         faults.expect((1..=1_024).contains(&config.workers), "WORKERS", "must be 1 to 1024");

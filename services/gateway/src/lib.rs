@@ -5,13 +5,17 @@
 
 mod authorize;
 mod config;
+mod edge;
 mod http;
 mod metrics;
 mod revocations;
 mod room;
 mod serve;
 mod socket;
+mod token;
 mod worker;
 
 pub use config::GatewayConfig;
+pub use edge::{AllowedOrigins, EdgeConfig, TrustedProxies};
 pub use serve::serve;
+pub use token::{KeySource, TokenConfig};

@@ -29,9 +29,11 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use crate::{
     GatewayConfig,
     authorize::Authorizer,
+    edge::Edge,
     metrics::GatewayMetrics,
     room::{PresenceRules, RoomContext, Rooms, Stirred},
     socket::Sockets,
+    token::{Keyring, Tokens},
 };
 
 /// How often a worker looks after its sockets and rooms.
@@ -47,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) config: GatewayConfig,
     pub(crate) metrics: GatewayMetrics,
     pub(crate) nats_metrics: NatsMetrics,
+    pub(crate) edge: Arc<Edge>,
+    pub(crate) keyring: Keyring,
     pub(crate) sockets: Arc<AtomicUsize>,
     pub(crate) workers_started: Arc<AtomicUsize>,
     /// Workers that still have sockets to drain.
@@ -61,6 +65,8 @@ pub(crate) struct Worker {
     pub(crate) subjects: Subjects,
     pub(crate) services: ServiceClient,
     pub(crate) authorizer: Authorizer,
+    pub(crate) tokens: Tokens,
+    pub(crate) edge: Arc<Edge>,
     pub(crate) rooms: Rc<Rooms>,
     pub(crate) sockets: Rc<Sockets>,
     pub(crate) metrics: GatewayMetrics,
@@ -103,6 +109,7 @@ impl Worker {
             shared.config.authorization_cache,
             metrics.authorizations_cached.clone(),
         );
+        let tokens = Tokens::new(shared.keyring, &shared.config.tokens, &shared.config.limits);
         let worker = Rc::new(Self {
             sockets: Sockets::new(shared.sockets, &shared.config, metrics.clone()),
             config: shared.config,
@@ -111,6 +118,8 @@ impl Worker {
             subjects,
             services,
             authorizer,
+            tokens,
+            edge: shared.edge,
             rooms,
             metrics,
             chassis,

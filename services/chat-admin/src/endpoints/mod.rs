@@ -1,6 +1,7 @@
 //! What gateways ask over NATS; one endpoint a file.
 
 mod authorize;
+mod enrol;
 mod members;
 mod register;
 mod verify;
@@ -12,6 +13,7 @@ use crate::registry::Registry;
 /// Serves every endpoint.
 pub(crate) async fn serve(endpoints: &Endpoints, registry: &Registry) -> Result<(), StartError> {
     authorize::serve(endpoints, registry.clone()).await?;
+    enrol::serve(endpoints, registry.clone()).await?;
     register::serve(endpoints, registry.clone()).await?;
     members::serve(endpoints, registry.clone()).await?;
     verify::serve(endpoints, registry.clone()).await

@@ -407,7 +407,7 @@ mod tests {
 
     fn member(uid: &str) -> MemberRecord {
         let secret = secret::generate().unwrap();
-        MemberRecord::new(Uid::parse(uid).unwrap(), uid.to_owned(), None, &secret).unwrap()
+        MemberRecord::new(Uid::parse(uid).unwrap(), uid.to_owned(), None, Some(&secret)).unwrap()
     }
 
     #[test]

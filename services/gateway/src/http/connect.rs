@@ -3,16 +3,16 @@
 use std::rc::Rc;
 
 use actix_web::{HttpRequest, HttpResponse, rt, web};
-use goch_chassis::problem::Refusal;
 use goch_contract::{
     Error, ErrorCode, Secret,
-    frame::Subscribe,
+    frame::{Credentials, Subscribe},
     limits::{Limits, page_limit},
     services::history::Window,
 };
 use serde::Deserialize;
 
 use crate::{
+    edge::Throttled,
     socket::{Connection, outbox::OutboxBody},
     worker::Worker,
 };
@@ -23,6 +23,7 @@ struct Query {
     channel: Option<String>,
     uid: Option<String>,
     secret: Option<Secret>,
+    token: Option<Secret>,
     since: Option<u64>,
     last_seq: Option<u64>,
     limit: Option<u64>,
@@ -33,13 +34,14 @@ pub(super) async fn connect(
     worker: web::Data<Rc<Worker>>,
     request: HttpRequest,
     payload: web::Payload,
-) -> Result<HttpResponse<OutboxBody>, Refusal> {
+) -> Result<HttpResponse<OutboxBody>, Throttled> {
     if worker.is_draining() {
         return Err(Error::unavailable("this gateway is draining; connect again").into());
     }
+    let address = worker.edge.connect(&request)?;
     let (response, session, incoming) = actix_ws::handle(&request, payload).map_err(|_| {
         let message = "this path takes WebSocket handshakes only (RFC 6455)";
-        Refusal(Error::new(ErrorCode::BadRequest, message))
+        Error::new(ErrorCode::BadRequest, message)
     })?;
     // Its channel is not used: frames leave by way of the outbox.
     drop(session);
@@ -52,7 +54,7 @@ pub(super) async fn connect(
     let first = from_query(&request, &worker.config.limits);
     let registered = worker.sockets.register();
     let outbox = Rc::clone(&registered.watched().outbox);
-    rt::spawn(Connection::new(worker, registered).run(incoming, first));
+    rt::spawn(Connection::new(worker, registered, address).run(incoming, first));
     Ok(response.map_body(|_, original| OutboxBody::new(outbox, original)))
 }
 
@@ -71,14 +73,13 @@ fn from_query(request: &HttpRequest, limits: &Limits) -> Option<Result<Subscribe
         }
     };
     let channel = query.channel?;
-    let missing = |field: &'static str| Error::bad_request(field, format!("{field} is missing"));
     let subscribe = || {
-        let secret = query.secret.ok_or_else(|| missing("secret"))?;
+        let secret = query.secret.as_ref().map(Secret::expose);
+        let token = query.token.as_ref().map(Secret::expose);
         Ok(Subscribe {
             id: None,
             channel: limits.parse_channel("channel", &channel)?,
-            uid: limits.parse_uid("uid", query.uid.as_deref().ok_or_else(|| missing("uid"))?)?,
-            secret: limits.parse_secret("secret", secret.expose())?,
+            credentials: Credentials::parse(query.uid.as_deref(), secret, token, limits)?,
             window: Window::parse(query.last_seq, query.since)?,
             limit: page_limit(query.limit)?,
         })

@@ -4,32 +4,41 @@
 //! finished before the next frame is read, so that a client may subscribe and send without waiting
 //! in between.
 
-use std::{collections::HashMap, rc::Rc, time::Instant};
+use std::{
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix_web::error::PayloadError;
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, ProtocolError};
 use futures_util::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
 use goch_contract::{
-    ChannelName, Error, ErrorCode, MessageId, Uid,
+    ChannelName, Error, ErrorCode, MessageId, Uid, UnixMillis,
     frame::{ClientFrame, ServerFrame, Subscribe},
 };
 
 use super::{
-    bucket::Bucket,
     encode,
     outbox::{Closing, Outbox},
     registry::Registered,
     send::Sent,
     watch::Watching,
 };
-use crate::{metrics::CodeLabel, room::Seat, worker::Worker};
+use crate::{
+    edge::{Meter, Quota, SocketOfAddress},
+    metrics::CodeLabel,
+    room::Seat,
+    worker::Worker,
+};
 
 /// Messages of one socket that may be on their way to the log. Beyond that no frame is read, which
 /// holds the client back.
 const SENDS_UNDER_WAY_MAX: usize = 64;
 
 /// How long the closing handshake may take.
-const CLOSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A channel that this socket is subscribed to.
 pub(super) struct Subscription {
@@ -37,6 +46,10 @@ pub(super) struct Subscription {
     pub(super) uid: Uid,
     pub(super) display_name: Rc<str>,
     pub(super) typed: Option<Instant>,
+    /// When the token ends; never for a member with a secret.
+    pub(super) expires_at: Option<UnixMillis>,
+    /// What the member may send, over all of the member's sockets.
+    pub(super) messages: Arc<Meter>,
 }
 
 /// One client's connection.
@@ -45,16 +58,22 @@ pub(crate) struct Connection {
     pub(super) registered: Registered,
     pub(super) subscriptions: HashMap<ChannelName, Subscription>,
     pub(super) watches: HashMap<ChannelName, Watching>,
-    bucket: Bucket,
+    frames: Meter,
+    address: SocketOfAddress,
 }
 
 type SendsUnderWay = FuturesUnordered<LocalBoxFuture<'static, Sent>>;
 
 impl Connection {
-    pub(crate) fn new(worker: Rc<Worker>, registered: Registered) -> Self {
-        let bucket = Bucket::new(worker.config.limits.frames_per_second, Instant::now());
+    pub(crate) fn new(
+        worker: Rc<Worker>,
+        registered: Registered,
+        address: SocketOfAddress,
+    ) -> Self {
+        let quota = Quota::per(worker.config.limits.frames_per_second, Duration::from_secs(1));
+        let frames = Meter::new(quota);
         let (subscriptions, watches) = (HashMap::new(), HashMap::new());
-        Self { worker, registered, subscriptions, watches, bucket }
+        Self { worker, registered, subscriptions, watches, frames, address }
     }
 
     pub(super) fn outbox(&self) -> &Rc<Outbox> {
@@ -125,19 +144,11 @@ impl Connection {
         match message {
             AggregatedMessage::Text(text) => {
                 let frame = ClientFrame::parse(&text, &self.worker.config.limits);
-                let is_allowed = self.bucket.take(now);
-                match frame {
-                    _ if !is_allowed => {
-                        let id = match &frame {
-                            Ok(frame) => frame.id(),
-                            Err(refused) => refused.id.as_ref(),
-                        };
-                        let limit = self.worker.config.limits.frames_per_second;
-                        let message = format!("a socket may send {limit} frames a second");
-                        self.refuse(id, &Error::new(ErrorCode::RateLimited, message));
-                    }
-                    Ok(frame) => self.handle(frame, sends).await,
-                    Err(refused) => self.refuse(refused.id.as_ref(), &refused.error),
+                match (self.take_frame(now), frame) {
+                    (Ok(()), Ok(frame)) => self.handle(frame, sends).await,
+                    (Ok(()), Err(refused)) => self.refuse(refused.id.as_ref(), &refused.error),
+                    (Err(error), Ok(frame)) => self.refuse(frame.id(), &error),
+                    (Err(error), Err(refused)) => self.refuse(refused.id.as_ref(), &error),
                 }
             }
             AggregatedMessage::Binary(_) => {
@@ -150,6 +161,20 @@ impl Connection {
             AggregatedMessage::Pong(_) => {}
             AggregatedMessage::Close(_) => self.registered.close(Closing::Goodbye),
         }
+    }
+
+    /// Lets a frame through unless the socket or its address has sent too many.
+    fn take_frame(&self, now: Instant) -> Result<(), Error> {
+        let who = if self.frames.take(now).is_err() {
+            "socket"
+        } else if !self.address.take_frame(now) {
+            "address"
+        } else {
+            return Ok(());
+        };
+        self.worker.edge.count("frames");
+        let message = format!("too many frames from this {who}; wait, then send it again");
+        Err(Error::new(ErrorCode::RateLimited, message))
     }
 
     async fn handle(&mut self, frame: ClientFrame, sends: &mut SendsUnderWay) {
@@ -190,11 +215,13 @@ impl Connection {
             ClientFrame::Read { channel, seq } => self.read(&channel, seq),
             ClientFrame::Typing { channel } => self.typing(&channel).await,
             ClientFrame::Watch(watch) => self.watch(watch).await,
+            ClientFrame::Authenticate { id, token } => self.authenticate(id.as_ref(), &token).await,
             ClientFrame::Unsubscribe { id, channel } => {
                 // A channel that was opened to be read goes on being watched.
                 if self.subscriptions.remove(&channel).is_none() {
                     self.watches.remove(&channel).ok_or_else(|| not_subscribed(&channel))?;
                 }
+                self.note_expiry();
                 let frame = ServerFrame::Unsubscribed { id: id.as_ref(), channel: &channel };
                 self.answer(&frame);
                 Ok(())

@@ -3,7 +3,7 @@
 //! A message's way begins here: [`connection`] reads the frame, [`send`] publishes it to the log and
 //! acks it once it is stored. Its way back to every socket is [`crate::room`].
 
-mod bucket;
+mod authenticate;
 mod connection;
 pub(crate) mod encode;
 mod history;

@@ -41,6 +41,8 @@ pub(crate) enum Closing {
     ProtocolError,
     /// 1008: no subscription succeeded in time.
     Unauthorized,
+    /// 1008: the token has ended.
+    TokenExpired,
     /// 1009: a message is larger than allowed.
     TooLarge,
     /// 1013: no room for another socket.
@@ -58,7 +60,7 @@ impl Closing {
             Self::Draining => 1001,
             Self::ProtocolError => 1002,
             Self::InvalidText => 1007,
-            Self::Unauthorized => 1008,
+            Self::Unauthorized | Self::TokenExpired => 1008,
             Self::TooLarge => 1009,
             Self::Overloaded => 1013,
             Self::TooSlow => 4000,
@@ -73,6 +75,7 @@ impl Closing {
             Self::ProtocolError => "WebSocket protocol error",
             Self::InvalidText => "text is not UTF-8",
             Self::Unauthorized => "not authorised in time",
+            Self::TokenExpired => "token expired",
             Self::TooLarge => "message too large",
             Self::Overloaded => "overloaded",
             Self::TooSlow => "too slow: connect again and resume",

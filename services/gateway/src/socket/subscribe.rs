@@ -24,29 +24,31 @@ impl Connection {
     /// Subscribes to a channel, or gives another page of one that is subscribed to: live events go
     /// on meanwhile.
     pub(super) async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), Error> {
-        self.check_room_for(&subscribe.channel, &subscribe.uid, 0)?;
-        let (channel, uid) = (&subscribe.channel, &subscribe.uid);
+        let channel = &subscribe.channel;
         let worker = Rc::clone(&self.worker);
         let mut attempts = 0;
-        let (authorization, room, counted, fetched) = loop {
-            let authorization =
-                worker.authorizer.authorize(channel, uid, &subscribe.secret).await?;
+        let (admitted, room, counted, fetched) = loop {
+            let admitted = self.admit(channel, subscribe.credentials.clone()).await?;
+            let uid = &admitted.uid;
             self.registered.watched().authorize();
             let room = worker.rooms.open(channel).await?;
             let counting = timeout(UNREAD_WITHIN, room.count_unread(&worker.services, uid));
             let (counted, fetched) = join(counting, page::fetch(&worker, &room, &subscribe)).await;
             let fetched = page::reach(&worker, &room, subscribe.limit, fetched?).await?;
             // Whoever was removed meanwhile has no seat yet from which to be put out.
-            if worker.authorizer.still_holds(&authorization, channel, uid) && room.is_open() {
-                break (authorization, room, counted, fetched);
+            if worker.authorizer.still_holds(&admitted.authorization, channel, uid)
+                && room.is_open()
+            {
+                break (admitted, room, counted, fetched);
             }
             attempts += 1;
             if attempts == AUTHORIZE_ATTEMPTS_MAX {
                 return Err(Error::unavailable("the channel is changing; subscribe again"));
             }
         };
+        let uid = &admitted.uid;
 
-        room.note_closed_unless_known(authorization.closed);
+        room.note_closed_unless_known(admitted.authorization.closed);
         // From here to the seat nothing is awaited: no event can fall between page and live.
         let page = room.with_ring(|ring| page::compose(ring, fetched, &subscribe));
         let subscribed = Subscribed {
@@ -58,14 +60,25 @@ impl Connection {
             online: room.online(uid),
         };
         self.outbox().push(encode::text(&subscribed.to_json(&page.messages)));
-        if let Some(subscription) = self.subscriptions.get(channel) {
+        if let Some(subscription) = self.subscriptions.get_mut(channel) {
             subscription.seat.note_given(page.end);
+            // Another token renews one by token; what was opened with a secret needs none.
+            if subscription.expires_at.is_some() {
+                subscription.expires_at = admitted.expires_at.or(subscription.expires_at);
+            }
         } else {
-            let seat = room.seat(Rc::clone(self.outbox()), subscribe.uid.clone(), page.end);
-            let display_name = authorization.display_name;
-            let subscription = Subscription { seat, uid: subscribe.uid, display_name, typed: None };
+            let seat = room.seat(Rc::clone(self.outbox()), uid.clone(), page.end);
+            let subscription = Subscription {
+                seat,
+                messages: worker.edge.member(channel, uid),
+                uid: admitted.uid,
+                display_name: admitted.authorization.display_name,
+                typed: None,
+                expires_at: admitted.expires_at,
+            };
             self.subscriptions.insert(subscribe.channel, subscription);
         }
+        self.note_expiry();
         Ok(())
     }
 }
