@@ -154,6 +154,7 @@ impl ServiceClient {
             return Err(error);
         }
         serde_json::from_slice(&reply.payload).map_err(|error| {
+            let error = Error::unreadable("the answer", &error);
             tracing::error!(service, endpoint = R::ENDPOINT, %error, "unreadable answer");
             Error::new(ErrorCode::Internal, "a service answered with something unreadable")
         })
