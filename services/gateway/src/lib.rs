@@ -14,3 +14,12 @@ mod worker;
 
 pub use config::GatewayConfig;
 pub use serve::serve;
+
+/// What parses strangers' bytes, within reach of the fuzz targets.
+#[doc(hidden)]
+pub mod untrusted {
+    pub use crate::{
+        http::{connect::subscription_of, join::check},
+        socket::incoming::{Assembler, Fault, Message},
+    };
+}

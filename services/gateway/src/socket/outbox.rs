@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::body::{BodySize, MessageBody};
 use bytes::{Bytes, BytesMut};
 
 use super::encode;
@@ -251,14 +251,11 @@ impl Inner {
 /// The connection's side of an [`Outbox`]: the body of the upgrade's response.
 pub(crate) struct OutboxBody {
     outbox: Rc<Outbox>,
-    /// actix-ws ends the incoming stream when the body it made is dropped, so that body lives as
-    /// long as this one.
-    _original: BoxBody,
 }
 
 impl OutboxBody {
-    pub(crate) fn new(outbox: Rc<Outbox>, original: BoxBody) -> Self {
-        Self { outbox, _original: original }
+    pub(crate) fn new(outbox: Rc<Outbox>) -> Self {
+        Self { outbox }
     }
 }
 
