@@ -221,7 +221,23 @@ mod tests {
         }
     }
 
+    const NAME: &str = "[A-Za-z0-9_-]{1,3}";
+
     proptest! {
+        #[test]
+        fn two_messages_never_share_a_deduplication_id(
+            (channel, uid, id) in (NAME, NAME, "[a/-]{1,4}"),
+            (other_channel, other_uid, other_id) in (NAME, NAME, "[a/-]{1,4}"),
+        ) {
+            let of = |channel: &str, uid: &str, id: &str| {
+                deduplication_id(&ChannelName::parse(channel).unwrap(), &Uid::parse(uid).unwrap(), id)
+            };
+            let one = of(&channel, &uid, &id);
+            let other = of(&other_channel, &other_uid, &other_id);
+            let same = (channel, uid, id) == (other_channel, other_uid, other_id);
+            prop_assert_eq!(one == other, same);
+        }
+
         #[test]
         fn whatever_is_said_survives_the_splice(text in "\\PC*", seq: u64, prev: u64) {
             let payload = message(&text).to_payload();

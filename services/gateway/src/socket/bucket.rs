@@ -34,6 +34,8 @@ impl Bucket {
 mod tests {
     use std::time::Duration;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -45,5 +47,36 @@ mod tests {
         assert_eq!((0..10).filter(|_| bucket.take(later)).count(), 2);
         let much_later = later + Duration::from_secs(100);
         assert_eq!((0..10).filter(|_| bucket.take(much_later)).count(), 5);
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_than_the_rate_and_one_seconds_worth(
+            per_second in 1_u32..200,
+            pauses in prop::collection::vec(0_u64..400, 1..300),
+        ) {
+            let start = Instant::now();
+            let mut bucket = Bucket::new(per_second, start);
+            let (mut elapsed, mut taken) = (0, 0.0);
+            for pause in pauses {
+                elapsed += pause;
+                if bucket.take(start + Duration::from_millis(elapsed)) {
+                    taken += 1.0;
+                }
+                let seconds = Duration::from_millis(elapsed).as_secs_f64();
+                // A millionth for what rounding adds.
+                prop_assert!(taken <= f64::from(per_second) * (1.0 + seconds) + 1e-6);
+            }
+        }
+
+        #[test]
+        fn whoever_keeps_to_the_rate_is_never_refused(per_second in 1_u32..200, frames in 1_u32..300) {
+            let start = Instant::now();
+            let mut bucket = Bucket::new(per_second, start);
+            for frame in 0..frames {
+                let due = Duration::from_secs(frame.into()) / per_second;
+                prop_assert!(bucket.take(start + due));
+            }
+        }
     }
 }
