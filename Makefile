@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 # Runs a command with nats-server and redis-server found or installed.
 with_servers := deploy/local/servers.sh
-scripts := .ci/run deploy/*.sh deploy/*/*.sh k8s/*.sh
+scripts := .ci/run deploy/*.sh deploy/*/*.sh fuzz/*.sh k8s/*.sh
 tools := target/tools
 
 .PHONY: help
@@ -36,6 +36,10 @@ test-unit: ## Unit tests only: no server needed
 test-blackbox: ## Black-box tests only: real servers, real service binaries
 	cargo build --workspace --bins
 	$(with_servers) cargo test -p goch-tests
+
+.PHONY: fuzz
+fuzz: ## Fuzz what parses strangers' input, guided by coverage (FUZZ_SECONDS=60 each, FUZZ_TARGETS='event name')
+	fuzz/run.sh $(or $(FUZZ_SECONDS),60) $(FUZZ_TARGETS)
 
 .PHONY: lint
 lint: ## Format, clippy, rustdoc, shell scripts, manifests; warnings are errors
