@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 # Runs a command with nats-server and redis-server found or installed.
 with_servers := deploy/local/servers.sh
-scripts := .ci/run deploy/*.sh deploy/*/*.sh fuzz/*.sh k8s/*.sh
+scripts := .ci/run bench/*.sh deploy/*.sh deploy/*/*.sh fuzz/*.sh k8s/*.sh
 tools := target/tools
 
 .PHONY: help
@@ -30,12 +30,18 @@ test: lint ## Everything: lint, unit tests, black-box tests (NATS_SERVER=path: o
 
 .PHONY: test-unit
 test-unit: ## Unit tests only: no server needed
-	cargo test --workspace --exclude goch-tests
+	cargo test --workspace --exclude goch-tests --exclude goch-load
+	cargo test -p goch-load --lib
 
 .PHONY: test-blackbox
 test-blackbox: ## Black-box tests only: real servers, real service binaries
 	cargo build --workspace --bins
 	$(with_servers) cargo test -p goch-tests
+	$(with_servers) cargo test -p goch-load --test smoke
+
+.PHONY: bench
+bench: ## Measure Goch beside a floor, bare NATS and Node's servers; writes docs/performance.md
+	$(with_servers) bench/run.sh
 
 .PHONY: fuzz
 fuzz: ## Fuzz what parses strangers' input, guided by coverage (FUZZ_SECONDS=60 each, FUZZ_TARGETS='event name')

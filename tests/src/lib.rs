@@ -1,1 +1,42 @@
 //! The harness of the black-box tests: real servers and the real service binaries.
+//!
+//! A test takes a [`System`], of its own or shared with the other tests of its file, joins
+//! [`Member`]s over REST, and lets them talk over [`Socket`]s. Whatever does not come within its
+//! deadline fails the test, and the services' last log lines are printed with it.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a harness fails by panicking, and what it prints belongs to the failed test"
+)]
+
+pub mod checker;
+mod collector;
+mod member;
+mod page;
+mod ports;
+mod process;
+mod programs;
+mod rest;
+mod servers;
+mod service;
+mod socket;
+mod system;
+mod wait;
+mod webdriver;
+
+pub use self::{
+    collector::Collector,
+    member::Member,
+    page::{events, numbers, texts},
+    process::Process,
+    rest::{Answer, Rest},
+    servers::{NatsServer, RedisServer, Servers},
+    service::Service,
+    socket::Socket,
+    system::{Builder, SharedSystem, System},
+    wait::{PATIENCE, unique, until, within},
+    webdriver::{Browser, WebDriver},
+};

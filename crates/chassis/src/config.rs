@@ -261,10 +261,11 @@ impl Config for RedisConfig {
     fn read(environment: &Environment, faults: &mut Faults) -> Self {
         let settings: RedisSettings = environment.settings(faults);
         let url = settings.redis_url.required("REDIS_URL", faults);
-        if !url.is_empty() && fred::types::config::Config::from_url(&url).is_err() {
-            // The parser's own error could repeat the password.
-            faults.add("REDIS_URL", "is not a Redis URL");
-        }
+        // fred takes any scheme for a single Redis server's.
+        let is_redis = ["redis", "valkey"].iter().any(|scheme| url.starts_with(scheme))
+            && fred::types::config::Config::from_url(&url).is_ok();
+        // The parser's own error could repeat the password.
+        faults.expect(url.is_empty() || is_redis, "REDIS_URL", "is not a Redis URL");
         // A fault in NATS_PREFIX itself is found where that is read.
         let nats_prefix = settings.nats_prefix.0.and_then(Result::ok);
         let default = nats_prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned());
@@ -370,8 +371,10 @@ mod tests {
 
     #[test]
     fn a_faulty_redis_url_is_not_repeated() {
-        let faults = read::<RedisConfig>(&[("REDIS_URL", "redis:/hunter2@")]).unwrap_err();
-        assert!(!faults.to_string().contains("hunter2"));
+        for url in ["redis:/hunter2@", "http://hunter2@localhost"] {
+            let faults = read::<RedisConfig>(&[("REDIS_URL", url)]).unwrap_err().to_string();
+            assert!(faults.contains("REDIS_URL") && !faults.contains("hunter2"), "{faults}");
+        }
     }
 
     #[test]

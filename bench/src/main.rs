@@ -1,0 +1,7 @@
+//! The load benchmark's command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    goch_load::command::run()
+}

@@ -1,0 +1,110 @@
+//! What broker-bridge is configured with.
+
+use std::time::Duration;
+
+use goch_chassis::config::{Config, Environment, Faults, Setting};
+use serde::Deserialize;
+
+/// JetStream keeps at most five copies of a stream.
+const REPLICAS_MAX: usize = 5;
+
+/// NATS counts durations in nanoseconds of 63 bits; a hundred years stay well below.
+const SECONDS_MAX: u64 = 100 * 365 * 24 * 3_600;
+
+/// How the log is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// On how many NATS servers the log and the buckets are stored.
+    pub replicas: usize,
+    /// Older events are deleted; zero keeps them for ever.
+    pub max_age: Duration,
+    /// The largest size of the log in bytes; -1 is no limit.
+    pub max_bytes: i64,
+    /// For how long NATS remembers message ids.
+    pub deduplication: Duration,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct LogSettings {
+    log_replicas: Setting<usize>,
+    log_max_age_seconds: Setting<u64>,
+    log_max_bytes: Setting<i64>,
+    deduplication_seconds: Setting<u64>,
+}
+
+impl Config for LogConfig {
+    fn read(environment: &Environment, faults: &mut Faults) -> Self {
+        let settings: LogSettings = environment.settings(faults);
+        let replicas = settings.log_replicas.or("LOG_REPLICAS", 1, faults);
+        faults.expect(
+            // An even number survives no more failures than the odd one below it.
+            replicas % 2 == 1 && replicas <= REPLICAS_MAX,
+            "LOG_REPLICAS",
+            "must be 1, 3 or 5",
+        );
+        let max_age = settings.log_max_age_seconds.or("LOG_MAX_AGE_SECONDS", 0, faults);
+        faults.expect(
+            max_age <= SECONDS_MAX,
+            "LOG_MAX_AGE_SECONDS",
+            format!("must be at most {SECONDS_MAX}"),
+        );
+        let max_bytes = settings.log_max_bytes.or("LOG_MAX_BYTES", -1, faults);
+        faults.expect(
+            max_bytes == -1 || max_bytes > 0,
+            "LOG_MAX_BYTES",
+            "must be more than 0, or -1 for no limit",
+        );
+        let deduplication = settings.deduplication_seconds.or("DEDUPLICATION_SECONDS", 120, faults);
+        faults.expect(
+            (1..=SECONDS_MAX).contains(&deduplication),
+            "DEDUPLICATION_SECONDS",
+            format!("must be 1 to {SECONDS_MAX}"),
+        );
+        faults.expect(
+            max_age == 0 || deduplication <= max_age,
+            "DEDUPLICATION_SECONDS",
+            "must not be more than LOG_MAX_AGE_SECONDS",
+        );
+        Self {
+            replicas,
+            max_age: Duration::from_secs(max_age),
+            max_bytes,
+            deduplication: Duration::from_secs(deduplication),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<LogConfig, Faults> {
+        let mut faults = Faults::default();
+        let config = LogConfig::read(&Environment::of(variables), &mut faults);
+        faults.or_value(config)
+    }
+
+    #[test]
+    fn without_configuration_the_log_is_kept_whole_on_one_server() {
+        let config = read(&[]).unwrap();
+        assert_eq!((config.replicas, config.max_bytes), (1, -1));
+        assert_eq!((config.max_age, config.deduplication.as_secs()), (Duration::ZERO, 120));
+    }
+
+    #[test]
+    fn what_nats_would_refuse_is_a_fault_and_all_are_named() {
+        let faults = read(&[
+            ("LOG_REPLICAS", "2"),
+            ("LOG_MAX_AGE_SECONDS", "60"),
+            ("LOG_MAX_BYTES", "0"),
+            ("DEDUPLICATION_SECONDS", "61"),
+        ])
+        .unwrap_err()
+        .to_string();
+        for fault in ["LOG_REPLICAS", "LOG_MAX_BYTES", "DEDUPLICATION_SECONDS: must not"] {
+            assert!(faults.contains(fault), "{fault} is not in {faults}");
+        }
+        assert!(read(&[("LOG_MAX_AGE_SECONDS", "99999999999")]).is_err());
+    }
+}

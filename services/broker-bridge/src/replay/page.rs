@@ -1,0 +1,268 @@
+//! What fits into a page, and how its events chain.
+
+use std::collections::VecDeque;
+
+use async_nats::{HeaderMap, jetstream::message::StreamMessage};
+use bytes::Bytes;
+use goch_contract::{
+    Seq, UnixMillis,
+    event::{Logged, Outline, is_trusted},
+    services::{
+        broker::CaughtUp,
+        history::{PAGE_BYTES_MAX, Page},
+    },
+};
+use serde_json::value::RawValue;
+
+use crate::metrics::BridgeMetrics;
+
+/// A message of the log.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) seq: Seq,
+    pub(super) headers: Option<HeaderMap>,
+    pub(super) payload: Bytes,
+}
+
+impl From<StreamMessage> for Entry {
+    fn from(message: StreamMessage) -> Self {
+        let (headers, payload) = (Some(message.headers), message.payload);
+        Self { seq: Seq(message.sequence), headers, payload }
+    }
+}
+
+impl Entry {
+    /// The event's own time.
+    pub(super) fn time(&self) -> Option<UnixMillis> {
+        serde_json::from_slice::<Outline<'_>>(&self.payload).ok().map(|outline| outline.time)
+    }
+
+    /// The event; none if nobody could read it, and the whole page with it.
+    fn event(&self, metrics: &BridgeMetrics) -> Option<Box<RawValue>> {
+        let event = is_trusted(&self.payload)
+            .then(|| serde_json::from_slice::<Box<RawValue>>(&self.payload).ok())
+            .flatten()
+            .filter(|event| event.get().starts_with('{'));
+        if event.is_none() {
+            metrics.unreadable.inc();
+            tracing::warn!(seq = %self.seq, "a stored event cannot be read and is left out");
+        }
+        event
+    }
+}
+
+/// The first events after a point.
+pub(super) struct Forward<'a> {
+    page: Page,
+    bytes: usize,
+    limit: usize,
+    /// The readable event before the next one.
+    prev: Seq,
+    last_read: Option<Seq>,
+    metrics: &'a BridgeMetrics,
+}
+
+impl<'a> Forward<'a> {
+    /// `prev` is the event before the first one; 0 if it is unknown.
+    pub(super) fn new(prev: Seq, limit: u32, metrics: &'a BridgeMetrics) -> Self {
+        Self {
+            page: Page::default(),
+            bytes: 0,
+            limit: limit as usize,
+            prev,
+            last_read: None,
+            metrics,
+        }
+    }
+
+    /// Takes note of an event that is before the page.
+    pub(super) fn pass(&mut self, entry: &Entry) {
+        self.prev = entry.seq;
+        self.last_read = Some(entry.seq);
+    }
+
+    /// Adds an event, if it can be read; false when it does not fit and the page is complete.
+    pub(super) fn push(&mut self, entry: &Entry) -> bool {
+        if !self.has_room() {
+            return false;
+        }
+        let Some(event) = entry.event(self.metrics) else {
+            self.last_read = Some(entry.seq);
+            return true;
+        };
+        let bytes = self.bytes + event.get().len();
+        // An event that is larger than a page gets one to itself.
+        if bytes > PAGE_BYTES_MAX && !self.page.events.is_empty() {
+            self.page.more = true;
+            return false;
+        }
+        self.bytes = bytes;
+        self.page.events.push(Logged { seq: entry.seq, prev: self.prev, event });
+        self.prev = entry.seq;
+        self.last_read = Some(entry.seq);
+        self.metrics.replayed.inc();
+        true
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.page.events.len() < self.limit
+    }
+
+    /// The last event that was read, readable or not.
+    pub(super) fn last_read(&self) -> Seq {
+        self.last_read.unwrap_or_default()
+    }
+
+    /// The page of a channel that ends at `tail`.
+    pub(super) fn finish(mut self, tail: Seq) -> Page {
+        self.page.more |= !self.has_room() && self.last_read() < tail;
+        self.page
+    }
+
+    /// The same, with where the channel ends as far as this was read: an answer that lacks events up
+    /// to `tail` must not claim to reach it.
+    pub(super) fn caught_up(self, after: Seq, tail: Seq) -> CaughtUp {
+        let reached = self.last_read().max(after);
+        let page = self.finish(tail);
+        let last_seq = if page.more { tail } else { reached };
+        CaughtUp { page, last_seq }
+    }
+}
+
+/// The latest events up to a point, of which more may be read than fit.
+pub(super) struct Backward<'a> {
+    /// The latest so far; one more than fits, to know what is before the page.
+    events: VecDeque<(Seq, Box<RawValue>)>,
+    bytes: usize,
+    limit: usize,
+    /// Whether there are events before those that are read.
+    older: bool,
+    metrics: &'a BridgeMetrics,
+}
+
+impl<'a> Backward<'a> {
+    pub(super) fn new(limit: u32, older: bool, metrics: &'a BridgeMetrics) -> Self {
+        Self { events: VecDeque::new(), bytes: 0, limit: limit as usize, older, metrics }
+    }
+
+    /// Adds the next event, if it can be read; the oldest ones make room for it.
+    pub(super) fn push(&mut self, entry: &Entry) {
+        let Some(event) = entry.event(self.metrics) else { return };
+        self.bytes += event.get().len();
+        self.events.push_back((entry.seq, event));
+        // What is over after the oldest event is the page.
+        while self.events.len() > 2
+            && let Some((_, oldest)) = self.events.front()
+            && (self.events.len() > self.limit + 1
+                || self.bytes - oldest.get().len() > PAGE_BYTES_MAX)
+        {
+            self.bytes -= oldest.get().len();
+            self.events.pop_front();
+            self.older = true;
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Page {
+        let mut prev = Seq(0);
+        let is_full = self.events.len() > self.limit || self.bytes > PAGE_BYTES_MAX;
+        if (is_full || self.older)
+            && self.events.len() > 1
+            && let Some((seq, _)) = self.events.pop_front()
+        {
+            prev = seq;
+            self.older = true;
+        }
+        self.metrics.replayed.inc_by(self.events.len() as u64);
+        let chain = self.events.into_iter().map(|(seq, event)| {
+            let logged = Logged { seq, prev, event };
+            prev = seq;
+            logged
+        });
+        Page { events: chain.collect(), more: self.older }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(seq: u64, bytes: usize) -> Entry {
+        let text = "x".repeat(bytes);
+        let payload =
+            format!(r#"{{"type":"message","channel":"c","time":{seq},"text":"{text}"}}"#).into();
+        Entry { seq: Seq(seq), headers: None, payload }
+    }
+
+    fn junk(seq: u64) -> Entry {
+        let payload = Bytes::from_static(b"{\"type\":\"message\",\"channel\":\"c\",");
+        Entry { seq: Seq(seq), headers: None, payload }
+    }
+
+    fn chain(page: &Page) -> Vec<(u64, u64)> {
+        page.events.iter().map(|logged| (logged.prev.0, logged.seq.0)).collect()
+    }
+
+    #[test]
+    fn a_page_forwards_chains_and_ends_at_its_limit() {
+        let metrics = BridgeMetrics::default();
+        let mut page = Forward::new(Seq(2), 2, &metrics);
+        assert!(page.push(&entry(4, 1)) && page.push(&junk(5)) && page.push(&entry(9, 1)));
+        assert!(!page.push(&entry(11, 1)));
+        let answer = page.caught_up(Seq(2), Seq(11));
+        assert_eq!(chain(&answer.page), [(2, 4), (4, 9)]);
+        assert!(answer.page.more);
+        assert_eq!(answer.last_seq, Seq(11));
+    }
+
+    #[test]
+    fn an_answer_that_lacks_the_end_does_not_claim_it() {
+        let metrics = BridgeMetrics::default();
+        let mut page = Forward::new(Seq(0), 10, &metrics);
+        assert!(page.push(&entry(4, 1)));
+        let answer = page.caught_up(Seq(0), Seq(9));
+        assert_eq!((answer.page.more, answer.last_seq), (false, Seq(4)));
+        // What cannot be read was read nevertheless.
+        let mut page = Forward::new(Seq(0), 10, &metrics);
+        assert!(page.push(&junk(9)));
+        assert_eq!(page.caught_up(Seq(4), Seq(9)).last_seq, Seq(9));
+    }
+
+    #[test]
+    fn a_page_ends_before_it_is_too_large_and_has_at_least_one_event() {
+        let metrics = BridgeMetrics::default();
+        let mut page = Forward::new(Seq(0), 10, &metrics);
+        assert!(page.push(&entry(1, PAGE_BYTES_MAX)));
+        assert!(!page.push(&entry(2, 1)));
+        let page = page.finish(Seq(2));
+        assert_eq!((page.events.len(), page.more), (1, true));
+
+        let mut page = Backward::new(10, false, &metrics);
+        for seq in 1..=4 {
+            page.push(&entry(seq, PAGE_BYTES_MAX / 2 - 200));
+        }
+        let page = page.finish();
+        assert_eq!(chain(&page), [(2, 3), (3, 4)]);
+        assert!(page.more);
+        let mut page = Backward::new(10, false, &metrics);
+        page.push(&entry(1, 1));
+        page.push(&entry(2, PAGE_BYTES_MAX));
+        assert_eq!(chain(&page.finish()), [(1, 2)]);
+    }
+
+    #[test]
+    fn a_page_backwards_has_the_latest_and_knows_what_is_before_it() {
+        let metrics = BridgeMetrics::default();
+        let mut page = Backward::new(2, false, &metrics);
+        for entry in [entry(1, 1), entry(3, 1), entry(5, 1), junk(6), entry(8, 1)] {
+            page.push(&entry);
+        }
+        let page = page.finish();
+        assert_eq!((chain(&page), page.more), (vec![(3, 5), (5, 8)], true));
+
+        let mut page = Backward::new(2, false, &metrics);
+        page.push(&entry(1, 1));
+        page.push(&entry(3, 1));
+        let page = page.finish();
+        assert_eq!((chain(&page), page.more), (vec![(0, 1), (1, 3)], false));
+    }
+}

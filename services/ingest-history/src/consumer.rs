@@ -1,0 +1,258 @@
+//! Reads the log through the durable consumer and writes it to Redis, in batches.
+//!
+//! All replicas pull from the one consumer. An event is acknowledged once Redis has it, so one that
+//! a dying replica had in hand is delivered to another; adding it twice or late changes nothing. What
+//! follows for readers is in [`crate::progress`], which is kept up to date here.
+
+use std::{convert::Infallible, pin::pin, time::Duration};
+
+use async_nats::jetstream::{
+    self, AckKind,
+    consumer::{Consumer as JetStreamConsumer, pull},
+};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use goch_chassis::{
+    Chassis, StartError,
+    nats::{Nats, persist},
+};
+use goch_contract::{event, subjects, trace};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use crate::{
+    metrics::HistoryMetrics,
+    progress::Progress,
+    store::{Entry, Store},
+};
+
+/// Events of one batch, and so what one process has in flight.
+const BATCH: usize = 256;
+
+/// How long a pull waits for events.
+const PULL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often the consumer is looked at: other replicas make progress too.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// The least time between two looks. The server counts acknowledgements a moment after they arrive.
+const LOOK_PAUSE: Duration = Duration::from_millis(3);
+
+/// Looks after a batch, until the server has counted its acknowledgements.
+const LOOKS_MAX: usize = 5;
+
+/// The pauses between attempts, doubled each time.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Follows the log.
+pub(crate) struct Consumer {
+    pub(crate) chassis: Chassis,
+    pub(crate) nats: Nats,
+    pub(crate) store: Store,
+    pub(crate) metrics: HistoryMetrics,
+    pub(crate) progress: watch::Sender<Progress>,
+}
+
+/// The log and its consumer, as they are now.
+pub(crate) struct Opened {
+    consumer: JetStreamConsumer<pull::Config>,
+    /// When the log was created, in Unix milliseconds.
+    pub(crate) generation: u64,
+}
+
+/// Why the log and the consumer have to be looked up again.
+#[derive(Debug, thiserror::Error)]
+enum Interrupted {
+    #[error("pulling from the consumer: {0}")]
+    Pull(String),
+    #[error("the consumer is another than before")]
+    Replaced,
+    #[error("the service ends")]
+    Stopped,
+}
+
+/// Finds the log and the consumer, waiting until broker-bridge has created them.
+///
+/// # Errors
+/// [`StartError::Stopped`] when the service is told to end first.
+pub(crate) async fn open(chassis: &Chassis, nats: &Nats) -> Result<Opened, StartError> {
+    let jetstream = nats.jetstream();
+    let name = chassis.nats.subjects.log_stream();
+    persist(chassis, "the log and its consumer", || async {
+        let stream = jetstream.get_stream(&name).await?;
+        let consumer = stream.get_consumer(subjects::HISTORY_CONSUMER).await?;
+        let created = stream.cached_info().created.unix_timestamp_nanos() / 1_000_000;
+        let generation = u64::try_from(created).unwrap_or_default();
+        Ok::<_, async_nats::Error>(Opened { consumer, generation })
+    })
+    .await
+}
+
+impl Consumer {
+    /// Works until the service ends, beginning with what `opened` found.
+    pub(crate) async fn run(self, opened: Opened) {
+        let mut opened = opened;
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            let started = Instant::now();
+            let Err(interrupted) = self.follow(&opened).await;
+            if self.chassis.shutdown.has_begun() {
+                return;
+            }
+            tracing::warn!(reason = %interrupted, "reading the log was interrupted");
+            pause = if started.elapsed() > LONGEST_PAUSE { SHORTEST_PAUSE } else { pause * 2 };
+            tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
+            let Ok(again) = open(&self.chassis, &self.nats).await else { return };
+            if again.generation != opened.generation {
+                tracing::warn!("the log is another than before; Redis begins anew");
+                self.progress.send_replace(Progress::new(again.generation));
+            }
+            opened = again;
+        }
+    }
+
+    async fn follow(&self, opened: &Opened) -> Result<Infallible, Interrupted> {
+        let acknowledged = Notify::new();
+        tokio::select! {
+            ended = self.write_all(opened, &acknowledged) => ended,
+            ended = self.look(opened, &acknowledged) => ended,
+        }
+    }
+
+    /// Writes batch after batch.
+    async fn write_all(
+        &self,
+        opened: &Opened,
+        acknowledged: &Notify,
+    ) -> Result<Infallible, Interrupted> {
+        let pull_failed = |error: &dyn std::error::Error| Interrupted::Pull(error.to_string());
+        loop {
+            let pull = opened.consumer.batch().max_messages(BATCH).expires(PULL_TIMEOUT).messages();
+            let pulled = pull.await.map_err(|error| pull_failed(&error))?;
+            let mut batches = pin!(pulled.ready_chunks(BATCH));
+            while let Some(batch) = self.next(&mut batches).await {
+                let mut messages = Vec::with_capacity(batch.len());
+                for message in batch {
+                    messages.push(message.map_err(|error| pull_failed(error.as_ref()))?);
+                }
+                self.write(opened.generation, messages).await?;
+                acknowledged.notify_one();
+            }
+            if self.chassis.shutdown.has_begun() {
+                return Err(Interrupted::Stopped);
+            }
+        }
+    }
+
+    /// The next batch of a pull. When the service ends, what has arrived is still worked on.
+    async fn next<S: Stream + Unpin>(&self, batches: &mut S) -> Option<S::Item> {
+        match self.chassis.shutdown.unless_begun(batches.next()).await {
+            Some(batch) => batch,
+            None => batches.next().now_or_never().flatten(),
+        }
+    }
+
+    /// Writes a batch and acknowledges it; whatever Redis does, nothing is acknowledged before.
+    async fn write(
+        &self,
+        generation: u64,
+        messages: Vec<jetstream::Message>,
+    ) -> Result<(), Interrupted> {
+        let mut entries = Vec::with_capacity(messages.len());
+        let mut written = Vec::with_capacity(messages.len());
+        let mut spans = Vec::new();
+        for message in messages {
+            let Some(entry) = self.understand(&message) else {
+                self.metrics.events_refused.inc();
+                tracing::warn!(subject = %message.subject, "a stored payload is no event");
+                acknowledge(&message, AckKind::Term).await;
+                continue;
+            };
+            let span =
+                tracing::debug_span!("keep event", otel.kind = "consumer", seq = entry.seq.0);
+            if !span.is_disabled() {
+                trace::set_parent(&span, message.headers.as_ref());
+                spans.push(span);
+            }
+            entries.push(entry);
+            written.push(message);
+        }
+        self.persist(generation, &entries).await?;
+        for message in &written {
+            acknowledge(message, AckKind::Ack).await;
+        }
+        self.metrics.events_written.inc_by(u64::try_from(written.len()).unwrap_or_default());
+        // Until here the events were on their way.
+        drop(spans);
+        Ok(())
+    }
+
+    fn understand(&self, message: &jetstream::Message) -> Option<Entry> {
+        let channel = self.chassis.nats.subjects.channel_of_log(&message.subject)?;
+        let seq = goch_contract::Seq(message.info().ok()?.stream_sequence);
+        if !event::is_trusted(&message.payload) {
+            return None;
+        }
+        Entry::parse(channel, seq, message.payload.clone())
+    }
+
+    /// Tries until Redis has the entries.
+    async fn persist(&self, generation: u64, entries: &[Entry]) -> Result<(), Interrupted> {
+        let mut pause = SHORTEST_PAUSE;
+        let mut is_reported = false;
+        while let Err(error) = self.store.write(generation, entries).await {
+            self.metrics.write_failures.inc();
+            if !is_reported {
+                tracing::warn!(%error, "Redis does not take events; trying again");
+                is_reported = true;
+            }
+            let slept = self.chassis.shutdown.unless_begun(tokio::time::sleep(pause)).await;
+            // The events are delivered again, to whoever pulls next.
+            slept.ok_or(Interrupted::Stopped)?;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Looks at the consumer after each batch, and at intervals.
+    async fn look(
+        &self,
+        opened: &Opened,
+        acknowledged: &Notify,
+    ) -> Result<Infallible, Interrupted> {
+        let created = opened.consumer.cached_info().created;
+        let mut looks = 0;
+        loop {
+            // Failing is like no news: progress grows stale by itself.
+            if let Ok(info) = opened.consumer.get_info().await {
+                if info.created != created {
+                    return Err(Interrupted::Replaced);
+                }
+                self.progress.send_modify(|progress| *progress = progress.after(&info));
+                let waiting = self.progress.borrow().waiting;
+                self.metrics.history_lag.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+                if waiting == 0 {
+                    looks = 0;
+                }
+            }
+            if looks > 0 {
+                looks -= 1;
+                tokio::time::sleep(LOOK_PAUSE).await;
+                continue;
+            }
+            if tokio::time::timeout(LOOK_EVERY, acknowledged.notified()).await.is_ok() {
+                looks = LOOKS_MAX;
+                tokio::time::sleep(LOOK_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn acknowledge(message: &jetstream::Message, kind: AckKind) {
+    // One that is lost brings the event again, which does no harm.
+    if let Err(error) = message.ack_with(kind).await {
+        tracing::debug!(%error, "an event was not acknowledged");
+    }
+}

@@ -1,0 +1,351 @@
+//! The answers: from Redis where what it has is whole, else from the log.
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use goch_contract::{
+    ChannelName, Error, ErrorCode, Seq, Uid,
+    event::{Logged, Outline},
+    services::{
+        ServiceClient,
+        broker::{Count, LogPage, Tails},
+        history::{
+            LAST_MESSAGES_MAX, LastMessages, PAGE_BYTES_MAX, Page, PageRequest, PageResponse, Read,
+            Unread, UnreadCount, Window,
+        },
+    },
+};
+use tokio::sync::watch;
+
+use crate::{
+    filler::Filler,
+    metrics::{HistoryMetrics, SourceLabels},
+    positions::Positions,
+    progress::Progress,
+    store::{Last, Store, View},
+};
+
+/// The most events of a page.
+const PAGE_EVENTS_MAX: u32 = 1_000;
+
+/// Requests to the log at a time, for one list of latest messages.
+const LOG_REQUESTS_MAX: usize = 16;
+
+/// Events of one such request.
+const LOG_EVENTS: u32 = 50;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct History {
+    pub(crate) store: Store,
+    pub(crate) filler: Filler,
+    pub(crate) positions: Positions,
+    pub(crate) broker: ServiceClient,
+    pub(crate) progress: watch::Receiver<Progress>,
+    pub(crate) metrics: HistoryMetrics,
+}
+
+impl History {
+    fn progress(&self) -> Progress {
+        *self.progress.borrow()
+    }
+
+    // Pages.
+
+    /// A page, with the unread count of a member if that is asked for and can be told.
+    pub(crate) async fn page(&self, request: PageRequest) -> Result<PageResponse, Error> {
+        let PageRequest { channel, window, limit, unread_of } = request;
+        let limit = limit.clamp(1, PAGE_EVENTS_MAX);
+        let page = self.events(&channel, window, limit);
+        let Some(uid) = unread_of else {
+            return Ok(PageResponse { page: page.await?, unread: None });
+        };
+        let unread = self.unread(Unread { channel: channel.clone(), uid });
+        let (page, unread) = tokio::join!(page, unread);
+        Ok(PageResponse { page: page?, unread: unread.ok() })
+    }
+
+    async fn events(
+        &self,
+        channel: &ChannelName,
+        window: Window,
+        limit: u32,
+    ) -> Result<Page, Error> {
+        let progress = self.progress();
+        let reaches_tail = !matches!(window, Window::Before(_));
+        if reaches_tail && progress.is_behind() {
+            return self.page_of_log(channel, window, limit).await;
+        }
+        let view = match self.store.read(progress, channel, window, limit).await {
+            Ok(Some(view)) if covers(&view, window) => view,
+            Ok(Some(_)) => return self.page_of_log(channel, window, limit).await,
+            Ok(None) => {
+                self.filler.ask(progress, channel);
+                return self.page_of_log(channel, window, limit).await;
+            }
+            Err(error) => {
+                tracing::debug!(%channel, %error, "a page comes from the log");
+                return self.page_of_log(channel, window, limit).await;
+            }
+        };
+        let Some((before, missing)) = older(&view, window, limit) else {
+            self.count_page("redis");
+            let more = more(&view, window);
+            return Ok(Page { events: view.events, more });
+        };
+        let window = Window::Before(before);
+        let request = LogPage { channel: channel.clone(), window, limit: missing };
+        let older = self.broker.call(&request).await?;
+        self.count_page("both");
+        Ok(join(older, view.events))
+    }
+
+    async fn page_of_log(
+        &self,
+        channel: &ChannelName,
+        window: Window,
+        limit: u32,
+    ) -> Result<Page, Error> {
+        self.count_page("log");
+        self.broker.call(&LogPage { channel: channel.clone(), window, limit }).await
+    }
+
+    fn count_page(&self, source: &'static str) {
+        self.metrics.pages.get_or_create(&SourceLabels { source }).inc();
+    }
+
+    // Unread messages and read positions.
+
+    /// The messages of others after a member's read position.
+    pub(crate) async fn unread(&self, request: Unread) -> Result<UnreadCount, Error> {
+        let Unread { channel, uid } = request;
+        let position = self.positions.get(&channel, &uid).await?;
+        let count = self.count(&channel, &uid, position).await?;
+        Ok(UnreadCount { count, position })
+    }
+
+    async fn count(&self, channel: &ChannelName, uid: &Uid, position: Seq) -> Result<u64, Error> {
+        let progress = self.progress();
+        if progress.is_behind() {
+            return self.count_in_log("log", channel, uid, position, Seq(u64::MAX)).await;
+        }
+        let counted = match self.store.count(progress, channel, uid, position).await {
+            Ok(Some(counted)) => counted,
+            Ok(None) => {
+                self.filler.ask(progress, channel);
+                return self.count_in_log("log", channel, uid, position, Seq(u64::MAX)).await;
+            }
+            Err(error) => {
+                tracing::debug!(%channel, %error, "a count comes from the log");
+                return self.count_in_log("log", channel, uid, position, Seq(u64::MAX)).await;
+            }
+        };
+        if counted.floor <= position {
+            self.metrics.counts.get_or_create(&SourceLabels { source: "redis" }).inc();
+            return Ok(counted.count);
+        }
+        let before = Seq(counted.floor.0.saturating_add(1));
+        let earlier = self.count_in_log("both", channel, uid, position, before).await?;
+        Ok(counted.count.saturating_add(earlier))
+    }
+
+    async fn count_in_log(
+        &self,
+        source: &'static str,
+        channel: &ChannelName,
+        uid: &Uid,
+        after: Seq,
+        before: Seq,
+    ) -> Result<u64, Error> {
+        self.metrics.counts.get_or_create(&SourceLabels { source }).inc();
+        let (channel, not_from) = (channel.clone(), uid.clone());
+        self.broker.call(&Count { channel, after, before, not_from }).await
+    }
+
+    /// Moves a read position, not beyond the channel's latest event: from there it would hide
+    /// messages that are still to come.
+    pub(crate) async fn read(&self, request: Read) -> Result<Seq, Error> {
+        let Read { channel, uid, seq } = request;
+        let newest = self.store.newest(self.progress(), &channel).await.unwrap_or_default();
+        let seq = if seq <= newest { seq } else { seq.min(self.tail(&channel).await?) };
+        if seq == Seq(0) {
+            return self.positions.get(&channel, &uid).await;
+        }
+        self.positions.advance(&channel, &uid, seq).await
+    }
+
+    async fn tail(&self, channel: &ChannelName) -> Result<Seq, Error> {
+        let tails = self.broker.call(&Tails { channels: vec![channel.clone()] }).await?;
+        Ok(tails.first().copied().unwrap_or_default())
+    }
+
+    // Latest messages.
+
+    /// The latest message of each channel.
+    pub(crate) async fn last(&self, request: LastMessages) -> Result<Vec<Option<Logged>>, Error> {
+        let LastMessages { channels } = request;
+        if channels.len() > LAST_MESSAGES_MAX {
+            return Err(Error::of_field(
+                ErrorCode::BadRequest,
+                "channels",
+                format!("at most {LAST_MESSAGES_MAX} channels can be asked for at once"),
+            ));
+        }
+        let progress = self.progress();
+        let known = match self.store.last(progress, &channels).await {
+            Ok(known) if !progress.is_behind() && known.len() == channels.len() => known,
+            _ => channels.iter().map(|_| Last::Unknown).collect(),
+        };
+        let answers = channels.into_iter().zip(known).map(|(channel, last)| async move {
+            match last {
+                Last::Message(message) => Ok(Some(message)),
+                Last::NoneAfter(Seq(0)) => Ok(None),
+                Last::NoneAfter(floor) => {
+                    self.last_in_log(&channel, Window::Before(Seq(floor.0.saturating_add(1)))).await
+                }
+                Last::Unknown => {
+                    self.filler.ask(progress, &channel);
+                    self.last_in_log(&channel, Window::Latest).await
+                }
+            }
+        });
+        stream::iter(answers).buffered(LOG_REQUESTS_MAX).try_collect().await
+    }
+
+    async fn last_in_log(
+        &self,
+        channel: &ChannelName,
+        mut window: Window,
+    ) -> Result<Option<Logged>, Error> {
+        loop {
+            let request = LogPage { channel: channel.clone(), window, limit: LOG_EVENTS };
+            let page = self.broker.call(&request).await?;
+            let first = page.events.first().map(|logged| logged.seq);
+            if let Some(message) = page.events.into_iter().rev().find(is_message) {
+                return Ok(Some(message));
+            }
+            match first {
+                Some(first) if page.more => window = Window::Before(first),
+                _ => return Ok(None),
+            }
+        }
+    }
+}
+
+/// Whether Redis has all that decides this window's end that is fixed.
+fn covers(view: &View, window: Window) -> bool {
+    match window {
+        Window::Latest => true,
+        // Else an event before the bound may not have been written yet.
+        Window::Before(bound) => bound.0 <= view.certain.0.saturating_add(1),
+        Window::After(after) => after >= view.floor,
+        // Times rise along a channel but for what the publishers' clocks differ. The page begins at
+        // the first event that is not older than the moment; that one is known to be the first only
+        // if the one before it is here and older.
+        Window::Since(_) => view.skipped || view.floor == Seq(0),
+    }
+}
+
+/// What the log has to add before the events of Redis: events before which sequence, and how many.
+fn older(view: &View, window: Window, limit: u32) -> Option<(Seq, u32)> {
+    let held = u32::try_from(view.events.len()).unwrap_or(u32::MAX);
+    let missing = limit.saturating_sub(held);
+    let is_backward = matches!(window, Window::Latest | Window::Before(_));
+    if !is_backward || !view.ended || view.floor == Seq(0) || missing == 0 {
+        return None;
+    }
+    let after_floor = Seq(view.floor.0.saturating_add(1));
+    let before = match window {
+        Window::Before(bound) => bound.min(after_floor),
+        _ => after_floor,
+    };
+    Some((before, missing))
+}
+
+fn more(view: &View, window: Window) -> bool {
+    let is_backward = matches!(window, Window::Latest | Window::Before(_));
+    !view.ended || (is_backward && view.floor > Seq(0))
+}
+
+/// Older events and newer ones as one page, which stays within [`PAGE_BYTES_MAX`].
+fn join(older: Page, mut newer: Vec<Logged>) -> Page {
+    if let Some(first) = newer.first_mut() {
+        first.prev = older.events.last().map_or(first.prev, |last| last.seq);
+    }
+    let mut bytes: usize = newer.iter().map(size).sum();
+    let mut fits = |logged: &Logged| {
+        bytes = bytes.saturating_add(size(logged));
+        bytes <= PAGE_BYTES_MAX
+    };
+    let fitting = older.events.iter().rev().take_while(|logged| fits(logged)).count();
+    let mut events = older.events;
+    let cut = events.len() - fitting;
+    events.drain(..cut);
+    events.append(&mut newer);
+    Page { events, more: older.more || cut > 0 }
+}
+
+fn size(logged: &Logged) -> usize {
+    logged.event.get().len()
+}
+
+fn is_message(logged: &Logged) -> bool {
+    serde_json::from_str::<Outline<'_>>(logged.event.get())
+        .is_ok_and(|outline| outline.kind == "message")
+}
+
+#[cfg(test)]
+mod tests {
+    use goch_contract::UnixMillis;
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    fn logged(seq: u64, prev: u64, bytes: usize) -> Logged {
+        let event = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes))).unwrap();
+        Logged { seq: Seq(seq), prev: Seq(prev), event }
+    }
+
+    fn view(floor: u64, certain: u64, seqs: &[u64], ended: bool) -> View {
+        let events = seqs.iter().map(|seq| logged(*seq, 0, 1)).collect();
+        View { floor: Seq(floor), certain: Seq(certain), events, ended, skipped: false }
+    }
+
+    #[test]
+    fn a_window_whose_fixed_end_redis_does_not_know_goes_to_the_log() {
+        let view = view(5, 10, &[6, 10], true);
+        assert!(covers(&view, Window::Before(Seq(11))));
+        assert!(!covers(&view, Window::Before(Seq(12))));
+        assert!(covers(&view, Window::After(Seq(5))));
+        assert!(!covers(&view, Window::After(Seq(4))));
+        assert!(!covers(&view, Window::Since(UnixMillis(1))));
+    }
+
+    #[test]
+    fn what_lies_before_redis_is_asked_of_the_log() {
+        let held = view(5, 10, &[6, 10], true);
+        assert_eq!(older(&held, Window::Latest, 4), Some((Seq(6), 2)));
+        assert_eq!(older(&held, Window::Latest, 2), None);
+        assert_eq!(older(&held, Window::After(Seq(5)), 4), None);
+        assert_eq!(older(&view(5, 10, &[], true), Window::Before(Seq(3)), 4), Some((Seq(3), 4)));
+        assert_eq!(older(&view(0, 10, &[6, 10], true), Window::Latest, 4), None);
+        assert_eq!(older(&view(5, 10, &[10], false), Window::Latest, 4), None);
+    }
+
+    #[test]
+    fn two_parts_make_one_chain() {
+        let older = Page { events: vec![logged(3, 1, 1), logged(5, 3, 1)], more: true };
+        let page = join(older, vec![logged(6, 4, 1)]);
+        let places: Vec<_> = page.events.iter().map(|event| (event.seq.0, event.prev.0)).collect();
+        assert_eq!(places, [(3, 1), (5, 3), (6, 5)]);
+        assert!(page.more);
+    }
+
+    #[test]
+    fn a_page_of_two_parts_stays_within_its_bytes() {
+        let half = PAGE_BYTES_MAX / 2;
+        let older = Page { events: vec![logged(3, 0, half), logged(5, 3, 100)], more: false };
+        let page = join(older, vec![logged(6, 5, half)]);
+        let seqs: Vec<_> = page.events.iter().map(|event| event.seq.0).collect();
+        assert_eq!(seqs, [5, 6]);
+        assert!(page.more);
+    }
+}

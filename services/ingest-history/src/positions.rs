@@ -1,0 +1,134 @@
+//! Read positions: one bucket, key `<channel>.<uid>`, value the sequence in decimal.
+//!
+//! There is no copy of them in Redis. Reading one is a direct get, about as quick as Redis, and a
+//! copy that outlived a failure between two writes would count what was read as unread.
+
+use std::{future::Future, time::Duration};
+
+use async_nats::{
+    Client,
+    connection::State,
+    jetstream::kv::{CreateErrorKind, Operation, Store, UpdateErrorKind},
+};
+use bytes::Bytes;
+use goch_contract::{ChannelName, Error, Seq, Uid};
+
+/// How long one call may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Attempts to move a position that others move at the same time. Each attempt that fails means that
+/// somebody else moved it.
+const ATTEMPTS_MAX: usize = 8;
+
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Positions {
+    client: Client,
+    bucket: Store,
+}
+
+/// A position, and the revision under which it is stored.
+struct Stored {
+    revision: u64,
+    seq: Seq,
+}
+
+impl Positions {
+    pub(crate) fn new(client: Client, bucket: Store) -> Self {
+        Self { client, bucket }
+    }
+
+    /// The position of a member; 0 for one who has read nothing.
+    pub(crate) async fn get(&self, channel: &ChannelName, uid: &Uid) -> Result<Seq, Error> {
+        let stored = self.stored(&key(channel, uid)).await?;
+        Ok(stored.map_or(Seq(0), |stored| stored.seq))
+    }
+
+    /// Moves the position of a member to `seq`, unless it is there or beyond; tells where it is then.
+    pub(crate) async fn advance(
+        &self,
+        channel: &ChannelName,
+        uid: &Uid,
+        seq: Seq,
+    ) -> Result<Seq, Error> {
+        let key = key(channel, uid);
+        for _ in 0..ATTEMPTS_MAX {
+            let stored = self.stored(&key).await?;
+            let value = Bytes::from(seq.to_string());
+            let is_moved = match stored {
+                Some(stored) if stored.seq >= seq => return Ok(stored.seq),
+                Some(stored) => self.update(&key, value, stored.revision).await?,
+                None => self.create(&key, value).await?,
+            };
+            if is_moved {
+                return Ok(seq);
+            }
+        }
+        Err(Error::unavailable("the read position is being moved by too many at once"))
+    }
+
+    async fn stored(&self, key: &str) -> Result<Option<Stored>, Error> {
+        let entry = self.call(self.bucket.entry(key)).await?.map_err(|error| failed(&error))?;
+        let entry = entry.filter(|entry| entry.operation == Operation::Put);
+        Ok(entry.map(|entry| Stored {
+            revision: entry.revision,
+            // What is not ours counts as nothing, and is replaced by the next move.
+            seq: parse(&entry.value).unwrap_or_default(),
+        }))
+    }
+
+    async fn create(&self, key: &str, value: Bytes) -> Result<bool, Error> {
+        match self.call(self.bucket.create(key, value)).await? {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    async fn update(&self, key: &str, value: Bytes, revision: u64) -> Result<bool, Error> {
+        match self.call(self.bucket.update(key, value, revision)).await? {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(false),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    async fn call<T>(&self, call: impl Future<Output = T>) -> Result<T, Error> {
+        // Without this, a write would wait in the client's buffer and be stored long after its
+        // caller was told that it was not.
+        if self.client.connection_state() != State::Connected {
+            return Err(away());
+        }
+        tokio::time::timeout(CALL_TIMEOUT, call).await.map_err(|_| away())
+    }
+}
+
+fn key(channel: &ChannelName, uid: &Uid) -> String {
+    format!("{channel}.{uid}")
+}
+
+fn parse(value: &[u8]) -> Option<Seq> {
+    std::str::from_utf8(value).ok()?.parse().ok().map(Seq)
+}
+
+fn failed(error: &dyn std::error::Error) -> Error {
+    tracing::warn!(%error, "the bucket of read positions cannot be used");
+    away()
+}
+
+fn away() -> Error {
+    Error::unavailable("read positions cannot be read or written now")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_its_digits_and_nothing_else() {
+        assert_eq!(parse(b"42"), Some(Seq(42)));
+        for value in [b"".as_slice(), b"-1", b"x", b"\xff", b"99999999999999999999999"] {
+            assert_eq!(parse(value), None);
+        }
+    }
+}

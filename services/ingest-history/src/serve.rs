@@ -1,0 +1,56 @@
+//! The service from start to drained: connections, the consumer, and the endpoints.
+
+use goch_chassis::{
+    Chassis, StartError,
+    endpoints::Endpoints,
+    nats::{self, NatsMetrics},
+    redis,
+};
+use goch_contract::services::Service;
+use tokio::sync::watch;
+
+use crate::{
+    HistoryConfig,
+    consumer::{self, Consumer},
+    endpoints,
+    filler::Filler,
+    history::History,
+    metrics::HistoryMetrics,
+    positions::Positions,
+    progress::Progress,
+    store::Store,
+};
+
+/// Writes the log to Redis and answers requests until the end begins.
+///
+/// # Errors
+/// When the end begins before the start is over, or NATS does not take the registration.
+pub async fn serve(config: HistoryConfig, chassis: Chassis) -> Result<(), StartError> {
+    let metrics = HistoryMetrics::register(&chassis);
+    let nats = nats::connect(&chassis, "nats", &NatsMetrics::register(&chassis)).await?;
+    let redis = redis::connect(&chassis, &config.redis).await?;
+    let bucket = nats.bucket(&chassis, &chassis.nats.subjects.positions_bucket()).await?;
+    let opened = consumer::open(&chassis, &nats).await?;
+
+    let store = Store::new(redis, &config);
+    let broker = nats.services(&chassis);
+    let (progress, progress_seen) = watch::channel(Progress::new(opened.generation));
+    let history = History {
+        store: store.clone(),
+        filler: Filler::new(chassis.clone(), store.clone(), broker.clone(), metrics.clone()),
+        positions: Positions::new(nats.client.clone(), bucket),
+        broker,
+        progress: progress_seen,
+        metrics: metrics.clone(),
+    };
+    let consumer =
+        Consumer { chassis: chassis.clone(), nats: nats.clone(), store, metrics, progress };
+    chassis.shutdown.tasks().spawn(consumer.run(opened));
+
+    let endpoints = Endpoints::register(&chassis, &nats.client, Service::History).await?;
+    endpoints::serve(&endpoints, &history).await?;
+    chassis.health.require("started", || true);
+    tracing::info!("serving");
+    endpoints.until_shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,26 @@
+-- The latest message of the channel KEYS[1] up to the sequence ARGV[1], up to which the consumer's
+-- work is done.
+--
+-- Nothing when Redis does not know the channel; else { floor }, or { floor, message, predecessor }
+-- if it holds one.
+local events, certain = KEYS[1], ARGV[1]
+local mark = redis.call('ZRANGE', events, '[w', '(x', 'BYLEX', 'LIMIT', 0, 1)[1]
+if not mark then return false end
+local floor, top, history = string.match(mark, '^w(%d+):(%d+):(%w+)$')
+if history ~= string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') then
+  return false
+end
+local trimmed = redis.call('ZRANGE', events, '[t', '(u', 'BYLEX', 'LIMIT', 0, 1)[1]
+if trimmed then
+  trimmed = string.sub(trimmed, 2)
+  if trimmed > floor then floor = trimmed end
+end
+if top > certain then certain = top end
+local newest, oldest = '(m' .. certain .. '~', '(m' .. floor .. '~'
+local message = redis.call('ZRANGE', events, newest, oldest, 'BYLEX', 'REV', 'LIMIT', 0, 1)[1]
+if not message then return { floor } end
+newest, oldest = '(e' .. string.sub(message, 2, 21) .. '~', '(e' .. floor .. '~'
+local rows = redis.call('ZRANGE', events, newest, oldest, 'BYLEX', 'REV', 'LIMIT', 0, 2)
+local predecessor = floor
+if rows[2] then predecessor = string.sub(rows[2], 2, 21) end
+return { floor, rows[1], predecessor }

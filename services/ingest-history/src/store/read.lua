@@ -1,0 +1,80 @@
+-- Reads events of the channel KEYS[1], in one direction from a bound.
+--
+-- ARGV: 1 the sequence up to which the consumer's work is done, 2 'backward', 'forward' or 'since',
+-- 3 the bound (before which, after which, or since which time), 4 the most events, 5 the most bytes.
+-- Numbers that are compared are 20 digits long, so they are compared as they stand.
+--
+-- Nothing when Redis does not know the channel; else
+-- { floor, certain, predecessor of the earliest event, whether the end was reached,
+--   whether older events were skipped, events }.
+local events = KEYS[1]
+local certain, direction, bound = ARGV[1], ARGV[2], ARGV[3]
+local limit, bytes_left = tonumber(ARGV[4]), tonumber(ARGV[5])
+local CHUNK = 128
+
+local function one(from, to, ...)
+  return redis.call('ZRANGE', events, from, to, 'BYLEX', ...)[1]
+end
+
+local mark = one('[w', '(x', 'LIMIT', 0, 1)
+if not mark then return false end
+local floor, top, history = string.match(mark, '^w(%d+):(%d+):(%w+)$')
+if history ~= string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') then
+  return false
+end
+local trimmed = one('[t', '(u', 'LIMIT', 0, 1)
+if trimmed then
+  trimmed = string.sub(trimmed, 2)
+  if trimmed > floor then floor = trimmed end
+end
+if top > certain then certain = top end
+
+local from, to = '(e' .. floor .. '~', '(e' .. certain .. '~'
+local backward = direction == 'backward'
+if backward and bound <= certain then to = '(e' .. bound end
+if direction == 'forward' and bound > floor then from = '(e' .. bound .. '~' end
+
+local rows, ended, skipped, predecessor = {}, 1, 0, floor
+local searching = direction == 'since'
+
+-- Takes an event; false once there is no more room.
+local function take(row)
+  if searching then
+    if string.sub(row, 23, 42) < bound then
+      skipped = 1
+      return true
+    end
+    searching = false
+  end
+  bytes_left = bytes_left - #row
+  if #rows >= limit or (bytes_left < 0 and #rows > 0) then
+    ended = 0
+    if backward then predecessor = string.sub(row, 2, 21) end
+    return false
+  end
+  rows[#rows + 1] = row
+  return true
+end
+
+local room = true
+while room do
+  local chunk
+  if backward then
+    chunk = redis.call('ZRANGE', events, to, from, 'BYLEX', 'REV', 'LIMIT', 0, math.min(limit + 1, CHUNK))
+  else
+    chunk = redis.call('ZRANGE', events, from, to, 'BYLEX', 'LIMIT', 0, math.min(limit + 1, CHUNK))
+  end
+  for _, row in ipairs(chunk) do
+    room = room and take(row)
+  end
+  local last = chunk[#chunk]
+  if not last then break end
+  if backward then to = '(' .. last else from = '(' .. last end
+end
+
+if not backward and rows[1] then
+  local seq = string.sub(rows[1], 2, 21)
+  local before = one('(e' .. seq, '(e' .. floor .. '~', 'REV', 'LIMIT', 0, 1)
+  if before then predecessor = string.sub(before, 2, 21) end
+end
+return { floor, certain, predecessor, ended, skipped, rows }

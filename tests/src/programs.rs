@@ -1,0 +1,42 @@
+//! Where the programs are that tests start.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+/// Debian's place for servers, where only root's PATH looks.
+const MORE_PLACES: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
+
+/// A program of the system: the one that the environment variable names, or the one in PATH.
+pub(crate) fn find(variable: &str, program: &str) -> Option<PathBuf> {
+    let named = env::var_os(variable).filter(|named| !named.is_empty());
+    let program = named.map_or_else(|| PathBuf::from(program), PathBuf::from);
+    if program.components().count() > 1 {
+        return program.is_file().then_some(program);
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(MORE_PLACES.map(PathBuf::from))
+        .map(|folder| folder.join(&program))
+        .find(|candidate| candidate.is_file())
+}
+
+/// A program of the system without which nothing can be tested.
+pub(crate) fn require(variable: &str, program: &str) -> PathBuf {
+    find(variable, program)
+        .unwrap_or_else(|| panic!("there is no {program}: install it, or name it with {variable}"))
+}
+
+/// A service's binary: it was built into the folder above that of the running test.
+pub(crate) fn service(name: &str) -> PathBuf {
+    let test = env::current_exe().unwrap();
+    let binary = test.parent().and_then(Path::parent).unwrap().join(name);
+    assert!(binary.is_file(), "there is no {}: cargo build --workspace --bins", binary.display());
+    binary
+}
+
+/// A file of the repository.
+pub(crate) fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(path)
+}

@@ -1,0 +1,209 @@
+//! A NATS server and a Redis server, each on a free port with its store in a temporary folder.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, Weak},
+};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::{
+    ports,
+    process::{self, Process},
+    programs,
+    wait::until,
+};
+
+/// Both servers that Goch stands on. They are shared by the tests of a process, which keep apart by
+/// their prefixes, unless a test stops one of them.
+#[derive(Debug)]
+pub struct Servers {
+    /// NATS.
+    pub nats: NatsServer,
+    /// Redis.
+    pub redis: RedisServer,
+    folder: TempDir,
+}
+
+impl Servers {
+    /// Servers that are not started yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            nats: NatsServer::new(folder.path()),
+            redis: RedisServer::new(folder.path()),
+            folder,
+        }
+    }
+
+    /// Starts both.
+    pub async fn start(&mut self) {
+        self.nats.start().await;
+        self.redis.start().await;
+    }
+
+    /// The running servers of this process. They end when nobody uses them any more.
+    pub async fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Servers>> = Mutex::new(Weak::new());
+        static STARTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let _starting = STARTING.lock().await;
+        if let Some(running) = SHARED.lock().unwrap().upgrade() {
+            return running;
+        }
+        let mut servers = Self::new();
+        servers.start().await;
+        let servers = Arc::new(servers);
+        *SHARED.lock().unwrap() = Arc::downgrade(&servers);
+        servers
+    }
+
+    /// Where the servers write their logs.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Default for Servers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A NATS server with JetStream.
+#[derive(Debug)]
+pub struct NatsServer {
+    port: u16,
+    store: PathBuf,
+    log: PathBuf,
+    configuration: Option<PathBuf>,
+    environment: Vec<(String, String)>,
+    process: Option<Process>,
+}
+
+impl NatsServer {
+    fn new(folder: &Path) -> Self {
+        Self {
+            port: ports::free(),
+            store: folder.join("nats"),
+            log: folder.join("nats-server.log"),
+            configuration: None,
+            environment: Vec::new(),
+            process: None,
+        }
+    }
+
+    /// Gives it the users of `make run`, with the rights of a real deployment. `passwords` are the
+    /// variables that `deploy/nats/users.conf` reads.
+    pub fn with_users(&mut self, passwords: Vec<(String, String)>) {
+        self.configuration = Some(programs::repository("deploy/local/nats.conf"));
+        self.environment = passwords;
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Starts it, with what it has stored before.
+    pub async fn start(&mut self) {
+        let mut arguments = vec!["-a".to_owned(), "127.0.0.1".to_owned()];
+        arguments.extend(["-p".to_owned(), self.port.to_string()]);
+        arguments.extend(["-sd".to_owned(), self.store.display().to_string()]);
+        match &self.configuration {
+            Some(path) => arguments.extend(["-c".to_owned(), path.display().to_string()]),
+            None => arguments.push("-js".to_owned()),
+        }
+        let program = programs::require("NATS_SERVER", "nats-server");
+        let environment = self.environment.iter().cloned();
+        self.process = Some(Process::start(&program, &arguments, environment, &self.log));
+        listening("nats-server", self.port, &self.log).await;
+    }
+
+    /// Ends it as an operator does.
+    pub async fn stop(&mut self) {
+        stop(&mut self.process).await;
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// All that it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        process::output(&self.log)
+    }
+}
+
+/// A Redis server that keeps an append-only file.
+#[derive(Debug)]
+pub struct RedisServer {
+    port: u16,
+    store: PathBuf,
+    log: PathBuf,
+    process: Option<Process>,
+}
+
+impl RedisServer {
+    fn new(folder: &Path) -> Self {
+        let store = folder.join("redis");
+        std::fs::create_dir(&store).unwrap();
+        Self { port: ports::free(), store, log: folder.join("redis-server.log"), process: None }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Starts it, with what it has stored before.
+    pub async fn start(&mut self) {
+        let program = programs::require("REDIS_SERVER", "redis-server");
+        let (port, store) = (self.port.to_string(), self.store.display().to_string());
+        let arguments = ["--bind", "127.0.0.1", "--port", &port, "--dir", &store];
+        let durability = ["--appendonly", "yes", "--save", "", "--daemonize", "no"];
+        let arguments = arguments.iter().chain(&durability);
+        self.process = Some(Process::start(&program, arguments, [], &self.log));
+        listening("redis-server", self.port, &self.log).await;
+    }
+
+    /// Ends it as an operator does.
+    pub async fn stop(&mut self) {
+        stop(&mut self.process).await;
+    }
+
+    /// Deletes everything.
+    pub async fn flush(&self) {
+        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        connection.write_all(b"FLUSHALL\r\n").await.unwrap();
+        let mut answer = [0; 5];
+        connection.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"+OK\r\n");
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+}
+
+async fn listening(name: &str, port: u16, log: &Path) {
+    let what = format!("{name} listens; it wrote to {}", log.display());
+    until(&what, async || TcpStream::connect(("127.0.0.1", port)).await.ok()).await;
+}
+
+async fn stop(process: &mut Option<Process>) {
+    let Some(mut process) = process.take() else { return };
+    process.signal(Signal::TERM);
+    process.exit().await;
+}

@@ -1,0 +1,292 @@
+//! The four services together, on servers of their own or on those that tests share.
+
+use std::{
+    collections::BTreeMap,
+    ops::Deref,
+    path::Path,
+    sync::{Arc, Mutex, Weak},
+};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::{rest::Rest, servers::Servers, service::Service, wait::unique};
+
+const ADMIN_USERNAME: &str = "ticketing";
+const ADMIN_PASSWORD: &str = "password-of-ticketing";
+
+/// Our own lines in detail, so that what must not be logged is looked for in all of them.
+const LOG_FILTER: &str = "debug,actix_http=info,actix_server=warn,async_nats=warn,fred=warn,\
+    h2=info,hyper=info,hyper_util=info,mio=info,reqwest=info";
+
+/// Lines of each log that a failed test prints.
+const LINES_PRINTED: usize = 40;
+
+/// A whole Goch. Everything ends when it is dropped.
+#[derive(Debug)]
+pub struct System {
+    /// The gateways; one unless a test asks for more.
+    pub gateways: Vec<Service>,
+    /// chat-admin.
+    pub chat_admin: Service,
+    /// ingest-history.
+    pub ingest_history: Service,
+    /// broker-bridge.
+    pub broker_bridge: Service,
+    servers: ServersUsed,
+    folder: TempDir,
+}
+
+#[derive(Debug)]
+enum ServersUsed {
+    Shared(Arc<Servers>),
+    Own(Box<Servers>),
+}
+
+impl Deref for ServersUsed {
+    type Target = Servers;
+
+    fn deref(&self) -> &Servers {
+        match self {
+            Self::Shared(servers) => servers,
+            Self::Own(servers) => servers,
+        }
+    }
+}
+
+/// How a [`System`] is to be.
+#[derive(Debug)]
+#[must_use]
+pub struct Builder {
+    gateways: usize,
+    environment: Vec<(&'static str, String, String)>,
+    servers: Option<Servers>,
+    prefix: String,
+}
+
+impl Builder {
+    /// The number of gateways.
+    pub fn gateways(mut self, count: usize) -> Self {
+        self.gateways = count;
+        self
+    }
+
+    /// A variable of one service, by the name of its binary.
+    pub fn env(mut self, service: &'static str, variable: &str, value: &str) -> Self {
+        self.environment.push((service, variable.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A variable of every service.
+    pub fn env_of_all(mut self, variable: &str, value: &str) -> Self {
+        for service in ["gateway", "chat-admin", "ingest-history", "broker-bridge"] {
+            self = self.env(service, variable, value);
+        }
+        self
+    }
+
+    /// Servers that no other test uses, started or not.
+    pub fn servers(mut self, servers: Servers) -> Self {
+        self.servers = Some(servers);
+        self
+    }
+
+    /// The prefix of subjects and keys, if it must be a particular one.
+    pub fn prefix(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.prefix);
+        self
+    }
+
+    /// Builds it, with nothing started but the servers that tests share.
+    pub async fn build(self) -> System {
+        let servers = match self.servers {
+            Some(servers) => ServersUsed::Own(Box::new(servers)),
+            None => ServersUsed::Shared(Servers::shared().await),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let common = [
+            ("NATS_URL", servers.nats.url()),
+            ("REDIS_URL", servers.redis.url()),
+            ("NATS_PREFIX", self.prefix.clone()),
+            ("REDIS_PREFIX", self.prefix),
+            ("LOG_FILTER", LOG_FILTER.to_owned()),
+            ("ADMIN_USERNAME", ADMIN_USERNAME.to_owned()),
+            ("ADMIN_PASSWORD", ADMIN_PASSWORD.to_owned()),
+            // Two, so that what one worker does is seen through the other; more cost only memory.
+            ("WORKERS", "2".to_owned()),
+        ];
+        let service = |binary: &'static str, name: &str| {
+            let mut environment: BTreeMap<String, String> =
+                common.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+            let own = self.environment.iter().filter(|(service, ..)| *service == binary);
+            environment.extend(own.map(|(_, name, value)| (name.clone(), value.clone())));
+            Service::new(binary, name, environment, folder.path())
+        };
+        System {
+            gateways: (1..=self.gateways)
+                .map(|number| service("gateway", &format!("gateway-{number}")))
+                .collect(),
+            chat_admin: service("chat-admin", "chat-admin"),
+            ingest_history: service("ingest-history", "ingest-history"),
+            broker_bridge: service("broker-bridge", "broker-bridge"),
+            servers,
+            folder,
+        }
+    }
+
+    /// Builds it and starts everything.
+    pub async fn start(mut self) -> System {
+        if let Some(servers) = &mut self.servers {
+            servers.start().await;
+        }
+        let mut system = self.build().await;
+        system.spawn();
+        system.ready().await;
+        system
+    }
+}
+
+impl System {
+    /// Describes a system: one gateway, and the servers that the tests of a process share.
+    pub fn builder() -> Builder {
+        let prefix = unique("test");
+        Builder { gateways: 1, environment: Vec::new(), servers: None, prefix }
+    }
+
+    /// A system with two gateways that the tests of a process share; each uses its own channels. It
+    /// ends when nobody uses it any more.
+    pub async fn shared() -> SharedSystem {
+        static SHARED: Mutex<Weak<System>> = Mutex::new(Weak::new());
+        static STARTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let _starting = STARTING.lock().await;
+        if let Some(running) = SHARED.lock().unwrap().upgrade() {
+            return SharedSystem(running);
+        }
+        let system = Arc::new(Self::builder().gateways(2).start().await);
+        *SHARED.lock().unwrap() = Arc::downgrade(&system);
+        SharedSystem(system)
+    }
+
+    /// Every service.
+    pub fn services(&mut self) -> impl Iterator<Item = &mut Service> {
+        [&mut self.broker_bridge, &mut self.chat_admin, &mut self.ingest_history]
+            .into_iter()
+            .chain(&mut self.gateways)
+    }
+
+    /// Starts every service, without waiting.
+    pub fn spawn(&mut self) {
+        self.services().for_each(Service::spawn);
+    }
+
+    /// Waits until every service is ready.
+    pub async fn ready(&mut self) {
+        for service in self.services() {
+            service.ready().await;
+        }
+    }
+
+    /// The first gateway.
+    #[must_use]
+    pub fn gateway(&self) -> &Service {
+        &self.gateways[0]
+    }
+
+    /// The servers.
+    #[must_use]
+    pub fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
+    /// The servers, to be stopped and started.
+    ///
+    /// # Panics
+    /// When they are shared with other tests.
+    pub fn own_servers(&mut self) -> &mut Servers {
+        match &mut self.servers {
+            ServersUsed::Own(servers) => servers,
+            ServersUsed::Shared(_) => panic!("other tests use these servers"),
+        }
+    }
+
+    /// chat-admin's REST interface, logged in.
+    #[must_use]
+    pub fn admin(&self) -> Rest {
+        self.chat_admin.rest().login(ADMIN_USERNAME, ADMIN_PASSWORD)
+    }
+
+    /// Creates a public channel with a name of its own.
+    pub async fn channel(&self) -> String {
+        let name = unique("channel");
+        self.create_channel(&name, false).await;
+        name
+    }
+
+    /// Creates a private channel with a name of its own: its name and its secret.
+    pub async fn private_channel(&self) -> (String, String) {
+        let name = unique("private");
+        let secret = self.create_channel(&name, true).await;
+        (name, secret.unwrap())
+    }
+
+    /// Creates a channel, and tells its secret if it is private.
+    pub async fn create_channel(&self, name: &str, is_private: bool) -> Option<String> {
+        let body = json!({"name": name, "is_private": is_private});
+        let answer = self.admin().post("/admin/channels", &body).await.expect(201);
+        answer.body["secret"].as_str().map(ToOwned::to_owned)
+    }
+
+    /// What every service has logged.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        logs_in(self.folder.path()).into_iter().map(|(_, text)| text).collect()
+    }
+
+    fn print_logs(&self) {
+        for folder in [self.folder.path(), self.servers.folder()] {
+            for (name, text) in logs_in(folder) {
+                let lines: Vec<&str> = text.lines().collect();
+                let last = lines.len().saturating_sub(LINES_PRINTED);
+                eprintln!("--- the end of {name}\n{}", lines[last..].join("\n"));
+            }
+        }
+    }
+}
+
+fn logs_in(folder: &Path) -> Vec<(String, String)> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let logs = files.filter(|file| file.path().extension().is_some_and(|found| found == "log"));
+    let read = |file: std::fs::DirEntry| {
+        (file.file_name().to_string_lossy().into_owned(), crate::process::output(&file.path()))
+    };
+    logs.map(read).collect()
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.print_logs();
+        }
+    }
+}
+
+/// A test's hold on the system that is shared.
+#[derive(Debug)]
+pub struct SharedSystem(Arc<System>);
+
+impl Deref for SharedSystem {
+    type Target = System;
+
+    fn deref(&self) -> &System {
+        &self.0
+    }
+}
+
+impl Drop for SharedSystem {
+    fn drop(&mut self) {
+        // The last hold drops the system, which prints them itself.
+        if std::thread::panicking() && Arc::strong_count(&self.0) > 1 {
+            self.print_logs();
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! What was said is kept, whatever ends, stops or forgets in the meantime.
+
+use std::time::Duration;
+
+use goch_tests::{Member, Servers, System, events, numbers, texts, until};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn what_is_said_while_history_is_away_is_there_when_it_is_back() {
+    let mut system = System::builder().start().await;
+    let channel = system.channel().await;
+    let ann = Member::join(system.gateway(), &channel, "ann").await;
+    let (mut socket, _) = ann.enter(system.gateway()).await;
+    socket.say(&channel, "before").await;
+
+    assert!(system.ingest_history.stop().await.success());
+    socket.say(&channel, "meanwhile").await;
+    // Nothing is hidden until then: pages come from the log, and what cannot be told is left out.
+    let path = format!("/admin/channels/{channel}/messages");
+    let page = system.admin().get(&path).await.expect(200).body;
+    assert_eq!(texts(&page), ["before", "meanwhile"]);
+    let (_, subscribed) = ann.enter(system.gateway()).await;
+    assert_eq!(texts(&subscribed), ["before", "meanwhile"]);
+    let shown = system.admin().get(&format!("/admin/channels/{channel}")).await.expect(200).body;
+    assert_eq!(shown.get("last_message"), None);
+
+    system.ingest_history.start().await;
+    until("history has caught up", async || {
+        let channel = format!("/admin/channels/{channel}");
+        let shown = system.admin().get(&channel).await.expect(200).body;
+        (shown["last_message"]["text"] == "meanwhile").then_some(())
+    })
+    .await;
+    assert_eq!(texts(&system.admin().get(&path).await.body), ["before", "meanwhile"]);
+    let count = system.admin().get(&format!("/admin/channels/{channel}/user/ann")).await;
+    assert_eq!(count.expect(200).body, json!({"count": 0}));
+}
+
+#[tokio::test]
+async fn pages_reach_further_back_than_the_history_that_redis_holds() {
+    let system = System::builder().env("ingest-history", "HISTORY_WINDOW", "10").start().await;
+    let channel = system.channel().await;
+    let ann = Member::join(system.gateway(), &channel, "ann").await;
+    let (mut socket, _) = ann.enter(system.gateway()).await;
+    for number in 0..200 {
+        let id = number.to_string();
+        socket.send(&json!({"type": "send", "id": id, "channel": channel, "text": id})).await;
+        if number % 50 == 49 {
+            // Within the frames that a socket may send in a second.
+            socket.answer_to(&id).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+    let expected: Vec<u64> = (0..200).collect();
+    for limit in [7, 500] {
+        let events = socket.whole_history(&channel, limit).await;
+        assert_eq!(numbers(&events), expected);
+        for pair in events.windows(2) {
+            assert_eq!(pair[1]["prev"], pair[0]["seq"]);
+        }
+    }
+    let path = format!("/admin/channels/{channel}/messages?limit=500");
+    let page = system.admin().get(&path).await.expect(200).body;
+    assert_eq!(page["messages"].as_array().map(Vec::len), Some(201));
+    let (_, subscribed) = ann.enter_with(system.gateway(), &json!({"limit": 500})).await;
+    assert_eq!(subscribed["messages"], page["messages"]);
+}
+
+#[tokio::test]
+async fn an_emptied_redis_fills_again_to_the_same_content() {
+    let system = System::builder().servers(Servers::new()).start().await;
+    let channel = system.channel().await;
+    let ann = Member::join(system.gateway(), &channel, "ann").await;
+    let ben = Member::join(system.gateway(), &channel, "ben").await;
+    let (mut at_ann, _) = ann.enter(system.gateway()).await;
+    let (mut at_ben, _) = ben.enter(system.gateway()).await;
+    let mut seqs = Vec::new();
+    for number in 0..20 {
+        seqs.push(at_ann.say(&channel, &number.to_string()).await["seq"].clone());
+    }
+    at_ben.send(&json!({"type": "read", "channel": channel, "seq": seqs[11]})).await;
+    at_ben.ping().await;
+
+    let base = format!("/admin/channels/{channel}");
+    let paths = [
+        "/admin/channels".to_owned(),
+        base.clone(),
+        format!("{base}/members"),
+        format!("{base}/messages"),
+        format!("{base}/user/ann"),
+        format!("{base}/user/ben"),
+    ];
+    let admin = system.admin();
+    let look = async || {
+        let mut seen = Vec::new();
+        for path in &paths {
+            let answer = admin.get(path).await;
+            seen.push((answer.status, answer.body));
+        }
+        seen
+    };
+    let before = until("all of it is in Redis", async || {
+        let seen = look().await;
+        let is_whole = seen[1].1["last_message"]["text"] == "19"
+            && seen[0].1["channels"][0] == seen[1].1
+            && seen[5].1 == json!({"count": 8});
+        is_whole.then_some(seen)
+    })
+    .await;
+
+    system.servers().redis.flush().await;
+    until("all of it is in Redis again", async || (look().await == before).then_some(())).await;
+    // And it goes on.
+    at_ann.say(&channel, "20").await;
+    until("unread messages are counted on", async || {
+        let count = admin.get(&paths[5]).await.body;
+        (count == json!({"count": 9})).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_member_who_reconnects_sees_what_was_said_meanwhile() {
+    let mut system = System::builder().gateways(2).start().await;
+    let channel = system.channel().await;
+    let ann = Member::join(system.gateway(), &channel, "ann").await;
+    let ben = Member::join(system.gateway(), &channel, "ben").await;
+    let (mut at_ann, _) = ann.enter(&system.gateways[1]).await;
+    let (mut at_ben, _) = ben.enter(&system.gateways[0]).await;
+    at_ann.say(&channel, "0").await;
+    let mut seen = vec![at_ben.expect("message").await];
+
+    // First from the memory of the gateway that was left, then from one that remembers nothing,
+    // then from the other one, in pages.
+    for (round, gateway, is_restarted) in [(0, 0, false), (1, 0, true), (2, 1, false)] {
+        drop(at_ben);
+        let after = seen.last().expect("a message")["seq"].clone();
+        for number in 1..=10 {
+            at_ann.say(&channel, &(round * 10 + number).to_string()).await;
+        }
+        if is_restarted {
+            system.gateways[gateway].stop().await;
+            system.gateways[gateway].start().await;
+        }
+        let mut fields = json!({"after": after, "limit": 4});
+        let mut page;
+        (at_ben, page) = ben.enter_with(&system.gateways[gateway], &fields).await;
+        loop {
+            seen.extend(events(&page).iter().cloned());
+            if page["more"] == false {
+                break;
+            }
+            fields["after"] = seen.last().expect("a message")["seq"].clone();
+            page = at_ben.subscribe_with(&ben, &fields).await;
+        }
+    }
+    assert_eq!(numbers(&seen), (0..=30).collect::<Vec<_>>());
+    for pair in seen.windows(2) {
+        assert_eq!(pair[1]["prev"], pair[0]["seq"]);
+    }
+}
+
+#[tokio::test]
+async fn the_clients_of_a_killed_gateway_resume_on_another() {
+    let mut system = System::builder().gateways(2).start().await;
+    let channel = system.channel().await;
+    let ann = Member::join(system.gateway(), &channel, "ann").await;
+    let ben = Member::join(system.gateway(), &channel, "ben").await;
+    let (mut at_ann, _) = ann.enter(&system.gateways[1]).await;
+    let (mut at_ben, _) = ben.enter(&system.gateways[0]).await;
+    let mut seen = Vec::new();
+    for number in 0..30 {
+        at_ann.say(&channel, &number.to_string()).await;
+        if number == 10 {
+            system.gateways[0].kill();
+        }
+    }
+    while seen.len() < 30 {
+        match at_ben.next().await {
+            Some(frame) if frame["type"] == "message" => seen.push(frame),
+            Some(_) => {}
+            None => {
+                let after = seen.last().map_or(json!(0), |event: &Value| event["seq"].clone());
+                let fields = json!({"after": after});
+                let (socket, page) = ben.enter_with(&system.gateways[1], &fields).await;
+                at_ben = socket;
+                let events = events(&page).iter();
+                seen.extend(events.filter(|event| event["type"] == "message").cloned());
+            }
+        }
+    }
+    assert_eq!(numbers(&seen), (0..30).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn everything_killed_at_once_comes_back_with_all_that_was_acked() {
+    let mut system = System::builder().servers(Servers::new()).start().await;
+    let (channel, secret) = system.private_channel().await;
+    let ann = Member::join_private(system.gateway(), &channel, Some(&secret), "ann").await;
+    let (mut socket, _) = ann.enter(system.gateway()).await;
+    for number in 0..20 {
+        socket.say(&channel, &number.to_string()).await;
+    }
+    for service in system.services() {
+        service.kill();
+    }
+    system.own_servers().nats.kill();
+    system.own_servers().redis.kill();
+    assert_eq!(socket.expect_close().await, 0);
+
+    system.own_servers().start().await;
+    system.spawn();
+    system.ready().await;
+    let (mut socket, _) = ann.enter(system.gateway()).await;
+    let events = socket.whole_history(&channel, 100).await;
+    assert_eq!(numbers(&events), (0..20).collect::<Vec<_>>());
+    Member::join_private(system.gateway(), &channel, Some(&secret), "ben").await;
+    // An id from before is known still.
+    let again = json!({"type": "send", "id": events.last().expect("an event")["id"],
+                       "channel": channel, "text": "again"});
+    assert_eq!(socket.ask(&again, "ack").await["duplicate"], true);
+}

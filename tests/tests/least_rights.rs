@@ -1,0 +1,177 @@
+//! The whole system under the rights of a real deployment, which are enough and not more.
+
+#![expect(clippy::expect_used, reason = "a helper of tests fails by panicking")]
+
+use goch_tests::{Member, Servers, System, events, texts, until};
+use serde_json::json;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+};
+
+const SERVICES: [&str; 4] = ["gateway", "chat-admin", "ingest-history", "broker-bridge"];
+
+fn password(service: &str) -> String {
+    format!("p{}", service.replace('-', ""))
+}
+
+/// Servers whose NATS knows the users of `deploy/nats/users.conf`.
+fn servers() -> Servers {
+    let mut servers = Servers::new();
+    let variable =
+        |service: &str| format!("NATS_{}_PASSWORD", service.to_uppercase().replace('-', "_"));
+    let passwords = SERVICES.map(|service| (variable(service), password(service)));
+    servers.nats.with_users(passwords.into());
+    servers
+}
+
+async fn start() -> System {
+    // The file names the default prefix.
+    let mut builder = System::builder().servers(servers()).gateways(2).prefix("goch");
+    for service in SERVICES {
+        builder = builder.env(service, "NATS_USER", service).env(
+            service,
+            "NATS_PASSWORD",
+            &password(service),
+        );
+    }
+    builder.start().await
+}
+
+#[tokio::test]
+async fn everything_works_under_the_rights_of_a_deployment() {
+    let mut system = start().await;
+    for round in 0..2 {
+        let (channel, secret) = system.private_channel().await;
+        let join = async |uid: &str| {
+            Member::join_private(system.gateway(), &channel, Some(&secret), uid).await
+        };
+        let (ann, ben) = (join("ann").await, join("ben").await);
+        let (mut at_ann, _) = ann.enter(&system.gateways[0]).await;
+        let (mut at_ben, _) = ben.enter(&system.gateways[1]).await;
+        let first = at_ann.say(&channel, "one").await;
+        assert_eq!(at_ben.expect_text().await, "one");
+        at_ben.send(&json!({"type": "typing", "channel": channel})).await;
+        at_ann.expect("typing").await;
+        at_ben.send(&json!({"type": "read", "channel": channel, "seq": first["seq"]})).await;
+        at_ann.expect("read").await;
+
+        let admin = system.admin();
+        let base = format!("/admin/channels/{channel}");
+        admin.post(&format!("{base}/messages"), &json!({"text": "two"})).await.expect(201);
+        until("history has it all", async || {
+            let page = admin.get(&format!("{base}/messages")).await.expect(200).body;
+            let shown = admin.get(&base).await.expect(200).body;
+            let unread = admin.get(&format!("{base}/user/ben")).await.expect(200).body;
+            let is_whole = texts(&page) == ["one", "two"]
+                && shown["last_message"]["text"] == "two"
+                && unread["count"] == 1;
+            is_whole.then_some(())
+        })
+        .await;
+        let path = format!("/channels/{channel}?secret={secret}");
+        let members = system.gateway().rest().get(&path).await.expect(200).body;
+        assert_eq!(members["members"][1]["uid"], "ben");
+        let fields = json!({"after": first["seq"]});
+        let (_, subscribed) = ben.enter_with(&system.gateways[1], &fields).await;
+        assert_eq!(texts(&subscribed), ["two"]);
+        assert_eq!(at_ben.whole_history(&channel, 1).await.len(), 4);
+        let since = json!({"since": 1_000_000_000});
+        let (_, subscribed) = ben.enter_with(&system.gateways[0], &since).await;
+        assert_eq!(events(&subscribed).len(), 4);
+
+        if round == 0 {
+            // A second start finds what the first has made, and an empty Redis is filled.
+            for service in system.services() {
+                assert!(service.stop().await.success());
+            }
+            system.servers().redis.flush().await;
+            system.spawn();
+            system.ready().await;
+            let (_, subscribed) = ann.enter(system.gateway()).await;
+            assert_eq!(texts(&subscribed), ["one", "two"]);
+        }
+    }
+    let log = system.servers().nats.log();
+    let refused = log.lines().find(|line| line.contains("iolation") || line.contains("[ERR]"));
+    assert_eq!(refused, None);
+    assert!(!system.logs().contains("ermissions violation"));
+}
+
+/// What NATS answers to `commands` of a user, up to its PONG or error.
+async fn ask(url: &str, user: &str, password: &str, commands: &str) -> String {
+    let address = url.strip_prefix("nats://").expect("a NATS URL");
+    let mut connection = BufReader::new(TcpStream::connect(address).await.expect("a connection"));
+    let login = json!({"user": user, "pass": password, "verbose": false, "pedantic": false});
+    let lines = format!("CONNECT {login}\r\n{commands}PING\r\n");
+    connection.write_all(lines.as_bytes()).await.expect("a connection");
+    let mut answer = String::new();
+    loop {
+        answer.clear();
+        let length = connection.read_line(&mut answer).await.expect("a line");
+        if length == 0 || answer.starts_with("PONG") || answer.starts_with("-ERR") {
+            return answer.trim().to_owned();
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_service_may_do_what_is_anothers_work() {
+    let mut servers = servers();
+    servers.nats.start().await;
+    let url = servers.nats.url();
+    assert!(ask(&url, "gateway", "wrong", "").await.contains("Authorization Violation"));
+    assert!(ask(&url, "", "", "").await.contains("Authorization Violation"));
+    for (user, allowed, refused) in [
+        (
+            "gateway",
+            "SUB goch.live.* 1\r\nPUB goch.log.a 0\r\n\r\n",
+            vec![
+                "SUB goch.log.* 1\r\n",
+                "SUB > 1\r\n",
+                "SUB _INBOX.chat-admin.> 1\r\n",
+                "SUB goch.svc.admin.authorize 1\r\n",
+                "PUB $KV.goch_members.a.b 0\r\n\r\n",
+                "PUB goch.live.a 0\r\n\r\n",
+                "PUB $JS.API.STREAM.DELETE.goch_log 0\r\n\r\n",
+                "PUB $JS.API.STREAM.PURGE.goch_log 0\r\n\r\n",
+            ],
+        ),
+        (
+            "chat-admin",
+            "SUB goch.svc.admin.authorize 1\r\n",
+            vec![
+                "SUB goch.live.a 1\r\n",
+                "SUB _INBOX.> 1\r\n",
+                "PUB $KV.goch_positions.a 0\r\n\r\n",
+                "PUB $JS.API.STREAM.DELETE.KV_goch_members 0\r\n\r\n",
+            ],
+        ),
+        (
+            "ingest-history",
+            "SUB goch.svc.history.page 1\r\n",
+            vec![
+                "PUB goch.log.a 0\r\n\r\n",
+                "PUB $KV.goch_members.a.b 0\r\n\r\n",
+                "PUB $JS.API.STREAM.PURGE.goch_log 0\r\n\r\n",
+            ],
+        ),
+        (
+            "broker-bridge",
+            "SUB goch.svc.broker.catchup 1\r\n",
+            vec![
+                "PUB goch.log.a 0\r\n\r\n",
+                "PUB $KV.goch_channels.a 0\r\n\r\n",
+                "SUB _INBOX.gateway.> 1\r\n",
+                "PUB $JS.API.STREAM.DELETE.goch_log 0\r\n\r\n",
+            ],
+        ),
+    ] {
+        let password = password(user);
+        assert_eq!(ask(&url, user, &password, allowed).await, "PONG", "{user}: {allowed}");
+        for commands in refused {
+            let answer = ask(&url, user, &password, commands).await;
+            assert!(answer.contains("Permissions Violation"), "{user}: {commands}: {answer}");
+        }
+    }
+}
