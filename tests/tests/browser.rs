@@ -1,6 +1,7 @@
 //! The demo page in a real browser. Skipped where there is none, unless `BROWSER_TESTS=required`.
 
 use goch_tests::{Browser, Member, System, WebDriver, until};
+use serde_json::json;
 
 const ENTER: &str = "\u{e007}";
 
@@ -88,9 +89,10 @@ async fn the_page_says_why_somebody_cannot_join_and_loads_older_messages() {
     let system = System::shared().await;
     let channel = system.channel().await;
     let ann = Member::join(system.gateway(), &channel, "ann").await;
-    let (mut socket, _) = ann.enter(system.gateway()).await;
+    let path = format!("/admin/channels/{channel}/messages");
     for number in 0..150 {
-        socket.say(&channel, &format!("message {number}")).await;
+        let body = json!({"text": format!("message {number}")});
+        system.admin().post(&path, &body).await.expect(201);
     }
 
     let browser = driver.browser().await;
