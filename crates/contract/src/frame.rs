@@ -226,8 +226,11 @@ impl ClientFrame {
     /// `bad_frame` for what is not a JSON object or of an unknown type; otherwise the error of the
     /// first field that is missing or breaks a rule, with the frame's `id`.
     pub fn parse(text: &str, limits: &Limits) -> Result<Self, RefusedFrame> {
-        let fields: Fields<'_> =
-            serde_json::from_str(text).map_err(|error| explain(text, &error))?;
+        // serde would take an array of the fields' values for the object.
+        if !text.trim_start().starts_with('{') {
+            return Err(not_an_object());
+        }
+        let fields: Fields<'_> = serde_json::from_str(text).map_err(|_| explain(text))?;
         let id = match fields.id.as_deref().map(|id| Limits::parse_message_id("id", id)) {
             Some(Ok(id)) => Some(id),
             Some(Err(error)) => return Err(RefusedFrame { id: None, error }),
@@ -328,28 +331,24 @@ fn missing(field: &'static str) -> Error {
 
 /// Tells malformed JSON from a field of the wrong type, and finds the `id` to echo. Only frames that
 /// are refused anyway pay for the second parse.
-fn explain(text: &str, error: &serde_json::Error) -> RefusedFrame {
+fn explain(text: &str) -> RefusedFrame {
     let Ok(Value::Object(object)) = serde_json::from_str::<Value>(text) else {
-        let message = "the frame is not a JSON object";
-        return RefusedFrame { id: None, error: Error::new(ErrorCode::BadFrame, message) };
+        return not_an_object();
     };
     let id = object.get("id").and_then(Value::as_str).and_then(|id| MessageId::parse(id).ok());
-    let is_wrong = |(name, expected): &(&'static str, fn(&Value) -> bool)| {
-        object.get(*name).is_some_and(|value| !value.is_null() && !expected(value))
+    let is_wrong = |field: &str, expected: fn(&Value) -> bool| {
+        object.get(field).is_some_and(|value| !value.is_null() && !expected(value))
     };
-    let string: fn(&Value) -> bool = Value::is_string;
-    let integer: fn(&Value) -> bool = Value::is_u64;
-    let strings =
-        ["type", "id", "channel", "uid", "secret", "token", "text"].map(|name| (name, string));
-    let integers = ["after", "last_seq", "since", "before", "seq", "limit"].map(|n| (n, integer));
-    let error = if let Some((field, _)) = strings.iter().find(|field| is_wrong(field)) {
-        Error::bad_request(*field, format!("{field} must be a string"))
-    } else if let Some((field, _)) = integers.iter().find(|field| is_wrong(field)) {
-        Error::bad_request(*field, format!("{field} must be an integer that is not negative"))
-    } else if is_wrong(&("channels", is_list_of_watched)) {
-        let message = "channels must be a list of objects with channel, uid and secret";
+    let strings = ["type", "id", "channel", "uid", "secret", "token", "text"];
+    let integers = ["after", "last_seq", "since", "before", "seq", "limit"];
+    let error = if let Some(field) = strings.into_iter().find(|f| is_wrong(f, Value::is_string)) {
+        Error::bad_request(field, format!("{field} must be a string"))
+    } else if let Some(field) = integers.into_iter().find(|f| is_wrong(f, Value::is_u64)) {
+        Error::bad_request(field, format!("{field} must be an integer that is not negative"))
+    } else if is_wrong("channels", is_list_of_watched) {
+        let message = "channels must be a list of objects with channel, uid and secret or token";
         Error::bad_request("channels", message)
-    } else if object.contains_key("meta") && !error.is_syntax() {
+    } else if is_wrong("meta", is_object_of_strings) {
         Error::bad_request("meta", "meta must be an object of strings")
     } else {
         Error::new(ErrorCode::BadFrame, "the frame names a field twice")
@@ -360,6 +359,15 @@ fn explain(text: &str, error: &serde_json::Error) -> RefusedFrame {
 fn is_list_of_watched(value: &Value) -> bool {
     let is_watched = |value: &Value| WatchedFields::deserialize(value).is_ok();
     value.as_array().is_some_and(|channels| channels.iter().all(is_watched))
+}
+
+fn is_object_of_strings(value: &Value) -> bool {
+    value.as_object().is_some_and(|object| object.values().all(Value::is_string))
+}
+
+fn not_an_object() -> RefusedFrame {
+    let message = "the frame is not a JSON object";
+    RefusedFrame { id: None, error: Error::new(ErrorCode::BadFrame, message) }
 }
 
 /// What a client is told, apart from the log's events.
@@ -640,6 +648,20 @@ mod tests {
             let refused = ClientFrame::parse(text, &Limits::default()).unwrap_err();
             assert_eq!(refused.error.code, ErrorCode::BadFrame, "{text}");
         }
+    }
+
+    #[test]
+    fn an_array_of_a_frames_values_is_no_frame() {
+        let frame = json!(["typing", null, "c", null, null, null, null, 1, 1, 1, 1, 1, 1]);
+        assert_eq!(parse(&frame).unwrap_err().error.code, ErrorCode::BadFrame);
+    }
+
+    #[test]
+    fn a_field_that_is_there_twice_is_not_blamed_on_another() {
+        let text = r#"{"type":"send","id":"1","channel":"c","text":"a","text":"b","meta":{}}"#;
+        let refused = ClientFrame::parse(text, &Limits::default()).unwrap_err();
+        assert_eq!(refused.error.code, ErrorCode::BadFrame);
+        assert_eq!(refused.error.field, None);
     }
 
     #[test]

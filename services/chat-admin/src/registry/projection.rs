@@ -402,6 +402,8 @@ fn parse_members(scanned: Value, epoch: u64) -> Result<Vec<MemberRecord>, fred::
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::secret;
 
@@ -435,5 +437,19 @@ mod tests {
             value(&bob),
         ]);
         assert_eq!(parse_members(scanned, 7).unwrap(), [ann, bob]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_counts_in_its_own_epoch_only(epoch: u64, revision: u64, asked: u64) {
+            let value = format!("{epoch} {revision} {{\"a\":1}}");
+            prop_assert!(parse::<serde_json::Value>(&value, epoch).is_some());
+            prop_assert_eq!(parse::<serde_json::Value>(&value, asked).is_some(), asked == epoch);
+        }
+
+        #[test]
+        fn whatever_redis_holds_is_a_record_or_none(value in "(7 |[0-9] )?(1 )?[{}a-z\":, ]{0,20}") {
+            prop_assert!(parse::<MemberRecord>(&value, 7).is_none());
+        }
     }
 }

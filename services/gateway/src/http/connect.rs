@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use actix_http::ws;
 use actix_web::{HttpRequest, HttpResponse, rt, web};
 use goch_contract::{
     Error, ErrorCode, Secret,
@@ -13,7 +14,7 @@ use serde::Deserialize;
 
 use crate::{
     edge::Throttled,
-    socket::{Connection, outbox::OutboxBody},
+    socket::{Connection, incoming::Incoming, outbox::OutboxBody},
     worker::Worker,
 };
 
@@ -39,29 +40,26 @@ pub(super) async fn connect(
         return Err(Error::unavailable("this gateway is draining; connect again").into());
     }
     let address = worker.edge.connect(&request)?;
-    let (response, session, incoming) = actix_ws::handle(&request, payload).map_err(|_| {
+    let mut handshake = ws::handshake(request.head()).map_err(|_| {
         let message = "this path takes WebSocket handshakes only (RFC 6455)";
         Error::new(ErrorCode::BadRequest, message)
     })?;
-    // Its channel is not used: frames leave by way of the outbox.
-    drop(session);
     let worker = Rc::clone(&worker);
-    let frame_bytes = worker.config.limits.frame_bytes;
-    let incoming = incoming
-        .max_frame_size(frame_bytes)
-        .aggregate_continuations()
-        .max_continuation_size(frame_bytes);
-    let first = from_query(&request, &worker.config.limits);
+    let incoming = Incoming::new(payload, worker.config.limits.frame_bytes);
+    let first = subscription_of(request.query_string(), &worker.config.limits);
     let registered = worker.sockets.register();
     let outbox = Rc::clone(&registered.watched().outbox);
     rt::spawn(Connection::new(worker, registered, address).run(incoming, first));
-    Ok(response.map_body(|_, original| OutboxBody::new(outbox, original)))
+    Ok(HttpResponse::from(handshake.finish()).map_body(|_, _| OutboxBody::new(outbox)))
 }
 
-/// The subscription that the query asks for, if it names a channel. What is wrong with it is told by
+/// The subscription that a query asks for, if it names a channel. What is wrong with it is told by
 /// an error frame, because a browser does not see why a handshake fails.
-fn from_query(request: &HttpRequest, limits: &Limits) -> Option<Result<Subscribe, Error>> {
-    let query = request.query_string();
+///
+/// # Errors
+/// The first field that is missing or breaks a rule.
+#[must_use]
+pub fn subscription_of(query: &str, limits: &Limits) -> Option<Result<Subscribe, Error>> {
     if query.is_empty() {
         return None;
     }

@@ -26,7 +26,11 @@ pub(super) async fn join(
     Ok(response.json(registered.member))
 }
 
-fn check(body: JoinBody, limits: &Limits) -> Result<Register, Error> {
+/// The request to chat-admin that a body within the limits stands for.
+///
+/// # Errors
+/// The first field that breaks a rule.
+pub fn check(body: JoinBody, limits: &Limits) -> Result<Register, Error> {
     let channel = limits.parse_channel("channel", &body.channel)?;
     let uid = limits.parse_uid("uid", &body.uid)?;
     limits.check_display_name("display_name", &body.display_name)?;

@@ -1,7 +1,7 @@
 //! The gateway's HTTP face: joining, members, the page, and the way to a WebSocket.
 
-mod connect;
-mod join;
+pub(crate) mod connect;
+pub(crate) mod join;
 mod members;
 mod page;
 

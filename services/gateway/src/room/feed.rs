@@ -222,3 +222,53 @@ fn parse(message: &Message) -> Option<Live> {
     let from = headers.get(FROM_HEADER).and_then(|uid| Uid::parse(uid.as_str()).ok());
     Some(Live { prev, kept: Kept { seq, from, json: json.into() } })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn live(payload: Vec<u8>, seq: &str, prev: &str, from: &str) -> Message {
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Sequence", seq);
+        headers.insert("Nats-Last-Sequence", prev);
+        headers.insert(FROM_HEADER, from);
+        Message {
+            subject: "goch.live.c".into(),
+            reply: None,
+            payload: payload.into(),
+            headers: Some(headers),
+            status: None,
+            description: None,
+            length: 0,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_live_copy_gets_its_place_from_its_headers(seq: u64, prev: u64, from in "[ -~]{0,8}") {
+            let payload = br#"{"type":"message","time":5}"#.to_vec();
+            let message = live(payload, &seq.to_string(), &prev.to_string(), &from);
+            let live = parse(&message).unwrap();
+            prop_assert_eq!((live.kept.seq, live.prev), (Seq(seq), Seq(prev)));
+            prop_assert_eq!(live.kept.from, Uid::parse(&from).ok());
+            let expected = format!(r#"{{"type":"message","time":5,"seq":{seq},"prev":{prev}}}"#);
+            prop_assert_eq!(live.kept.json, expected);
+        }
+
+        #[test]
+        fn a_place_that_is_not_a_number_or_an_event_that_is_none_is_refused(
+            payload: Vec<u8>,
+            word in "[^0-9\\pC][ -~]{0,8}",
+        ) {
+            let event = br#"{"type":"message","time":5}"#.to_vec();
+            let word = word.replace('+', "x");
+            prop_assert!(parse(&live(event.clone(), &word, "0", "ann")).is_none());
+            prop_assert!(parse(&live(event, "1", &word, "ann")).is_none());
+            if let Some(live) = parse(&live(payload, "1", "0", "ann")) {
+                prop_assert!(std::str::from_utf8(&live.kept.json).is_ok());
+            }
+        }
+    }
+}

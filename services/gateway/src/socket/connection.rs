@@ -11,8 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::error::PayloadError;
-use actix_ws::{AggregatedMessage, AggregatedMessageStream, ProtocolError};
+use actix_web::web::Payload;
 use futures_util::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
 use goch_contract::{
     ChannelName, Error, ErrorCode, MessageId, Uid, UnixMillis,
@@ -21,6 +20,7 @@ use goch_contract::{
 
 use super::{
     encode,
+    incoming::{Fault, Incoming, Message},
     outbox::{Closing, Outbox},
     registry::Registered,
     send::Sent,
@@ -83,7 +83,7 @@ impl Connection {
     /// Runs to the end of the connection. `first` is a subscription from the address's query.
     pub(crate) async fn run(
         mut self,
-        mut incoming: AggregatedMessageStream,
+        mut incoming: Incoming<Payload>,
         first: Option<Result<Subscribe, Error>>,
     ) {
         let mut sends = SendsUnderWay::new();
@@ -98,21 +98,17 @@ impl Connection {
         // Leaves the rooms at once, whatever the peer does with the closing handshake.
         self.subscriptions.clear();
         self.watches.clear();
-        let goodbye = async { while let Some(Ok(_)) = incoming.recv().await {} };
+        let goodbye = async { while let Some(Ok(_)) = incoming.receive().await {} };
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await;
         self.outbox().cut();
     }
 
-    async fn converse(
-        &mut self,
-        incoming: &mut AggregatedMessageStream,
-        sends: &mut SendsUnderWay,
-    ) {
+    async fn converse(&mut self, incoming: &mut Incoming<Payload>, sends: &mut SendsUnderWay) {
         let watched = Rc::clone(self.registered.watched());
         loop {
             let next_message = async {
                 watched.outbox.room().await;
-                incoming.recv().await
+                incoming.receive().await
             };
             tokio::select! {
                 biased;
@@ -122,7 +118,7 @@ impl Connection {
                 message = next_message, if sends.len() < SENDS_UNDER_WAY_MAX => {
                     match message {
                         Some(Ok(message)) => self.take(message, sends).await,
-                        Some(Err(error)) => return self.give_up(&error),
+                        Some(Err(fault)) => return self.give_up(fault),
                         None => return watched.outbox.cut(),
                     }
                 }
@@ -138,11 +134,11 @@ impl Connection {
         self.registered.close(Closing::Draining);
     }
 
-    async fn take(&mut self, message: AggregatedMessage, sends: &mut SendsUnderWay) {
+    async fn take(&mut self, message: Message, sends: &mut SendsUnderWay) {
         let now = Instant::now();
         self.registered.watched().hear(now);
         match message {
-            AggregatedMessage::Text(text) => {
+            Message::Text(text) => {
                 let frame = ClientFrame::parse(&text, &self.worker.config.limits);
                 match (self.take_frame(now), frame) {
                     (Ok(()), Ok(frame)) => self.handle(frame, sends).await,
@@ -151,15 +147,15 @@ impl Connection {
                     (Err(error), Err(refused)) => self.refuse(refused.id.as_ref(), &error),
                 }
             }
-            AggregatedMessage::Binary(_) => {
+            Message::Binary => {
                 let message = "frames are JSON text, not binary";
                 self.refuse(None, &Error::new(ErrorCode::BadFrame, message));
             }
-            AggregatedMessage::Ping(payload) => {
+            Message::Ping(payload) => {
                 self.outbox().push(encode::pong(&payload));
             }
-            AggregatedMessage::Pong(_) => {}
-            AggregatedMessage::Close(_) => self.registered.close(Closing::Goodbye),
+            Message::Pong => {}
+            Message::Close => self.registered.close(Closing::Goodbye),
         }
     }
 
@@ -251,32 +247,21 @@ impl Connection {
     }
 
     /// Ends a connection whose bytes make no sense.
-    fn give_up(&self, error: &ProtocolError) {
-        let closing = match error {
-            ProtocolError::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                self.refuse(None, &Error::new(ErrorCode::BadFrame, "the frame is not UTF-8"));
-                Closing::InvalidText
-            }
-            // The peer is gone.
-            ProtocolError::Io(error) if is_of_connection(error) => return self.outbox().cut(),
-            // The latter is how actix-ws tells of fragments that are too large together.
-            ProtocolError::Overflow | ProtocolError::Io(_) => {
+    fn give_up(&self, fault: Fault) {
+        let closing = match fault {
+            Fault::TooLarge => {
                 let limit = self.worker.config.limits.frame_bytes;
                 let message = format!("a frame must have at most {limit} bytes");
                 self.refuse(None, &Error::new(ErrorCode::TooLong, message));
                 Closing::TooLarge
             }
-            _ => Closing::ProtocolError,
+            Fault::NotUtf8 => {
+                self.refuse(None, &Error::new(ErrorCode::BadFrame, "the frame is not UTF-8"));
+                Closing::InvalidText
+            }
+            Fault::Protocol => Closing::ProtocolError,
         };
         self.registered.close(closing);
-    }
-}
-
-/// Whether an error is the connection's, not one that actix-ws made itself.
-fn is_of_connection(error: &std::io::Error) -> bool {
-    match error.get_ref() {
-        Some(inner) => inner.is::<PayloadError>(),
-        None => true,
     }
 }
 

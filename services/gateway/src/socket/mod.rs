@@ -7,6 +7,7 @@ mod authenticate;
 mod connection;
 pub(crate) mod encode;
 mod history;
+pub(crate) mod incoming;
 pub(crate) mod outbox;
 mod page;
 mod registry;
