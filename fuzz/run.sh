@@ -42,7 +42,9 @@ for target in "${targets[@]}"; do
         -max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 -max_len=4096 \
         -dict=fuzz/protocol.dict -artifact_prefix="$artifacts/" -print_final_stats=1 \
         "$found" "fuzz/corpus/$target" 2>&1 |
-        grep -Ev '^#|^INFO|NEW_FUNC|^Dictionary' || failed+=("$target")
+        # Leaves what failed, and how much was tried.
+        grep -Ev '^#|^"|^INFO|^WARNING|NEW_FUNC|^Dictionary|^stat::(new|slowest|number)' ||
+        failed+=("$target")
 done
 
 if ((${#failed[@]} > 0)); then
