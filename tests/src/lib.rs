@@ -16,6 +16,7 @@ pub mod chaos;
 pub mod checker;
 mod collector;
 mod member;
+mod metrics;
 mod page;
 mod ports;
 mod process;
@@ -23,6 +24,7 @@ mod programs;
 mod rest;
 mod servers;
 mod service;
+pub mod soak;
 mod socket;
 mod system;
 mod token;
@@ -33,6 +35,7 @@ mod webdriver;
 pub use self::{
     collector::Collector,
     member::Member,
+    metrics::Metrics,
     page::{events, numbers, texts},
     process::Process,
     rest::{Answer, Rest},
