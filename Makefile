@@ -63,7 +63,7 @@ fuzz: ## Fuzz what parses strangers' input, guided by coverage (FUZZ_SECONDS=60 
 lint: ## Format, clippy, rustdoc, shell scripts, manifests; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
 	@if command -v shellcheck >/dev/null; then \
 		set -x; shellcheck -x $(scripts); \
 	else \

@@ -43,9 +43,9 @@ const STATE: &str = "state";
 /// held up along its way, takes as long.
 const GONE_SECONDS: u32 = 15;
 
-/// Sets field ARGV[1] of the hash KEYS[1] to the record ARGV[4] of epoch ARGV[2] and revision
-/// ARGV[3], unless that revision or a newer one has been there. An empty record deletes the field;
-/// KEYS[2] remembers the revision for ARGV[5] seconds.
+/// Sets field `ARGV[1]` of the hash `KEYS[1]` to the record `ARGV[4]` of epoch `ARGV[2]` and revision
+/// `ARGV[3]`, unless that revision or a newer one has been there. An empty record deletes the field;
+/// `KEYS[2]` remembers the revision for `ARGV[5]` seconds.
 const PUT: &str = "
 local new_epoch, new_revision = tonumber(ARGV[2]), tonumber(ARGV[3])
 for _, held in ipairs({redis.call('HGET', KEYS[1], ARGV[1]), redis.call('GET', KEYS[2])}) do
@@ -63,7 +63,7 @@ else
 end
 return 1";
 
-/// The fields and values of the hash KEYS[1]: all, or some ARGV[1] if there are more.
+/// The fields and values of the hash `KEYS[1]`: all, or some `ARGV[1]` if there are more.
 const SCAN: &str = "return redis.call('HSCAN', KEYS[1], '0', 'COUNT', ARGV[1])[2]";
 
 /// What is written: a channel or a member.
