@@ -32,8 +32,8 @@ async fn talking_goes_on_and_nothing_is_lost_when_the_leader_of_the_log_is_kille
     let (major, minor) = NatsServer::version();
     if (major, minor) < (2, 10) {
         eprintln!(
-            "not tested: clusters of nats-server {major}.{minor} lose their way when a leader is \
-             killed; name a current server with NATS_SERVER (make nats-current)"
+            "not tested: a cluster's leader is killed only with nats-server 2.10 or later, and this \
+             is {major}.{minor}; name a current one with NATS_SERVER (make nats-current)"
         );
         return;
     }
