@@ -31,7 +31,7 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the last rooms may take to close: they linger for a second, and a member who vanished is
 /// remembered for a while more.
-const EMPTY_WITHIN: Duration = Duration::from_secs(60);
+const EMPTY_WITHIN: Duration = Duration::from_mins(1);
 
 /// Runs the clients, and watches.
 ///
