@@ -217,7 +217,9 @@ fn nats_servers(setting: Setting<String>, faults: &mut Faults) -> Vec<ServerAddr
     let urls = setting.required("NATS_URL", faults);
     let servers: Result<Vec<_>, _> = urls.split(',').map(|url| url.trim().parse()).collect();
     // Not repeated: it may have a password.
-    faults.expect(urls.is_empty() || servers.is_ok(), "NATS_URL", "is not a NATS URL");
+    let are_named = servers.iter().flatten().all(|server: &ServerAddr| !server.host().is_empty());
+    let are_good = servers.is_ok() && are_named;
+    faults.expect(urls.is_empty() || are_good, "NATS_URL", "is not a NATS URL");
     servers.unwrap_or_default()
 }
 
