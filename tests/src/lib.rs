@@ -19,6 +19,7 @@ mod page;
 mod ports;
 mod process;
 mod programs;
+mod receiver;
 mod rest;
 mod servers;
 mod service;
@@ -33,6 +34,7 @@ pub use self::{
     member::Member,
     page::{events, numbers, texts},
     process::Process,
+    receiver::{Received, Receiver},
     rest::{Answer, Rest},
     servers::{NatsServer, RedisServer, Servers},
     service::Service,

@@ -65,6 +65,8 @@ where
     S: FnOnce(C, Chassis) -> F,
     F: Future<Output = Result<(), StartError>>,
 {
+    // For whoever connects with TLS; it can only have been done before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let environment = Environment::of_process();
     let mut faults = Faults::default();
     let base = ChassisConfig::read(&environment, &mut faults);

@@ -1,8 +1,8 @@
 //! What Goch's services promise each other and the people who use them.
 //!
 //! Wire types live here and nowhere else: names ([`ids`]), the log's events ([`event`]), WebSocket
-//! frames ([`frame`]), REST bodies ([`rest`]), error codes ([`error`]), limits ([`limits`]), NATS
-//! subjects ([`subjects`]) and typed request/reply clients ([`services`]). Services depend on this
+//! frames ([`frame`]), REST bodies ([`rest`]), [`webhook`]s, error codes ([`error`]), limits
+//! ([`limits`]), NATS subjects ([`subjects`]) and typed request/reply clients ([`services`]). Services depend on this
 //! crate and never on each other.
 
 pub mod error;
@@ -14,6 +14,7 @@ pub mod rest;
 pub mod services;
 pub mod subjects;
 pub mod trace;
+pub mod webhook;
 
 pub use error::{Error, ErrorCode};
 pub use ids::{ChannelName, MessageId, Secret, Seq, Uid, UnixMillis};

@@ -1,8 +1,9 @@
-//! What gateways ask over NATS; one endpoint a file.
+//! What other services ask over NATS; one endpoint a file.
 
 mod authorize;
 mod members;
 mod register;
+mod roster;
 mod verify;
 
 use goch_chassis::{StartError, endpoints::Endpoints};
@@ -14,5 +15,6 @@ pub(crate) async fn serve(endpoints: &Endpoints, registry: &Registry) -> Result<
     authorize::serve(endpoints, registry.clone()).await?;
     register::serve(endpoints, registry.clone()).await?;
     members::serve(endpoints, registry.clone()).await?;
+    roster::serve(endpoints, registry.clone()).await?;
     verify::serve(endpoints, registry.clone()).await
 }
