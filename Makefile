@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 # Runs a command with nats-server and redis-server found or installed.
 with_servers := deploy/local/servers.sh
-scripts := .ci/run bench/*.sh deploy/*.sh deploy/*/*.sh k8s/*.sh
+scripts := .ci/run bench/*.sh deploy/*.sh deploy/*/*.sh fuzz/*.sh k8s/*.sh
 tools := target/tools
 
 .PHONY: help
@@ -43,11 +43,15 @@ test-blackbox: ## Black-box tests only: real servers, real service binaries
 bench: ## Measure Goch beside a floor, bare NATS and Node's servers; writes docs/performance.md
 	$(with_servers) bench/run.sh
 
+.PHONY: fuzz
+fuzz: ## Fuzz what parses strangers' input, guided by coverage (FUZZ_SECONDS=60 each, FUZZ_TARGETS='event name')
+	fuzz/run.sh $(or $(FUZZ_SECONDS),60) $(FUZZ_TARGETS)
+
 .PHONY: lint
 lint: ## Format, clippy, rustdoc, shell scripts, manifests; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
 	@if command -v shellcheck >/dev/null; then \
 		set -x; shellcheck -x $(scripts); \
 	else \

@@ -12,6 +12,7 @@
     reason = "a harness fails by panicking, and what it prints belongs to the failed test"
 )]
 
+pub mod chaos;
 pub mod checker;
 mod collector;
 mod member;
@@ -25,6 +26,7 @@ mod servers;
 mod service;
 mod socket;
 mod system;
+mod token;
 mod traces;
 mod wait;
 mod webdriver;
@@ -40,6 +42,7 @@ pub use self::{
     service::Service,
     socket::Socket,
     system::{Builder, SharedSystem, System},
+    token::TokenKey,
     wait::{PATIENCE, unique, until, within},
     webdriver::{Browser, WebDriver},
 };

@@ -28,11 +28,14 @@ pub(crate) fn require(variable: &str, program: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("there is no {program}: install it, or name it with {variable}"))
 }
 
-/// A service's binary: it was built into the folder above that of the running test.
+/// A service's binary.
 pub(crate) fn service(name: &str) -> PathBuf {
-    let test = env::current_exe().unwrap();
-    let binary = test.parent().and_then(Path::parent).unwrap().join(name);
-    assert!(binary.is_file(), "there is no {}: cargo build --workspace --bins", binary.display());
+    let this = env::current_exe().unwrap();
+    // Beside this program, or above it: cargo puts tests into the folder deps.
+    let folders = this.ancestors().skip(1).take(2);
+    let mut candidates = folders.map(|folder| folder.join(name));
+    let binary = candidates.find(|candidate| candidate.is_file()).unwrap_or_default();
+    assert!(binary.is_file(), "{name} is not built: cargo build --workspace --bins");
     binary
 }
 

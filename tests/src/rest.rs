@@ -71,6 +71,8 @@ impl Rest {
     /// Asks the server at `address`, a host and a port.
     #[must_use]
     pub fn new(address: &str) -> Self {
+        // The client asks for a provider of cryptography even where it has no use for it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().no_proxy().build().unwrap();
         Self { client, base: format!("http://{address}"), login: None }
     }

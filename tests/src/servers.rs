@@ -25,6 +25,8 @@ use crate::{
 pub struct Servers {
     /// NATS.
     pub nats: NatsServer,
+    /// The other servers of a NATS cluster; none but for tests of one.
+    peers: Vec<NatsServer>,
     /// Redis.
     pub redis: RedisServer,
     folder: TempDir,
@@ -36,15 +38,66 @@ impl Servers {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self {
-            nats: NatsServer::new(folder.path()),
+            nats: NatsServer::new(folder.path(), "nats"),
+            peers: Vec::new(),
             redis: RedisServer::new(folder.path()),
             folder,
         }
     }
 
+    /// As [`Self::new`], with a cluster of `size` NATS servers.
+    #[must_use]
+    pub fn cluster(size: usize) -> Self {
+        let mut servers = Self::new();
+        let ports: Vec<u16> = (0..size).map(|_| ports::free()).collect();
+        let routes: Vec<_> = ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        let in_cluster = |(number, port): (usize, &u16)| {
+            let mut server = NatsServer::new(servers.folder.path(), &format!("nats-{number}"));
+            let cluster = format!("nats://127.0.0.1:{port}");
+            server.cluster = Some((cluster, routes.join(",")));
+            server
+        };
+        let mut all: Vec<_> = ports.iter().enumerate().map(in_cluster).collect();
+        servers.nats = all.remove(0);
+        servers.peers = all;
+        servers
+    }
+
+    /// Every NATS server's address, separated by commas.
+    #[must_use]
+    pub fn nats_urls(&self) -> String {
+        let all = std::iter::once(&self.nats).chain(&self.peers);
+        all.map(NatsServer::url).collect::<Vec<_>>().join(",")
+    }
+
+    /// How many NATS servers there are.
+    #[must_use]
+    pub fn nats_count(&self) -> usize {
+        1 + self.peers.len()
+    }
+
+    /// One of the NATS servers.
+    pub fn nats_mut(&mut self, index: usize) -> &mut NatsServer {
+        match index {
+            0 => &mut self.nats,
+            index => &mut self.peers[index - 1],
+        }
+    }
+
+    /// Which NATS server has this name.
+    #[must_use]
+    pub fn nats_named(&self, name: &str) -> Option<usize> {
+        let mut all = std::iter::once(&self.nats).chain(&self.peers);
+        all.position(|server| server.name == name)
+    }
+
     /// Starts both.
     pub async fn start(&mut self) {
-        self.nats.start().await;
+        // None of a cluster is ready before most are there.
+        std::iter::once(&mut self.nats).chain(&mut self.peers).for_each(NatsServer::spawn);
+        for server in std::iter::once(&self.nats).chain(&self.peers) {
+            server.listening().await;
+        }
         self.redis.start().await;
     }
 
@@ -79,6 +132,9 @@ impl Default for Servers {
 /// A NATS server with JetStream.
 #[derive(Debug)]
 pub struct NatsServer {
+    name: String,
+    /// Its own address in the cluster, and everybody's.
+    cluster: Option<(String, String)>,
     port: u16,
     store: PathBuf,
     log: PathBuf,
@@ -88,11 +144,13 @@ pub struct NatsServer {
 }
 
 impl NatsServer {
-    fn new(folder: &Path) -> Self {
+    fn new(folder: &Path, name: &str) -> Self {
         Self {
+            name: name.to_owned(),
+            cluster: None,
             port: ports::free(),
-            store: folder.join("nats"),
-            log: folder.join("nats-server.log"),
+            store: folder.join(name),
+            log: folder.join(format!("{name}-server.log")),
             configuration: None,
             environment: Vec::new(),
             process: None,
@@ -114,7 +172,17 @@ impl NatsServer {
 
     /// Starts it, with what it has stored before.
     pub async fn start(&mut self) {
+        self.spawn();
+        self.listening().await;
+    }
+
+    fn spawn(&mut self) {
         let mut arguments = vec!["-a".to_owned(), "127.0.0.1".to_owned()];
+        arguments.extend(["-n".to_owned(), self.name.clone()]);
+        if let Some((own, routes)) = &self.cluster {
+            let names = ["--cluster_name", "goch", "--cluster", own, "--routes", routes];
+            arguments.extend(names.map(str::to_owned));
+        }
         arguments.extend(["-p".to_owned(), self.port.to_string()]);
         arguments.extend(["-sd".to_owned(), self.store.display().to_string()]);
         match &self.configuration {
@@ -124,17 +192,30 @@ impl NatsServer {
         let program = programs::require("NATS_SERVER", "nats-server");
         let environment = self.environment.iter().cloned();
         self.process = Some(Process::start(&program, &arguments, environment, &self.log));
-        listening("nats-server", self.port, &self.log).await;
     }
 
-    /// Ends it as an operator does.
-    pub async fn stop(&mut self) {
-        stop(&mut self.process).await;
+    async fn listening(&self) {
+        listening("nats-server", self.port, &self.log).await;
     }
 
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.process = None;
+    }
+
+    /// SIGSTOP: it is there and does nothing.
+    pub fn pause(&self) {
+        signal(self.process.as_ref(), Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        signal(self.process.as_ref(), Signal::CONT);
+    }
+
+    /// Ends it as an operator does.
+    pub async fn stop(&mut self) {
+        stop(&mut self.process).await;
     }
 
     /// All that it has logged.
@@ -177,6 +258,30 @@ impl RedisServer {
         listening("redis-server", self.port, &self.log).await;
     }
 
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// SIGSTOP: it is there and does nothing.
+    pub fn pause(&self) {
+        signal(self.process.as_ref(), Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        signal(self.process.as_ref(), Signal::CONT);
+    }
+
+    /// Deletes what it has stored; it must not be running.
+    ///
+    /// # Panics
+    /// When that cannot be deleted.
+    pub fn forget(&self) {
+        std::fs::remove_dir_all(&self.store).unwrap();
+        std::fs::create_dir(&self.store).unwrap();
+    }
+
     /// Ends it as an operator does.
     pub async fn stop(&mut self) {
         stop(&mut self.process).await;
@@ -190,16 +295,17 @@ impl RedisServer {
         connection.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"+OK\r\n");
     }
-
-    /// SIGKILL.
-    pub fn kill(&mut self) {
-        self.process = None;
-    }
 }
 
 async fn listening(name: &str, port: u16, log: &Path) {
     let what = format!("{name} listens; it wrote to {}", log.display());
     until(&what, async || TcpStream::connect(("127.0.0.1", port)).await.ok()).await;
+}
+
+/// # Panics
+/// When the program is not running.
+fn signal(process: Option<&Process>, signal: Signal) {
+    process.expect("the server is not running").signal(signal);
 }
 
 async fn stop(process: &mut Option<Process>) {

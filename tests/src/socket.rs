@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{self, Message},
+    tungstenite::{self, Message, client::IntoClientRequest as _},
 };
 
 use crate::{
@@ -48,8 +48,24 @@ impl Socket {
     /// # Errors
     /// Why the handshake failed.
     pub async fn try_connect(gateway: &Service, query: &str) -> Result<Self, tungstenite::Error> {
+        Self::try_connect_as(gateway, query, &[]).await
+    }
+
+    /// Connects with further headers in the handshake, if the gateway lets it.
+    ///
+    /// # Errors
+    /// Why the handshake failed.
+    pub async fn try_connect_as(
+        gateway: &Service,
+        query: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, tungstenite::Error> {
         let url = format!("ws://{}/connect{query}", gateway.address());
-        let (stream, _) = within("a WebSocket handshake", connect_async(url)).await?;
+        let mut request = url.into_client_request()?;
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse()?);
+        }
+        let (stream, _) = within("a WebSocket handshake", connect_async(request)).await?;
         Ok(Self { stream, kept: VecDeque::new(), closed: None })
     }
 

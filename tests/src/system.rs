@@ -5,6 +5,7 @@ use std::{
     ops::Deref,
     path::Path,
     sync::{Arc, Mutex, Weak},
+    time::Duration,
 };
 
 use serde_json::json;
@@ -105,7 +106,7 @@ impl Builder {
         };
         let folder = tempfile::tempdir().unwrap();
         let common = [
-            ("NATS_URL", servers.nats.url()),
+            ("NATS_URL", servers.nats_urls()),
             ("REDIS_URL", servers.redis.url()),
             ("NATS_PREFIX", self.prefix.clone()),
             ("REDIS_PREFIX", self.prefix),
@@ -234,6 +235,32 @@ impl System {
         let body = json!({"name": name, "is_private": is_private});
         let answer = self.admin().post("/admin/channels", &body).await.expect(201);
         answer.body["secret"].as_str().map(ToOwned::to_owned)
+    }
+
+    /// Which NATS server leads the log, in a cluster that has a leader at the moment.
+    pub async fn log_leader(&self, prefix: &str) -> Option<usize> {
+        let servers = self.servers();
+        let addresses: Vec<async_nats::ServerAddr> =
+            servers.nats_urls().split(',').filter_map(|url| url.parse().ok()).collect();
+        let asking = async {
+            let client = async_nats::connect(addresses).await.ok()?;
+            let jetstream = async_nats::jetstream::new(client);
+            let stream = jetstream.get_stream(format!("{prefix}_log")).await.ok()?;
+            stream.cached_info().cluster.as_ref()?.leader.clone()
+        };
+        let leader = tokio::time::timeout(Duration::from_secs(3), asking).await.ok()??;
+        servers.nats_named(&leader)
+    }
+
+    /// Keeps all logs when this ends, and says where.
+    pub fn keep_logs(&self) {
+        let kept = tempfile::tempdir().unwrap().keep();
+        for folder in [self.folder.path(), self.servers.folder()] {
+            for (name, text) in logs_in(folder) {
+                std::fs::write(kept.join(name), text).unwrap();
+            }
+        }
+        eprintln!("all logs are kept in {}", kept.display());
     }
 
     /// What every service has logged.

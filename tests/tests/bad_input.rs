@@ -1,8 +1,15 @@
 //! Whatever clients send, they are told what is wrong, and everybody else is served on.
 
+use std::time::Duration;
+
 use goch_tests::{Member, SharedSystem, Socket, System, events, unique, until};
 use reqwest::{Method, header::CONTENT_TYPE};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_tungstenite::tungstenite::{
     Message,
     protocol::frame::{
@@ -261,6 +268,30 @@ async fn a_frame_over_the_limit_ends_the_socket() {
 }
 
 #[tokio::test]
+async fn a_frame_that_announces_gigabytes_is_refused_before_they_come() {
+    let place = Place::new().await;
+    let address = place.system.gateway().address();
+    let mut stream = TcpStream::connect(&address).await.expect("the gateway listens");
+    let handshake = format!(
+        "GET /connect HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    );
+    stream.write_all(handshake.as_bytes()).await.expect("the gateway reads");
+    // A masked text frame of 4 GiB: its length, its mask, and nothing of it.
+    let head = [0x81, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4];
+    stream.write_all(&head).await.expect("the gateway reads");
+    let mut answer = Vec::new();
+    let close = [&[0x88, 2 + 17][..], &1009_u16.to_be_bytes(), b"message too large"].concat();
+    let reading = async {
+        while !answer.ends_with(&close) {
+            assert_ne!(stream.read_buf(&mut answer).await.expect("an answer"), 0, "it just ended");
+        }
+    };
+    timeout(Duration::from_secs(5), reading).await.expect("a close frame");
+    place.expect_unharmed().await;
+}
+
+#[tokio::test]
 async fn a_frame_in_fragments_is_one_frame() {
     let mut place = Place::new().await;
     let send = place.send_frame("from three pieces: ä€😀");
@@ -346,12 +377,13 @@ async fn ten_thousand_subscribes_on_one_socket_are_all_answered() {
 #[tokio::test]
 async fn a_socket_has_at_most_a_hundred_subscriptions() {
     let system = System::shared().await;
-    let mut socket = Socket::connect(system.gateway()).await;
     let mut members = Vec::new();
     for _ in 0..101 {
         let channel = system.channel().await;
         members.push(Member::join(system.gateway(), &channel, "ann").await);
     }
+    // Not before: a socket has to subscribe soon.
+    let mut socket = Socket::connect(system.gateway()).await;
     for member in &members[..100] {
         socket.subscribe(member).await;
     }

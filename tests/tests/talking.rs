@@ -249,7 +249,7 @@ async fn a_newcomer_is_announced_to_those_who_are_there() {
 }
 
 #[tokio::test]
-async fn others_see_who_reads_and_who_types_and_oneself_does_not() {
+async fn others_see_who_types_and_all_devices_see_who_reads() {
     let system = System::shared().await;
     let channel = system.channel().await;
     let (mut at_ann, mut at_ben) = ann_and_ben(&system, &channel).await;
@@ -261,11 +261,13 @@ async fn others_see_who_reads_and_who_types_and_oneself_does_not() {
     at_ben.send(&json!({"type": "read", "channel": channel, "seq": seq})).await;
     let expected = json!({"type": "read", "channel": channel, "uid": "ben", "seq": seq});
     assert_eq!(at_ann.expect("read").await, expected);
+    // It is how a member's other devices learn of it.
+    assert_eq!(at_ben.expect("read").await, expected);
 
     at_ann.say(&channel, "the end").await;
     at_ben.expect_where("the end", |frame| frame["text"] == "the end").await;
     at_ben.ping().await;
-    assert!(at_ben.kept().iter().all(|frame| frame["type"] == "message"), "{:?}", at_ben.kept());
+    assert!(at_ben.kept().iter().all(|frame| frame["type"] != "typing"), "{:?}", at_ben.kept());
 }
 
 #[tokio::test]

@@ -152,9 +152,8 @@ where
     let span = tracing::debug_span!("answer", otel.kind = "server", endpoint = R::ENDPOINT);
     trace::set_parent(&span, request.message.headers.as_ref());
     let answer = async {
-        let parsed = serde_json::from_slice::<R>(&request.message.payload).map_err(|error| {
-            Error::new(ErrorCode::BadRequest, format!("the request cannot be read: {error}"))
-        })?;
+        let parsed = serde_json::from_slice::<R>(&request.message.payload)
+            .map_err(|error| Error::unreadable("the request", &error))?;
         let response = tokio::time::timeout(ANSWER_TIMEOUT, handler(parsed))
             .await
             .map_err(|_| Error::unavailable("the answer took too long"))??;

@@ -1,6 +1,6 @@
 //! What every Goch service stands on, and nothing that one of them does alone.
 //!
-//! [`run`] reads the configuration, starts telemetry and the health port, hands the service a
+//! [`run()`] reads the configuration, starts telemetry and the health port, hands the service a
 //! [`Chassis`] and waits for its end. The rest are the parts a service builds on: connections to
 //! [`nats`] and [`redis`], request [`endpoints`], [`metrics`], [`health`] and [`shutdown`].
 

@@ -53,25 +53,9 @@ fn json_error(error: &JsonPayloadError, limit: usize) -> Error {
             ErrorCode::UnsupportedMediaType,
             "the body must be JSON, with Content-Type: application/json",
         ),
-        // serde's message names the field and never the value of a string.
-        JsonPayloadError::Deserialize(error) if error.is_data() => {
-            let message = format!("the body does not fit: {error}");
-            match missing_field(&message) {
-                Some(field) => Error::of_field(ErrorCode::BadRequest, field, message),
-                None => Error::new(ErrorCode::BadRequest, message),
-            }
-        }
-        JsonPayloadError::Deserialize(_) => {
-            Error::new(ErrorCode::BadRequest, "the body is not valid JSON")
-        }
+        JsonPayloadError::Deserialize(error) => Error::unreadable("the body", error),
         _ => Error::new(ErrorCode::BadRequest, "the body could not be read"),
     }
-}
-
-/// serde tells the name of a missing field only in words.
-fn missing_field(message: &str) -> Option<String> {
-    let (_, rest) = message.split_once("missing field `")?;
-    rest.split_once('`').map(|(field, _)| field.to_owned())
 }
 
 /// Query strings; what is wrong with one becomes a problem document.

@@ -47,7 +47,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::BadFrame,
         Self::BadRequest,
         Self::Unauthorized,
@@ -156,6 +156,26 @@ impl Error {
         Self::of_field(ErrorCode::BadRequest, field, message)
     }
 
+    /// A `bad_request` about JSON that is not what was expected. It never repeats a value, as serde's
+    /// own words do: that may be a secret or a message's text, of any length.
+    #[must_use]
+    pub fn unreadable(what: &'static str, error: &serde_json::Error) -> Self {
+        if !error.is_data() {
+            return Self::new(ErrorCode::BadRequest, format!("{what} is not valid JSON"));
+        }
+        let words = error.to_string();
+        let missing = words.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
+        if let Some((field, _)) = missing {
+            return Self::bad_request(field.to_owned(), format!("{field} is missing"));
+        }
+        let (line, column) = (error.line(), error.column());
+        let message = match words.rsplit_once(", expected ") {
+            Some((_, expected)) => format!("{what} does not fit: expected {expected}"),
+            None => format!("{what} does not fit at line {line} column {column}"),
+        };
+        Self::new(ErrorCode::BadRequest, message)
+    }
+
     /// `unavailable`: a part of the system is away.
     pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorCode::Unavailable, message)
@@ -172,5 +192,24 @@ mod tests {
             assert_eq!(ErrorCode::parse(code.as_str()), Some(code));
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_without_its_values() {
+        #[derive(Debug, Deserialize)]
+        struct Body {
+            #[serde(rename = "is_private")]
+            _is_private: bool,
+        }
+        let refusal = |json: &str| {
+            Error::unreadable("the body", &serde_json::from_str::<Body>(json).unwrap_err())
+        };
+        let wrong_type = refusal(r#"{"is_private": "hunter2, expected nothing"}"#);
+        let expected = "the body does not fit: expected a boolean at line 1 column 42";
+        assert_eq!(wrong_type.message, expected);
+        let twice = refusal(r#"{"is_private": true, "is_private": true}"#);
+        assert_eq!(twice.message, "the body does not fit at line 1 column 33");
+        assert_eq!(refusal("{}").field.as_deref(), Some("is_private"));
+        assert_eq!(refusal("{").message, "the body is not valid JSON");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! An event is stored as one JSON object with everything but its place in the log. A reader gets
 //! that same object with `seq` and `prev` added at its end ([`write_positioned`]), so an event is
-//! serialized once, when it is published, and never parsed on its way to a socket.
+//! serialized once, when it is published, and only looked over on its way to a socket.
 
 use std::collections::BTreeMap;
 
@@ -147,7 +147,7 @@ pub struct MalformedEvent;
 ///
 /// # Errors
 /// [`MalformedEvent`] when `payload` is not a JSON object with at least one member; nothing is
-/// appended. Only the shape of its ends is looked at: what the services publish is well formed, and
+/// appended. Only the shape of its ends is looked at:
 /// [`is_trusted`] or a parser decides before.
 pub fn write_positioned(
     output: &mut Vec<u8>,
@@ -170,15 +170,18 @@ pub fn write_positioned(
     Ok(())
 }
 
-/// Whether `payload` is an event that may be passed on: an object with `type` and `time`.
+/// Whether `payload` is an event that may be passed on: a JSON object in UTF-8 with `type` and
+/// `time`. One that is not would end the connection of every client that gets it.
 ///
-/// Messages are told by their first bytes, as [`Event::to_payload`] writes them; whatever else
-/// comes is parsed, and of a type that is not known here it is still passed on, so that a newer
-/// service can add types before the gateways are updated.
+/// One of a type that is not known here is passed on, so that a newer service can add types before
+/// the gateways are updated.
 #[must_use]
 pub fn is_trusted(payload: &[u8]) -> bool {
-    payload.starts_with(b"{\"type\":\"message\",\"channel\":\"")
-        || serde_json::from_slice::<Outline<'_>>(payload).is_ok()
+    // Of what it skips, serde would not check the encoding; of an array, it would take the elements
+    // for the members.
+    std::str::from_utf8(payload).is_ok_and(|text| {
+        text.starts_with('{') && serde_json::from_str::<Outline<'_>>(text).is_ok()
+    })
 }
 
 #[cfg(test)]
@@ -275,7 +278,35 @@ mod tests {
         assert!(!is_trusted(b"junk"));
     }
 
+    #[test]
+    fn what_would_break_a_clients_connection_is_not_passed_on() {
+        for payload in [
+            br#"{"type":"message","channel":"c","time":5"#.as_slice(),
+            b"{\"type\":\"message\",\"channel\":\"}",
+            b"{\"type\":\"message\",\"time\":5,\"text\":\"\xff\"}",
+            br#"["message",5,null]"#,
+        ] {
+            assert!(!is_trusted(payload), "{}", payload.escape_ascii());
+        }
+    }
+
+    const NAME: &str = "[A-Za-z0-9_-]{1,3}";
+
     proptest! {
+        #[test]
+        fn two_messages_never_share_a_deduplication_id(
+            (channel, uid, id) in (NAME, NAME, "[a/-]{1,4}"),
+            (other_channel, other_uid, other_id) in (NAME, NAME, "[a/-]{1,4}"),
+        ) {
+            let of = |channel: &str, uid: &str, id: &str| {
+                deduplication_id(&ChannelName::parse(channel).unwrap(), &Uid::parse(uid).unwrap(), id)
+            };
+            let one = of(&channel, &uid, &id);
+            let other = of(&other_channel, &other_uid, &other_id);
+            let same = (channel, uid, id) == (other_channel, other_uid, other_id);
+            prop_assert_eq!(one == other, same);
+        }
+
         #[test]
         fn whatever_is_said_survives_the_splice(text in "\\PC*", seq: u64, prev: u64) {
             let payload = message(&text).to_payload();

@@ -36,6 +36,15 @@ pub enum ClientFrame {
         /// The channel that is typed in.
         channel: ChannelName,
     },
+    /// Be told the unread messages of channels that are not open, now and whenever they change.
+    Watch(Watch),
+    /// Present a newer token, so that the socket outlives the older one.
+    Authenticate {
+        /// Echoed in the answer.
+        id: Option<MessageId>,
+        /// A signed token of the same user.
+        token: Secret,
+    },
     /// Close a channel on this socket.
     Unsubscribe {
         /// Echoed in the answer.
@@ -53,13 +62,50 @@ pub struct Subscribe {
     /// The channel.
     pub channel: ChannelName,
     /// Who subscribes.
-    pub uid: Uid,
-    /// The member's secret.
-    pub secret: Secret,
+    pub credentials: Credentials,
     /// Which events are wanted first.
     pub window: Window,
     /// How many of them, 1 to [`crate::limits::PAGE_MAX`].
     pub limit: u32,
+}
+
+/// What proves who subscribes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// A member and the secret that joining gave.
+    Member {
+        /// Who it is.
+        uid: Uid,
+        /// The member's secret.
+        secret: Secret,
+    },
+    /// A signed token, which says itself who it is.
+    Token(Secret),
+}
+
+impl Credentials {
+    /// Reads what a frame, a query or a list of channels names: a token, or else uid and secret.
+    ///
+    /// # Errors
+    /// Names the field that is missing, breaks a limit, or is one too many.
+    pub fn parse(
+        uid: Option<&str>,
+        secret: Option<&str>,
+        token: Option<&str>,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
+        let Some(token) = token else {
+            return Ok(Self::Member {
+                uid: limits.parse_uid("uid", uid.ok_or_else(|| missing("uid"))?)?,
+                secret: limits.parse_secret("secret", secret.ok_or_else(|| missing("secret"))?)?,
+            });
+        };
+        if uid.is_some() || secret.is_some() {
+            let message = "a token stands in place of uid and secret, not beside them";
+            return Err(Error::bad_request("token", message));
+        }
+        Limits::parse_token("token", token).map(Self::Token)
+    }
 }
 
 /// `send`.
@@ -88,6 +134,24 @@ pub struct History {
     pub limit: u32,
 }
 
+/// `watch`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// Echoed in the answers.
+    pub id: Option<MessageId>,
+    /// What to watch: at least one channel, at most as many as a socket may be subscribed to.
+    pub channels: Vec<WatchedChannel>,
+}
+
+/// A channel of a `watch`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct WatchedChannel {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Whose unread messages are counted.
+    pub credentials: Credentials,
+}
+
 /// Why a frame was refused: the error, and the frame's `id` where it could still be read.
 #[derive(Debug)]
 pub struct RefusedFrame {
@@ -112,6 +176,8 @@ struct Fields<'a> {
     #[serde(borrow)]
     secret: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    token: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     text: Option<Cow<'a, str>>,
     meta: Option<BTreeMap<String, String>>,
     after: Option<u64>,
@@ -120,6 +186,21 @@ struct Fields<'a> {
     before: Option<u64>,
     seq: Option<u64>,
     limit: Option<u64>,
+    #[serde(borrow)]
+    channels: Option<Vec<WatchedFields<'a>>>,
+}
+
+/// The fields of a channel of a `watch`.
+#[derive(Deserialize)]
+struct WatchedFields<'a> {
+    #[serde(borrow)]
+    channel: Cow<'a, str>,
+    #[serde(borrow)]
+    uid: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    secret: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    token: Option<Cow<'a, str>>,
 }
 
 impl ClientFrame {
@@ -130,22 +211,26 @@ impl ClientFrame {
             Self::Subscribe(subscribe) => subscribe.id.as_ref(),
             Self::Send(send) => Some(&send.id),
             Self::History(history) => history.id.as_ref(),
-            Self::Unsubscribe { id, .. } => id.as_ref(),
+            Self::Watch(watch) => watch.id.as_ref(),
+            Self::Authenticate { id, .. } | Self::Unsubscribe { id, .. } => id.as_ref(),
             Self::Read { .. } | Self::Typing { .. } => None,
         }
     }
 
     /// Parses and checks one text frame.
     ///
-    /// A frame without `type` but with `channel`, `uid` and `secret` is a `subscribe` (Goch's first
+    /// A frame without `type` but with `channel` and credentials is a `subscribe` (Goch's first
     /// clients send that first).
     ///
     /// # Errors
     /// `bad_frame` for what is not a JSON object or of an unknown type; otherwise the error of the
     /// first field that is missing or breaks a rule, with the frame's `id`.
     pub fn parse(text: &str, limits: &Limits) -> Result<Self, RefusedFrame> {
-        let fields: Fields<'_> =
-            serde_json::from_str(text).map_err(|error| explain(text, &error))?;
+        // serde would take an array of the fields' values for the object.
+        if !text.trim_start().starts_with('{') {
+            return Err(not_an_object());
+        }
+        let fields: Fields<'_> = serde_json::from_str(text).map_err(|_| explain(text))?;
         let id = match fields.id.as_deref().map(|id| Limits::parse_message_id("id", id)) {
             Some(Ok(id)) => Some(id),
             Some(Err(error)) => return Err(RefusedFrame { id: None, error }),
@@ -171,10 +256,17 @@ impl Fields<'_> {
                 seq: Seq(self.seq.ok_or_else(|| missing("seq"))?),
             }),
             Some("typing") => Ok(ClientFrame::Typing { channel: self.channel(limits)? }),
+            Some("watch") => self.into_watch(id, limits),
+            Some("authenticate") => {
+                let token = self.token.as_deref().ok_or_else(|| missing("token"))?;
+                Ok(ClientFrame::Authenticate { id, token: Limits::parse_token("token", token)? })
+            }
             Some("unsubscribe") => {
                 Ok(ClientFrame::Unsubscribe { id, channel: self.channel(limits)? })
             }
-            None if self.channel.is_some() && self.uid.is_some() => self.into_subscribe(id, limits),
+            None if self.channel.is_some() && (self.uid.is_some() || self.token.is_some()) => {
+                self.into_subscribe(id, limits)
+            }
             None => Err(Error::of_field(ErrorCode::BadFrame, "type", "the frame has no type")),
             // The word itself is not repeated: it can be anything, of any length.
             Some(_) => Err(Error::of_field(ErrorCode::BadFrame, "type", "unknown type of frame")),
@@ -199,16 +291,37 @@ impl Fields<'_> {
 
     fn into_subscribe(self, id: Option<MessageId>, limits: &Limits) -> Result<ClientFrame, Error> {
         let channel = self.channel(limits)?;
-        let uid = limits.parse_uid("uid", self.uid.as_deref().ok_or_else(|| missing("uid"))?)?;
-        let secret = self.secret.as_deref().ok_or_else(|| missing("secret"))?;
+        let (uid, secret, token) =
+            (self.uid.as_deref(), self.secret.as_deref(), self.token.as_deref());
         Ok(ClientFrame::Subscribe(Subscribe {
             id,
             channel,
-            uid,
-            secret: limits.parse_secret("secret", secret)?,
+            credentials: Credentials::parse(uid, secret, token, limits)?,
             window: Window::parse(self.after.or(self.last_seq), self.since)?,
             limit: page_limit(self.limit)?,
         }))
+    }
+
+    fn into_watch(self, id: Option<MessageId>, limits: &Limits) -> Result<ClientFrame, Error> {
+        let channels = self.channels.ok_or_else(|| missing("channels"))?;
+        let max = limits.subscriptions_per_socket;
+        if channels.is_empty() || channels.len() > max {
+            let message = format!("channels must have 1 to {max} elements");
+            return Err(Error::bad_request("channels", message));
+        }
+        let watched = |fields: WatchedFields<'_>| {
+            Ok(WatchedChannel {
+                channel: limits.parse_channel("channel", &fields.channel)?,
+                credentials: Credentials::parse(
+                    fields.uid.as_deref(),
+                    fields.secret.as_deref(),
+                    fields.token.as_deref(),
+                    limits,
+                )?,
+            })
+        };
+        let channels = channels.into_iter().map(watched).collect::<Result<_, Error>>()?;
+        Ok(ClientFrame::Watch(Watch { id, channels }))
     }
 }
 
@@ -218,29 +331,43 @@ fn missing(field: &'static str) -> Error {
 
 /// Tells malformed JSON from a field of the wrong type, and finds the `id` to echo. Only frames that
 /// are refused anyway pay for the second parse.
-fn explain(text: &str, error: &serde_json::Error) -> RefusedFrame {
+fn explain(text: &str) -> RefusedFrame {
     let Ok(Value::Object(object)) = serde_json::from_str::<Value>(text) else {
-        let message = "the frame is not a JSON object";
-        return RefusedFrame { id: None, error: Error::new(ErrorCode::BadFrame, message) };
+        return not_an_object();
     };
     let id = object.get("id").and_then(Value::as_str).and_then(|id| MessageId::parse(id).ok());
-    let is_wrong = |(name, expected): &(&'static str, fn(&Value) -> bool)| {
-        object.get(*name).is_some_and(|value| !value.is_null() && !expected(value))
+    let is_wrong = |field: &str, expected: fn(&Value) -> bool| {
+        object.get(field).is_some_and(|value| !value.is_null() && !expected(value))
     };
-    let string: fn(&Value) -> bool = Value::is_string;
-    let integer: fn(&Value) -> bool = Value::is_u64;
-    let strings = ["type", "id", "channel", "uid", "secret", "text"].map(|name| (name, string));
-    let integers = ["after", "last_seq", "since", "before", "seq", "limit"].map(|n| (n, integer));
-    let error = if let Some((field, _)) = strings.iter().find(|field| is_wrong(field)) {
-        Error::bad_request(*field, format!("{field} must be a string"))
-    } else if let Some((field, _)) = integers.iter().find(|field| is_wrong(field)) {
-        Error::bad_request(*field, format!("{field} must be an integer that is not negative"))
-    } else if object.contains_key("meta") && !error.is_syntax() {
+    let strings = ["type", "id", "channel", "uid", "secret", "token", "text"];
+    let integers = ["after", "last_seq", "since", "before", "seq", "limit"];
+    let error = if let Some(field) = strings.into_iter().find(|f| is_wrong(f, Value::is_string)) {
+        Error::bad_request(field, format!("{field} must be a string"))
+    } else if let Some(field) = integers.into_iter().find(|f| is_wrong(f, Value::is_u64)) {
+        Error::bad_request(field, format!("{field} must be an integer that is not negative"))
+    } else if is_wrong("channels", is_list_of_watched) {
+        let message = "channels must be a list of objects with channel, uid and secret or token";
+        Error::bad_request("channels", message)
+    } else if is_wrong("meta", is_object_of_strings) {
         Error::bad_request("meta", "meta must be an object of strings")
     } else {
         Error::new(ErrorCode::BadFrame, "the frame names a field twice")
     };
     RefusedFrame { id, error }
+}
+
+fn is_list_of_watched(value: &Value) -> bool {
+    let is_watched = |value: &Value| WatchedFields::deserialize(value).is_ok();
+    value.as_array().is_some_and(|channels| channels.iter().all(is_watched))
+}
+
+fn is_object_of_strings(value: &Value) -> bool {
+    value.as_object().is_some_and(|object| object.values().all(Value::is_string))
+}
+
+fn not_an_object() -> RefusedFrame {
+    let message = "the frame is not a JSON object";
+    RefusedFrame { id: None, error: Error::new(ErrorCode::BadFrame, message) }
 }
 
 /// What a client is told, apart from the log's events.
@@ -268,6 +395,38 @@ pub enum ServerFrame<'a> {
         /// The channel.
         channel: &'a ChannelName,
     },
+    /// Another member came online in a channel, or went.
+    Presence {
+        /// The channel.
+        channel: &'a ChannelName,
+        /// Who.
+        uid: &'a Uid,
+        /// Whether the member is there now.
+        online: bool,
+    },
+    /// How many messages the member has not read in a watched channel.
+    Unread {
+        /// The id of the `watch` that this answers; later changes have none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a MessageId>,
+        /// The channel.
+        channel: &'a ChannelName,
+        /// Messages of others after the read position.
+        count: u64,
+    },
+    /// A newer token is taken.
+    Authenticated {
+        /// The id of the `authenticate`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a MessageId>,
+        /// When the socket will be closed unless a newer token is presented before.
+        expires_at: UnixMillis,
+    },
+    /// The socket will soon be closed unless a newer token is presented before.
+    TokenExpiring {
+        /// When.
+        expires_at: UnixMillis,
+    },
     /// This gateway is draining: connect again, to whichever gateway answers.
     Reconnect {
         /// How long to wait before, in milliseconds.
@@ -285,6 +444,9 @@ pub enum ServerFrame<'a> {
         /// The field at fault.
         #[serde(skip_serializing_if = "Option::is_none")]
         field: Option<&'a str>,
+        /// The one of several channels that the error is about.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        channel: Option<&'a ChannelName>,
     },
 }
 
@@ -292,7 +454,8 @@ impl<'a> ServerFrame<'a> {
     /// An error frame.
     #[must_use]
     pub fn error(id: Option<&'a MessageId>, error: &'a Error) -> Self {
-        Self::Error { id, code: error.code, message: &error.message, field: error.field.as_deref() }
+        let (message, field) = (&error.message, error.field.as_deref());
+        Self::Error { id, code: error.code, message, field, channel: None }
     }
 
     /// The frame's text.
@@ -327,7 +490,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// Whose signal it is; that member's own sockets do not get it.
+    /// Whose signal it is.
     #[must_use]
     pub fn uid(&self) -> &Uid {
         match self {
@@ -357,6 +520,8 @@ pub struct Subscribed<'a> {
     /// Whether the page does not reach its end: older events for the latest page, newer ones after
     /// `after` or `since`.
     pub more: bool,
+    /// The other members who are known to be online; left out when there are too many to tell.
+    pub online: Option<Vec<Uid>>,
 }
 
 impl Subscribed<'_> {
@@ -374,6 +539,8 @@ impl Subscribed<'_> {
             #[serde(skip_serializing_if = "Option::is_none")]
             unread: Option<u64>,
             more: bool,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            online: Option<&'a [Uid]>,
         }
         let head = Head {
             kind: "subscribed",
@@ -382,6 +549,7 @@ impl Subscribed<'_> {
             last_seq: self.last_seq,
             unread: self.unread,
             more: self.more,
+            online: self.online.as_deref(),
         };
         with_messages(&head, messages)
     }
@@ -456,11 +624,44 @@ mod tests {
     }
 
     #[test]
+    fn a_token_stands_in_place_of_uid_and_secret() {
+        let token = Credentials::Token(Secret::new("a.b.c"));
+        for frame in [
+            json!({"channel": "c", "token": "a.b.c"}),
+            json!({"type": "subscribe", "channel": "c", "token": "a.b.c"}),
+        ] {
+            let Ok(ClientFrame::Subscribe(subscribe)) = parse(&frame) else { panic!("{frame}") };
+            assert_eq!(subscribe.credentials, token);
+        }
+        for (field, value) in [("uid", "ann"), ("secret", SECRET)] {
+            let mut frame = json!({"type": "subscribe", "channel": "c", "token": "a.b.c"});
+            frame[field] = json!(value);
+            assert_eq!(parse(&frame).unwrap_err().error.field.as_deref(), Some("token"));
+        }
+        let long = json!({"type": "authenticate", "id": "1", "token": "x".repeat(9_000)});
+        assert_eq!(parse(&long).unwrap_err().error.code, ErrorCode::TooLong);
+    }
+
+    #[test]
     fn what_is_not_a_json_object_is_a_bad_frame() {
         for text in ["", "hello", "[]", "1", "null", "{", "{\"type\":\"send\"", "\"send\""] {
             let refused = ClientFrame::parse(text, &Limits::default()).unwrap_err();
             assert_eq!(refused.error.code, ErrorCode::BadFrame, "{text}");
         }
+    }
+
+    #[test]
+    fn an_array_of_a_frames_values_is_no_frame() {
+        let frame = json!(["typing", null, "c", null, null, null, null, 1, 1, 1, 1, 1, 1]);
+        assert_eq!(parse(&frame).unwrap_err().error.code, ErrorCode::BadFrame);
+    }
+
+    #[test]
+    fn a_field_that_is_there_twice_is_not_blamed_on_another() {
+        let text = r#"{"type":"send","id":"1","channel":"c","text":"a","text":"b","meta":{}}"#;
+        let refused = ClientFrame::parse(text, &Limits::default()).unwrap_err();
+        assert_eq!(refused.error.code, ErrorCode::BadFrame);
+        assert_eq!(refused.error.field, None);
     }
 
     #[test]
@@ -498,6 +699,35 @@ mod tests {
     }
 
     #[test]
+    fn a_watch_names_one_to_as_many_channels_as_a_socket_may_have() {
+        let watched = json!({"channel": "c", "uid": "ann", "secret": SECRET});
+        let frame = parse(&json!({"type": "watch", "id": "w", "channels": [watched, watched]}));
+        let Ok(ClientFrame::Watch(watch)) = frame else { panic!("{frame:?}") };
+        assert_eq!(watch.channels.len(), 2);
+        for channels in
+            [json!([]), json!(vec![watched; 101]), json!(["c"]), json!("c"), json!(null)]
+        {
+            let refused = parse(&json!({"type": "watch", "id": "w", "channels": channels}));
+            let error = refused.unwrap_err().error;
+            assert_eq!(error.code, ErrorCode::BadRequest);
+            assert_eq!(error.field.as_deref(), Some("channels"), "{channels}");
+        }
+    }
+
+    #[test]
+    fn presence_and_unread_have_their_golden_forms() {
+        let (channel, uid) = (ChannelName::parse("c").unwrap(), Uid::parse("ben").unwrap());
+        let presence = ServerFrame::Presence { channel: &channel, uid: &uid, online: false };
+        let unread = ServerFrame::Unread { id: None, channel: &channel, count: 3 };
+        for (frame, golden) in [
+            (presence, r#"{"type":"presence","channel":"c","uid":"ben","online":false}"#),
+            (unread, r#"{"type":"unread","channel":"c","count":3}"#),
+        ] {
+            assert_eq!(String::from_utf8(frame.to_json()).unwrap(), golden);
+        }
+    }
+
+    #[test]
     fn the_answer_to_subscribe_has_its_golden_form() {
         let channel = ChannelName::parse("c").unwrap();
         let subscribed = Subscribed {
@@ -506,11 +736,12 @@ mod tests {
             last_seq: Seq(9),
             unread: Some(2),
             more: false,
+            online: Some(vec![Uid::parse("ben").unwrap()]),
         };
         let json = subscribed.to_json(&[b"{\"seq\":8}".as_slice(), b"{\"seq\":9}"]);
         assert_eq!(
             String::from_utf8(json).unwrap(),
-            r#"{"type":"subscribed","channel":"c","last_seq":9,"unread":2,"more":false,"messages":[{"seq":8},{"seq":9}]}"#
+            r#"{"type":"subscribed","channel":"c","last_seq":9,"unread":2,"more":false,"online":["ben"],"messages":[{"seq":8},{"seq":9}]}"#
         );
     }
 

@@ -1,15 +1,16 @@
 //! What Goch's services promise each other and the people who use them.
 //!
 //! Wire types live here and nowhere else: names ([`ids`]), the log's events ([`event`]), WebSocket
-//! frames ([`frame`]), REST bodies ([`rest`]), [`webhook`]s, error codes ([`error`]), limits
-//! ([`limits`]), NATS subjects ([`subjects`]) and typed request/reply clients ([`services`]). Services depend on this
-//! crate and never on each other.
+//! frames ([`frame`]), presence ([`presence`]), REST bodies ([`rest`]), [`webhook`]s, error codes
+//! ([`error`]), limits ([`limits`]), NATS subjects ([`subjects`]) and typed request/reply clients
+//! ([`services`]). Services depend on this crate and never on each other.
 
 pub mod error;
 pub mod event;
 pub mod frame;
 pub mod ids;
 pub mod limits;
+pub mod presence;
 pub mod rest;
 pub mod services;
 pub mod subjects;

@@ -91,6 +91,9 @@ pub const PAGE_MAX: u32 = 500;
 /// See [`PAGE_MAX`].
 pub const PAGE_DEFAULT: u32 = 100;
 
+/// The most characters of a signed token.
+pub const TOKEN_MAX: usize = 8_192;
+
 /// Checks a page's `limit`: 1 to [`PAGE_MAX`], [`PAGE_DEFAULT`] if left out.
 ///
 /// # Errors
@@ -148,6 +151,28 @@ impl Limits {
         Ok(Secret::new(value))
     }
 
+    /// Takes a signed token.
+    ///
+    /// # Errors
+    /// `empty` or `too_long`, never with the token.
+    pub fn parse_token(field: &'static str, value: &str) -> Result<Secret, Error> {
+        Length { min: 1, max: TOKEN_MAX }.check(field, value)?;
+        Ok(Secret::new(value))
+    }
+
+    /// Checks a display name: within the limit, visible, and without control characters.
+    ///
+    /// # Errors
+    /// Names the field and the rule or limit it breaks.
+    pub fn check_display_name(&self, field: &'static str, value: &str) -> Result<(), Error> {
+        self.display_name.check(field, value)?;
+        if value.trim().is_empty() || value.chars().any(char::is_control) {
+            let message = format!("{field} must have visible characters and no control characters");
+            return Err(Error::bad_request(field, message));
+        }
+        Ok(())
+    }
+
     /// Checks a message's text: within the limit and not all white space.
     ///
     /// # Errors
@@ -186,6 +211,8 @@ impl Limits {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -213,6 +240,41 @@ mod tests {
         assert_eq!(page_limit(Some(500)), Ok(500));
         for limit in [0, 501, u64::MAX] {
             assert_eq!(page_limit(Some(limit)).unwrap_err().field.as_deref(), Some("limit"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_length_is_a_count_of_characters(value in "\\PC{0,12}", min in 0_usize..6, more in 0_usize..6) {
+            let length = Length { min, max: min + more };
+            let count = value.chars().count();
+            let expected = match count {
+                _ if count < min => Err(ErrorCode::Empty),
+                _ if count > length.max => Err(ErrorCode::TooLong),
+                _ => Ok(()),
+            };
+            prop_assert_eq!(length.check("text", &value).map_err(|error| error.code), expected);
+        }
+
+        #[test]
+        fn a_page_limit_is_taken_as_it_is_or_refused(limit: Option<u64>) {
+            match page_limit(limit) {
+                Ok(taken) => {
+                    prop_assert!((1..=PAGE_MAX).contains(&taken));
+                    prop_assert_eq!(u64::from(taken), limit.unwrap_or(PAGE_DEFAULT.into()));
+                }
+                Err(_) => prop_assert!(!(1..=u64::from(PAGE_MAX)).contains(&limit.unwrap_or(1))),
+            }
+        }
+
+        #[test]
+        fn meta_is_measured_in_bytes_of_keys_and_values(
+            meta in prop::collection::btree_map("\\PC{0,4}", "\\PC{0,8}", 0..5),
+            meta_bytes in 0_usize..40,
+        ) {
+            let limits = Limits { meta_bytes, ..Limits::default() };
+            let bytes = meta.iter().flat_map(|(key, value)| key.bytes().chain(value.bytes())).count();
+            prop_assert_eq!(limits.check_meta(&meta).is_ok(), bytes <= meta_bytes);
         }
     }
 }

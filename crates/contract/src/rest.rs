@@ -186,6 +186,17 @@ pub struct UnreadBody {
     pub count: u64,
 }
 
+/// `GET /admin/channels/{name}/presence`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PresenceBody {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Members who are subscribed to it just now, by uid.
+    pub online: Vec<Uid>,
+    /// Whether more are online than a gateway lists.
+    pub more: bool,
+}
+
 /// `POST /admin/channels/{name}/messages`: as the system or an agent, who need not be a member.
 #[derive(Debug, Deserialize)]
 pub struct PostMessageBody {

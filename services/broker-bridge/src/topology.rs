@@ -28,7 +28,7 @@ use crate::{BridgeConfig, config::LogConfig, metrics::BridgeMetrics};
 const CHECK_EVERY: Duration = Duration::from_secs(15);
 
 /// How long ingest-history may take for an event before another replica gets it.
-const ACK_WAIT: Duration = Duration::from_secs(30);
+const ACK_WAIT: Duration = Duration::from_secs(10);
 
 /// Events that all replicas of ingest-history together may work on at a time.
 const ACK_PENDING_MAX: u32 = 5_000;

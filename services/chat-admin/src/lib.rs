@@ -11,6 +11,7 @@ mod http;
 mod lifecycle;
 mod log;
 mod metrics;
+mod presence;
 mod record;
 mod registry;
 mod secret;

@@ -106,7 +106,7 @@ pub(crate) struct MemberRecord {
     pub(crate) uid: Uid,
     pub(crate) display_name: String,
     pub(crate) email: Option<String>,
-    /// Nothing of somebody who may not use the channel.
+    /// Nothing of somebody who may not use the channel, or who comes with tokens only.
     pub(crate) secret: Option<SecretHash>,
     pub(crate) joined_at: UnixMillis,
     #[serde(default)]
@@ -136,13 +136,13 @@ impl MemberRecord {
         uid: Uid,
         display_name: String,
         email: Option<String>,
-        secret: &Secret,
+        secret: Option<&Secret>,
     ) -> Result<Self, Error> {
         Ok(Self {
             uid,
             display_name,
             email,
-            secret: Some(SecretHash::of(secret)?),
+            secret: secret.map(SecretHash::of).transpose()?,
             joined_at: UnixMillis::now(),
             standing: Standing::Member,
             announced: false,
@@ -308,7 +308,7 @@ mod tests {
         let name = ChannelName::parse("c").unwrap();
         let channel = ChannelRecord::new(name, Some(&secret)).unwrap();
         let uid = Uid::parse("ann").unwrap();
-        let member = MemberRecord::new(uid, "Ann".to_owned(), None, &secret).unwrap();
+        let member = MemberRecord::new(uid, "Ann".to_owned(), None, Some(&secret)).unwrap();
         let stored = serde_json::to_string(&(channel, member)).unwrap();
         assert!(!stored.contains(secret.expose()));
     }
@@ -335,7 +335,7 @@ mod tests {
         let (channel, uid) = (ChannelName::parse("c").unwrap(), Uid::parse("ann").unwrap());
         let secret = secret::generate().unwrap();
         let email = Some("ann@example.org".to_owned());
-        let mut member = MemberRecord::new(uid, "Ann".to_owned(), email, &secret).unwrap();
+        let mut member = MemberRecord::new(uid, "Ann".to_owned(), email, Some(&secret)).unwrap();
         member.announced = true;
         member.dismiss(Standing::Banned(UnixMillis(7)));
         assert!(!member.is_member() && !member.announced);

@@ -19,6 +19,7 @@ use crate::{
     lifecycle::{Buckets, Lifecycle, finisher, sweeper::Sweeper},
     log::Log,
     metrics::AdminMetrics,
+    presence::Presence,
     registry::{Registry, bucket::Bucket, keeper::Keeper, projection::Projection},
     secret::random_text,
     waiting::Waiting,
@@ -106,8 +107,14 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
 
     let endpoints = Endpoints::register(&chassis, &nats.client, Service::Admin).await?;
     endpoints::serve(&endpoints, &registry).await?;
-    let services = nats.services(&chassis);
-    let desk = Desk { registry, lifecycle, services, log, limits: config.limits.clone() };
+    let desk = Desk {
+        registry,
+        lifecycle,
+        services: nats.services(&chassis),
+        log,
+        presence: Presence::new(nats.client.clone(), subjects.clone()),
+        limits: config.limits.clone(),
+    };
     let server = rest(&config, &chassis, desk, metrics)?;
     let handle = server.handle();
     let server = tokio::spawn(server);

@@ -1,8 +1,8 @@
 //! Who may use a channel: asked of chat-admin, remembered for a short time.
 //!
-//! Only a yes is remembered, with a digest of the secret. A storm of reconnects then asks once per
-//! member, and a wrong secret is always answered by chat-admin. What is revoked is forgotten at once
-//! ([`crate::revocations`]).
+//! Only a yes is remembered, with a digest of the secret or the name in the token. A storm of
+//! reconnects then asks once per member, and a wrong secret is always answered by chat-admin. What is
+//! revoked is forgotten at once ([`crate::revocations`]).
 
 use std::{
     cell::RefCell,
@@ -12,14 +12,20 @@ use std::{
 
 use goch_contract::{
     ChannelName, Error, Secret, Uid,
-    services::{ServiceClient, admin::Authorize},
+    services::{
+        ServiceClient,
+        admin::{Authorize, Authorized, Enrol},
+    },
 };
 use lru::LruCache;
 use prometheus_client::metrics::counter::Counter;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::revocations::{Mark, Revocations};
+use crate::{
+    revocations::{Mark, Revocations},
+    token::TokenUser,
+};
 
 /// Members remembered by one worker; the longest unused is forgotten first.
 const REMEMBERED_MAX: usize = 100_000;
@@ -34,8 +40,26 @@ pub(crate) struct Authorization {
     mark: Mark,
 }
 
+/// What chat-admin has said yes to.
+enum Proof {
+    /// The digest of a secret.
+    Secret([u8; 32]),
+    /// A checked token, with this name. Who presents one has shown it before this is looked at.
+    Token(Option<String>),
+}
+
+impl Proof {
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Secret(one), Self::Secret(other)) => one.ct_eq(other).into(),
+            (Self::Token(one), Self::Token(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
 struct Remembered {
-    secret_digest: [u8; 32],
+    proof: Proof,
     authorization: Authorization,
     until: Instant,
 }
@@ -86,10 +110,9 @@ impl Authorizer {
         uid: &Uid,
         secret: &Secret,
     ) -> Result<Authorization, Error> {
-        let digest: [u8; 32] = Sha256::digest(secret.expose()).into();
+        let proof = Proof::Secret(Sha256::digest(secret.expose()).into());
         let key = (channel.clone(), uid.clone());
-        if let Some(authorization) = self.recall(&key, &digest) {
-            self.answered_from_memory.inc();
+        if let Some(authorization) = self.recall(&key, &proof) {
             return Ok(authorization);
         }
         // Before the question: a revocation may overtake the answer.
@@ -97,13 +120,35 @@ impl Authorizer {
         let request =
             Authorize { channel: channel.clone(), uid: uid.clone(), secret: secret.clone() };
         let authorized = self.services.call(&request).await?;
-        let display_name = authorized.display_name.into();
-        let authorization = Authorization { display_name, closed: authorized.closed, mark };
-        self.remember(key, digest, authorization.clone());
-        Ok(authorization)
+        Ok(self.remember(key, proof, authorized, mark))
     }
 
-    fn recall(&self, key: &(ChannelName, Uid), digest: &[u8; 32]) -> Option<Authorization> {
+    /// The authorisation of a user whose token is for this channel; makes the user a member.
+    ///
+    /// # Errors
+    /// `unauthorized` for an unknown channel or somebody who is banned, or `unavailable` when
+    /// chat-admin cannot tell.
+    pub(crate) async fn enrol(
+        &self,
+        channel: &ChannelName,
+        user: &TokenUser,
+    ) -> Result<Authorization, Error> {
+        let proof = Proof::Token(user.display_name.clone());
+        let key = (channel.clone(), user.uid.clone());
+        if let Some(authorization) = self.recall(&key, &proof) {
+            return Ok(authorization);
+        }
+        let mark = self.revocations.mark();
+        let request = Enrol {
+            channel: channel.clone(),
+            uid: user.uid.clone(),
+            display_name: user.display_name.clone(),
+        };
+        let authorized = self.services.call(&request).await?;
+        Ok(self.remember(key, proof, authorized, mark))
+    }
+
+    fn recall(&self, key: &(ChannelName, Uid), proof: &Proof) -> Option<Authorization> {
         let mut remembered = self.remembered.borrow_mut();
         let found = remembered.get(key)?;
         let (channel, uid) = key;
@@ -112,21 +157,26 @@ impl Authorizer {
             remembered.pop(key);
             return None;
         }
-        let same: bool = found.secret_digest.ct_eq(digest).into();
-        same.then(|| found.authorization.clone())
+        let same = found.proof.is(proof).then(|| found.authorization.clone())?;
+        self.answered_from_memory.inc();
+        Some(same)
     }
 
     fn remember(
         &self,
         key: (ChannelName, Uid),
-        secret_digest: [u8; 32],
-        authorization: Authorization,
-    ) {
+        proof: Proof,
+        authorized: Authorized,
+        mark: Mark,
+    ) -> Authorization {
+        let display_name = authorized.display_name.into();
+        let authorization = Authorization { display_name, closed: authorized.closed, mark };
         let mut remembered = self.remembered.borrow_mut();
         if remembered.len() >= REMEMBERED_MAX {
             remembered.pop_lru();
         }
         let until = Instant::now() + self.remember_for;
-        remembered.put(key, Remembered { secret_digest, authorization, until });
+        remembered.put(key, Remembered { proof, authorization: authorization.clone(), until });
+        authorization
     }
 }

@@ -6,6 +6,8 @@ use goch_chassis::config::{Config, Environment, Faults, Setting};
 use goch_contract::limits::Limits;
 use serde::Deserialize;
 
+use crate::{edge::EdgeConfig, token::TokenConfig};
+
 /// The gateway's own configuration.
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
@@ -25,8 +27,18 @@ pub struct GatewayConfig {
     pub room_linger: Duration,
     /// Rooms of one worker; beyond that, a subscribe to another channel is `unavailable`.
     pub rooms_max: usize,
+    /// How long others hold members for online whose gateway was killed.
+    pub presence_ttl: Duration,
+    /// How long a member whose last socket has gone still counts as online.
+    pub presence_grace: Duration,
+    /// Members online in a channel beyond which nobody is told who comes, goes, types and reads.
+    pub presence_max: usize,
     /// The span over which a draining gateway spreads its clients' reconnects.
     pub drain_spread: Duration,
+    /// How much one address or member may ask for, and which pages may.
+    pub edge: EdgeConfig,
+    /// How tokens are checked.
+    pub tokens: TokenConfig,
     /// The protocol's limits.
     pub limits: Limits,
 }
@@ -42,6 +54,9 @@ struct GatewaySettings {
     authorization_cache_seconds: Setting<u64>,
     room_linger_seconds: Setting<u64>,
     rooms_max: Setting<usize>,
+    presence_ttl_seconds: Setting<u64>,
+    presence_grace_seconds: Setting<u64>,
+    presence_max: Setting<usize>,
     drain_spread_seconds: Setting<u64>,
 }
 
@@ -57,6 +72,8 @@ impl Config for GatewayConfig {
         let authorization_cache =
             seconds(settings.authorization_cache_seconds, "AUTHORIZATION_CACHE_SECONDS", 60);
         let room_linger = seconds(settings.room_linger_seconds, "ROOM_LINGER_SECONDS", 60);
+        let presence_ttl = seconds(settings.presence_ttl_seconds, "PRESENCE_TTL_SECONDS", 50);
+        let presence_grace = seconds(settings.presence_grace_seconds, "PRESENCE_GRACE_SECONDS", 5);
         let drain_spread = seconds(settings.drain_spread_seconds, "DRAIN_SPREAD_SECONDS", 10);
         let limits = Limits::read(environment, faults);
         let config = Self {
@@ -72,10 +89,20 @@ impl Config for GatewayConfig {
             authorization_cache,
             room_linger,
             rooms_max: settings.rooms_max.or("ROOMS_MAX", 50_000, faults),
+            presence_ttl,
+            presence_grace,
+            presence_max: settings.presence_max.or("PRESENCE_MAX", 200, faults),
             drain_spread,
+            edge: EdgeConfig::read(environment, faults),
+            tokens: TokenConfig::read(environment, faults),
             limits,
         };
         faults.expect((1..=1_024).contains(&config.workers), "WORKERS", "must be 1 to 1024");
+        let ttl = config.presence_ttl.as_secs();
+        faults.expect((2..=3_600).contains(&ttl), "PRESENCE_TTL_SECONDS", "must be 2 to 3600");
+        // A report must fit into one NATS message, and a change is told to all who are online.
+        let max = config.presence_max;
+        faults.expect((1..=2_000).contains(&max), "PRESENCE_MAX", "must be 1 to 2000");
         // Whatever is sent in one piece must fit: the largest is a page of history.
         faults.expect(config.outbox_bytes >= 1 << 20, "OUTBOX_BYTES", "must be at least 1048576");
         config

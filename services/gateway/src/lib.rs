@@ -5,13 +5,26 @@
 
 mod authorize;
 mod config;
+mod edge;
 mod http;
 mod metrics;
 mod revocations;
 mod room;
 mod serve;
 mod socket;
+mod token;
 mod worker;
 
 pub use config::GatewayConfig;
+pub use edge::{AllowedOrigins, EdgeConfig, TrustedProxies};
 pub use serve::serve;
+pub use token::{KeySource, TokenConfig};
+
+/// What parses strangers' bytes, within reach of the fuzz targets.
+#[doc(hidden)]
+pub mod untrusted {
+    pub use crate::{
+        http::{connect::subscription_of, join::check},
+        socket::incoming::{Assembler, Fault, Message},
+    };
+}

@@ -21,6 +21,11 @@ pub(crate) struct CloseLabel {
     pub(crate) code: u16,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct LimitLabel {
+    pub(crate) limit: &'static str,
+}
+
 /// Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct GatewayMetrics {
@@ -42,6 +47,8 @@ pub(crate) struct GatewayMetrics {
     pub(crate) closes: Family<CloseLabel, Counter>,
     /// Authorisations answered from the cache.
     pub(crate) authorizations_cached: Counter,
+    /// What a limit at the edge has refused, by limit.
+    pub(crate) limited: Family<LimitLabel, Counter>,
 }
 
 impl GatewayMetrics {
@@ -56,6 +63,7 @@ impl GatewayMetrics {
             errors: Family::default(),
             closes: Family::default(),
             authorizations_cached: Counter::default(),
+            limited: Family::default(),
         };
         chassis.metrics.register(|registry| {
             registry.register("sockets", "Open sockets", metrics.sockets.clone());
@@ -82,6 +90,11 @@ impl GatewayMetrics {
                 "authorizations_cached",
                 "Authorisations answered from the cache",
                 metrics.authorizations_cached.clone(),
+            );
+            registry.register(
+                "limited",
+                "Handshakes, joins, frames and messages refused by a limit, by limit",
+                metrics.limited.clone(),
             );
         });
         metrics

@@ -15,8 +15,11 @@ use socket2::SockRef;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    GatewayConfig, http,
+    GatewayConfig,
+    edge::Edge,
+    http,
     metrics::GatewayMetrics,
+    token::Keyring,
     worker::{Shared, Worker},
 };
 
@@ -38,8 +41,12 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
     let nats_metrics = NatsMetrics::register(&chassis);
     // Waits here, where signals are heard, rather than in the workers, whose start blocks.
     let first = nats::connect(&chassis, "nats", &nats_metrics).await?;
+    let metrics = GatewayMetrics::register(&chassis);
+    let edge = Arc::new(Edge::new(config.edge.clone(), metrics.limited.clone()));
     let shared = Shared {
-        metrics: GatewayMetrics::register(&chassis),
+        metrics,
+        edge: Arc::clone(&edge),
+        keyring: Keyring::start(&config.tokens, &chassis)?,
         nats_metrics,
         sockets: Arc::new(AtomicUsize::new(0)),
         workers_started: Arc::new(AtomicUsize::new(0)),
@@ -53,7 +60,7 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
         let shared = shared.clone();
         App::new()
             .data_factory(move || Worker::start(shared.clone()))
-            .configure(|app| http::configure(app, &limits))
+            .configure(|app| http::configure(app, &limits, &edge))
     })
     .workers(config.workers)
     // Above the gateway's own bound, which tells the client why.

@@ -23,18 +23,24 @@ use goch_contract::{
     services::{ServiceClient, admin::Revoked},
     subjects::Subjects,
 };
+use tokio::time::MissedTickBehavior;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use crate::{
     GatewayConfig,
     authorize::Authorizer,
+    edge::Edge,
     metrics::GatewayMetrics,
-    room::{RoomContext, Rooms},
+    room::{PresenceRules, RoomContext, Rooms, Stirred},
     socket::Sockets,
+    token::{Keyring, Tokens},
 };
 
 /// How often a worker looks after its sockets and rooms.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How often it works off what has gathered in rooms.
+const SETTLE_EVERY: Duration = Duration::from_millis(100);
 
 /// What all workers of a process share.
 #[derive(Clone)]
@@ -43,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) config: GatewayConfig,
     pub(crate) metrics: GatewayMetrics,
     pub(crate) nats_metrics: NatsMetrics,
+    pub(crate) edge: Arc<Edge>,
+    pub(crate) keyring: Keyring,
     pub(crate) sockets: Arc<AtomicUsize>,
     pub(crate) workers_started: Arc<AtomicUsize>,
     /// Workers that still have sockets to drain.
@@ -57,6 +65,8 @@ pub(crate) struct Worker {
     pub(crate) subjects: Subjects,
     pub(crate) services: ServiceClient,
     pub(crate) authorizer: Authorizer,
+    pub(crate) tokens: Tokens,
+    pub(crate) edge: Arc<Edge>,
     pub(crate) rooms: Rc<Rooms>,
     pub(crate) sockets: Rc<Sockets>,
     pub(crate) metrics: GatewayMetrics,
@@ -86,12 +96,20 @@ impl Worker {
             metrics: metrics.clone(),
             linger: shared.config.room_linger,
             rooms_max: shared.config.rooms_max,
+            presence: PresenceRules {
+                origin: fastrand::u64(..),
+                ttl: shared.config.presence_ttl,
+                grace: shared.config.presence_grace,
+                max: shared.config.presence_max,
+            },
+            stirred: Rc::new(Stirred::default()),
         });
         let authorizer = Authorizer::new(
             services.clone(),
             shared.config.authorization_cache,
             metrics.authorizations_cached.clone(),
         );
+        let tokens = Tokens::new(shared.keyring, &shared.config.tokens, &shared.config.limits);
         let worker = Rc::new(Self {
             sockets: Sockets::new(shared.sockets, &shared.config, metrics.clone()),
             config: shared.config,
@@ -100,12 +118,15 @@ impl Worker {
             subjects,
             services,
             authorizer,
+            tokens,
+            edge: shared.edge,
             rooms,
             metrics,
             chassis,
         });
         rt::spawn(Rc::clone(&worker).look_after());
         rt::spawn(Rc::clone(&worker).check_rooms());
+        rt::spawn(Rc::clone(&worker).settle_rooms());
         rt::spawn(Rc::clone(&worker).verify_rooms());
         rt::spawn(Rc::clone(&worker).heed(revoked));
         rt::spawn(Rc::clone(&worker).mend(nats));
@@ -136,9 +157,18 @@ impl Worker {
         }
     }
 
+    async fn settle_rooms(self: Rc<Self>) {
+        let mut interval = rt::time::interval(SETTLE_EVERY);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            self.rooms.settle().await;
+        }
+    }
+
     async fn verify_rooms(self: Rc<Self>) {
         let mut interval = rt::time::interval(TICK);
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
             self.rooms.verify(Instant::now()).await;
@@ -171,7 +201,11 @@ impl Worker {
 
     async fn drain(self: Rc<Self>, undrained: TaskTrackerToken) {
         self.chassis.shutdown.begun().await;
+        // Clients come back elsewhere within the spread; until then nobody needs to see them go.
+        let back_within = self.config.drain_spread + self.config.presence_grace;
+        self.rooms.say_goodbye(Instant::now() + back_within).await;
         self.sockets.drain(self.config.drain_spread).await;
+        self.rooms.finish().await;
         drop(undrained);
     }
 }

@@ -172,6 +172,7 @@ export function randomId() {
  * @property {boolean} passing the last subscribe failed for a reason that passes
  * @property {number} attempt failed subscribes in a row
  * @property {ReturnType<typeof setTimeout> | undefined} retry
+ * @property {Set<string> | undefined} online the others who are there, if the server tells
  * @property {ReturnType<typeof promiseWithHandles<Subscribed>>} first settles with the first page
  *
  * A message in the outbox, oldest first.
@@ -197,6 +198,8 @@ export function randomId() {
  * - `state` `{ state: State, code?, reason? }`; with `closed` by the server its close code and reason
  * - `events` `{ channel, events: ChannelEvent[] }`: in order, each event once; unknown types included
  * - `outgoing` `OutgoingChange`: a message of ours became pending, sent or failed
+ * - `online` `{ channel, uids: string[] | undefined }`: the others who are there; undefined if there
+ *   are too many to tell
  * - `signal`: a frame that is never stored, such as `typing` or `read`, as the server sent it
  * - `gap` `{ channel, after, before }`: events between these two are no longer in the log
  * - `refused` `{ channel, error: ChatError }`: the channel has been given up
@@ -277,6 +280,7 @@ export class ChatClient extends EventTarget {
       passing: false,
       attempt: 0,
       retry: undefined,
+      online: undefined,
       first: promiseWithHandles(),
     };
     this.#rooms.set(channel, room);
@@ -596,6 +600,8 @@ export class ChatClient extends EventTarget {
         return;
       case 'unsubscribed':
         return;
+      case 'presence':
+        return this.#presence(frame);
       case 'reconnect':
         return this.#leaveDraining(frame);
       case 'error':
@@ -656,12 +662,16 @@ export class ChatClient extends EventTarget {
     this.#expectAnswer(id);
   }
 
-  /** @param {{ id: string, channel: string, messages: ChannelEvent[], more: boolean, unread?: number }} frame */
+  /**
+   * @param {{ id: string, channel: string, messages: ChannelEvent[], more: boolean, unread?: number,
+   *   online?: string[] }} frame
+   */
   #subscribed(frame) {
     const room = this.#rooms.get(frame.channel);
     if (!room?.asked || room.asked.id !== frame.id) return;
     const { after } = room.asked;
     Object.assign(room, { asked: undefined, passing: false, attempt: 0 });
+    this.#tellOnline(room, Array.isArray(frame.online) ? new Set(frame.online) : undefined);
 
     const events = inOrder(frame.messages, room.lastSeq ?? 0);
     this.#deliver(room, events);
@@ -676,6 +686,22 @@ export class ChatClient extends EventTarget {
     room.first.resolve({ channel: frame.channel, more: frame.more === true, unread: frame.unread });
     this.#release(room, room.lastSeq === after);
     this.#flush();
+  }
+
+  /** @param {{ channel: string, uid: string, online: boolean }} frame */
+  #presence({ channel, uid, online }) {
+    const room = this.#rooms.get(channel);
+    if (!room) return;
+    const uids = new Set(room.online);
+    if (online) uids.add(uid);
+    else uids.delete(uid);
+    this.#tellOnline(room, uids);
+  }
+
+  /** @param {Room} room @param {Set<string> | undefined} uids */
+  #tellOnline(room, uids) {
+    room.online = uids;
+    this.#tell('online', { channel: room.credentials.channel, uids: uids && [...uids] });
   }
 
   /** Lets out the live events that waited. @param {Room} room @param {boolean} complete the log has nothing more to give */

@@ -13,6 +13,8 @@ const COUNT_FROM = 3600;
 const TOGETHER_MS = 5 * 60_000;
 /** How near to the end counts as being there, in CSS pixels. */
 const NEAR_END = 48;
+/** As many of those who are there are named. */
+const ONLINE_NAMED = 3;
 const TYPING_EVERY_MS = 3_000;
 const TYPING_SHOWN_MS = 5_000;
 const READ_AFTER_MS = 500;
@@ -448,6 +450,8 @@ class Chat {
   #unseen = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #readTimer;
+  /** @type {string[]} uids of the others who are there */
+  #online = [];
   /** @type {Map<string, string>} names by uid */
   #names = new Map();
   /** @type {Map<string, ReturnType<typeof setTimeout>>} by uid of who is typing */
@@ -473,6 +477,7 @@ class Chat {
     this.#text.value = '';
     this.#showTitle();
     this.#showState('connecting');
+    this.#showOnline();
     this.#showTyping();
     this.#typed();
     this.#text.focus();
@@ -513,6 +518,10 @@ class Chat {
     on('state', ({ state }) => this.#showState(state));
     on('events', ({ events }) => this.#receive(events));
     on('outgoing', (change) => this.#showOutgoing(change));
+    on('online', ({ uids }) => {
+      this.#online = uids ?? [];
+      this.#showOnline();
+    });
     on('signal', (frame) => {
       if (frame.type === 'typing' && frame.uid !== this.#member.uid) this.#othersType(frame.uid);
     });
@@ -612,6 +621,14 @@ class Chat {
       if (fromUid && fromName) this.#names.set(fromUid, fromName);
       if (uid && displayName) this.#names.set(uid, displayName);
     }
+    this.#showOnline();
+  }
+
+  #showOnline() {
+    const names = this.#online.map((uid) => this.#names.get(uid) ?? uid);
+    const shown = names.slice(0, ONLINE_NAMED).join(', ');
+    const more = names.length > ONLINE_NAMED ? ` and ${names.length - ONLINE_NAMED} more` : '';
+    setNotice('online', names.length > 0 ? `Here: ${shown}${more}` : '');
   }
 
   /** @param {string} uid */

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use goch_chassis::Chassis;
 use goch_contract::{
     ChannelName, Error, Seq,
+    limits::PAGE_MAX,
     services::{
         ServiceClient,
         broker::LogPage,
@@ -101,22 +102,30 @@ impl Filler {
     async fn fill(&self, generation: u64, channel: &ChannelName) -> Result<(), FillError> {
         let token = format!("{:016x}", getrandom::u64()?);
         let filling = self.store.begin_fill(generation, channel, token).await?;
-        let limit = u32::try_from(self.store.window()).unwrap_or(u32::MAX);
-        let window = Window::Latest;
-        let page = self.broker.call(&LogPage { channel: channel.clone(), window, limit }).await?;
-        let entries: Vec<_> = page
-            .events
-            .iter()
-            .filter_map(|logged| {
-                let event = Bytes::copy_from_slice(logged.event.get().as_bytes());
-                Entry::parse(channel.clone(), logged.seq, event)
-            })
-            .collect();
-        let floor = floor(&page);
-        if !self.store.fill(&filling, &entries).await? {
-            return Err(FillError::Lost);
-        }
-        let top = page.events.last().map_or(Seq(0), |logged| logged.seq);
+        let (mut window, mut top, mut missing) = (Window::Latest, None, self.store.window());
+        let floor = loop {
+            let limit = u32::try_from(missing).unwrap_or(u32::MAX).min(PAGE_MAX);
+            let request = LogPage { channel: channel.clone(), window, limit };
+            let page = self.broker.call(&request).await?;
+            let entries: Vec<_> = page
+                .events
+                .iter()
+                .filter_map(|logged| {
+                    let event = Bytes::copy_from_slice(logged.event.get().as_bytes());
+                    Entry::parse(channel.clone(), logged.seq, event)
+                })
+                .collect();
+            if !self.store.fill(&filling, &entries).await? {
+                return Err(FillError::Lost);
+            }
+            top = top.or(page.events.last().map(|logged| logged.seq));
+            missing = missing.saturating_sub(page.events.len());
+            match page.events.first() {
+                Some(first) if page.more && missing > 0 => window = Window::Before(first.seq),
+                _ => break floor(&page),
+            }
+        };
+        let top = top.unwrap_or_default();
         let is_marked = self.store.complete_fill(filling, floor, top).await?;
         if is_marked { Ok(()) } else { Err(FillError::Lost) }
     }

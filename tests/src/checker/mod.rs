@@ -7,5 +7,5 @@
 mod record;
 mod rules;
 
-pub use record::{Ack, Channel, Given, Recording, Send, Subscription, Way};
+pub use record::{Ack, Channel, Given, Recording, Said, Send, Subscription, Way};
 pub use rules::{Rule, Violation, check};

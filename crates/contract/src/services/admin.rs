@@ -21,7 +21,7 @@ pub struct Authorize {
     pub secret: Secret,
 }
 
-/// The answer to [`Authorize`].
+/// The answer to [`Authorize`] and [`Enrol`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Authorized {
     /// The member's name, which goes with each of the member's messages.
@@ -44,6 +44,26 @@ pub struct Revoked {
 impl ServiceRequest for Authorize {
     const SERVICE: Service = Service::Admin;
     const ENDPOINT: &'static str = "authorize";
+    type Response = Authorized;
+}
+
+/// Make somebody whose token was checked a member, if that user is not one yet.
+///
+/// Such a member has no secret and can only come back with a token; one who joined with a secret
+/// before keeps it, and the name. Refused with `unauthorized` for an unknown channel.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Enrol {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The user, as the token says.
+    pub uid: Uid,
+    /// The user's present name, if the token says it; a new member without is called by the uid.
+    pub display_name: Option<String>,
+}
+
+impl ServiceRequest for Enrol {
+    const SERVICE: Service = Service::Admin;
+    const ENDPOINT: &'static str = "enrol";
     type Response = Authorized;
 }
 

@@ -178,3 +178,32 @@ impl ServiceRequest for ForgetPositions {
     const ENDPOINT: &'static str = "forget_positions";
     type Response = ();
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::ErrorCode;
+
+    proptest! {
+        #[test]
+        fn a_window_is_after_a_sequence_or_since_a_moment(
+            after: Option<u64>,
+            since in prop::option::of(prop_oneof![any::<u64>(), 0..300_000_000_000_u64]),
+        ) {
+            match (Window::parse(after, since), after, since) {
+                (Ok(Window::Latest), None, None) => {}
+                (Ok(Window::After(seq)), Some(after), None) => prop_assert_eq!(seq.0, after),
+                (Ok(Window::Since(moment)), None, Some(since)) => {
+                    prop_assert_eq!(moment.0, since * 1_000);
+                }
+                (Err(error), _, Some(since)) => {
+                    prop_assert!(after.is_some() || since > 253_402_300_799);
+                    prop_assert_eq!(error.code, ErrorCode::BadRequest);
+                }
+                other => prop_assert!(false, "{other:?}"),
+            }
+        }
+    }
+}

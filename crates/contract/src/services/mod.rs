@@ -155,8 +155,51 @@ impl ServiceClient {
             return Err(error);
         }
         serde_json::from_slice(&reply.payload).map_err(|error| {
+            let error = Error::unreadable("the answer", &error);
             tracing::error!(service, endpoint = R::ENDPOINT, %error, "unreadable answer");
             Error::new(ErrorCode::Internal, "a service answered with something unreadable")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A reply as the services API makes it of a refusal.
+    fn reply(error: &Error) -> Message {
+        let (mut headers, refused) = refusal(error);
+        headers.insert(NATS_SERVICE_ERROR, refused.status.as_str());
+        headers.insert(NATS_SERVICE_ERROR_CODE, refused.code.to_string());
+        Message {
+            subject: "inbox".into(),
+            reply: None,
+            payload: Vec::new().into(),
+            headers: Some(headers),
+            status: None,
+            description: None,
+            length: 0,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_refusal_arrives_as_it_was_meant(
+            code in prop::sample::select(ErrorCode::ALL.as_slice()),
+            message in "[^\\r\\n]{1,80}",
+            field in prop::option::of("[a-z_]{1,12}"),
+        ) {
+            let sent = Error { code, message: message.into(), field: field.map(Into::into) };
+            prop_assert_eq!(error_in(&reply(&sent)), Some(sent));
+        }
+
+        #[test]
+        fn no_message_breaks_out_of_its_header(message in "(?s).{1,80}") {
+            let (headers, refused) = refusal(&Error::unavailable(message));
+            prop_assert!(!refused.status.contains(['\r', '\n']));
+            prop_assert_eq!(headers.len(), 1);
+        }
     }
 }

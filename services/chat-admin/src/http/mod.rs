@@ -13,6 +13,7 @@ mod messages;
 mod observe;
 mod paged;
 mod post_message;
+mod presence;
 mod remove_member;
 mod transcript;
 mod turn_channel;
@@ -32,6 +33,7 @@ pub(crate) use self::{authenticate::Credentials, observe::observe};
 use crate::{
     lifecycle::{Lifecycle, Progress},
     log::Log,
+    presence::Presence,
     record::ChannelRecord,
     registry::Registry,
 };
@@ -43,6 +45,7 @@ pub(crate) struct Desk {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) services: ServiceClient,
     pub(crate) log: Log,
+    pub(crate) presence: Presence,
     pub(crate) limits: Limits,
 }
 
@@ -78,6 +81,7 @@ pub(crate) fn configure(app: &mut ServiceConfig, body_bytes: usize) {
             .configure(configure_lifecycle)
             .configure(configure_webhooks)
             .service(resource("/channels/{name}/members").route(web::get().to(members::members)))
+            .service(resource("/channels/{name}/presence").route(web::get().to(presence::presence)))
             .service(resource("/channels/{name}/user/{uid}").route(web::get().to(unread::unread)))
             .service(
                 resource("/channels/{name}/messages")

@@ -100,6 +100,7 @@ async fn first_time(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
@@ -134,6 +135,29 @@ mod tests {
             let mut body = json!({"text": "Hello"});
             body[field] = value;
             assert_eq!(check(body).unwrap_err().field.as_deref(), Some(field));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_accepted_is_within_the_limits(
+            id in prop::option::of("\\PC{0,66}"),
+            from_uid in prop::option::of("[a.-]{0,66}"),
+            from_name in prop::option::of("(?s).{0,130}"),
+            text in "(?s)[ a\u{e4}\n]{0,5}",
+        ) {
+            let limits = Limits::default();
+            let body = json!({"id": id, "from_uid": from_uid, "from_name": from_name, "text": text});
+            match check(body) {
+                Ok(checked) => {
+                    prop_assert!((1..=64).contains(&checked.id.as_str().chars().count()));
+                    prop_assert!(limits.parse_uid("from_uid", checked.from_uid.as_str()).is_ok());
+                    prop_assert!((1..=128).contains(&checked.from_name.chars().count()));
+                    prop_assert!(!checked.from_name.chars().any(char::is_control));
+                    prop_assert!(!checked.text.trim().is_empty());
+                }
+                Err(error) => prop_assert!(error.field.is_some()),
+            }
         }
     }
 }

@@ -249,6 +249,7 @@ impl<R: Record> Bucket<R> {
 
     fn parse(&self, key: &str, value: &[u8]) -> Result<R, Error> {
         serde_json::from_slice(value).map_err(|error| {
+            let error = Error::unreadable("the record", &error);
             tracing::error!(bucket = self.store.name, key, %error, "an unreadable record");
             Error::new(ErrorCode::Internal, "a stored record cannot be read")
         })

@@ -6,6 +6,7 @@
 //! and refusals of all kinds take the same time.
 
 pub(crate) mod bucket;
+mod enrol;
 pub(crate) mod keeper;
 pub(crate) mod projection;
 
@@ -195,7 +196,7 @@ impl Registry {
         let Register { channel, channel_secret, uid, display_name, email, secret } = request;
         self.admit(&channel, channel_secret.as_ref()).await?;
         let secret = secret.map_or_else(secret::generate, Ok)?;
-        let record = MemberRecord::new(uid.clone(), display_name, email, &secret)?;
+        let record = MemberRecord::new(uid.clone(), display_name, email, Some(&secret))?;
         let created = match self.create_member(&channel, &record).await? {
             Creation::Done(revision) => {
                 self.keep_if_channel_lives(&channel, &uid, revision).await?;
@@ -344,7 +345,7 @@ mod tests {
         let mut channel = ChannelRecord::new(ChannelName::parse("c").unwrap(), None).unwrap();
         let secret = secret::generate().unwrap();
         let uid = Uid::parse("ann").unwrap();
-        let member = MemberRecord::new(uid, "Ann".to_owned(), None, &secret).unwrap();
+        let member = MemberRecord::new(uid, "Ann".to_owned(), None, Some(&secret)).unwrap();
         let allowed = |channel: &ChannelRecord, member: &MemberRecord| {
             allow((Some(channel.clone()), Some(member.clone())), &secret)
         };
@@ -361,7 +362,7 @@ mod tests {
         let channel = ChannelRecord::new(ChannelName::parse("c").unwrap(), None).unwrap();
         let secret = secret::generate().unwrap();
         let uid = Uid::parse("ann").unwrap();
-        let mut member = MemberRecord::new(uid, "Ann".to_owned(), None, &secret).unwrap();
+        let mut member = MemberRecord::new(uid, "Ann".to_owned(), None, Some(&secret)).unwrap();
         member.standing = Standing::Removed(goch_contract::UnixMillis(1));
         assert!(allow((Some(channel), Some(member)), &secret).is_none());
     }

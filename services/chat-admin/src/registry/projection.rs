@@ -43,9 +43,9 @@ const STATE: &str = "state";
 /// held up along its way, takes as long.
 const GONE_SECONDS: u32 = 15;
 
-/// Sets field ARGV[1] of the hash KEYS[1] to the record ARGV[4] of epoch ARGV[2] and revision
-/// ARGV[3], unless that revision or a newer one has been there. An empty record deletes the field;
-/// KEYS[2] remembers the revision for ARGV[5] seconds.
+/// Sets field `ARGV[1]` of the hash `KEYS[1]` to the record `ARGV[4]` of epoch `ARGV[2]` and revision
+/// `ARGV[3]`, unless that revision or a newer one has been there. An empty record deletes the field;
+/// `KEYS[2]` remembers the revision for `ARGV[5]` seconds.
 const PUT: &str = "
 local new_epoch, new_revision = tonumber(ARGV[2]), tonumber(ARGV[3])
 for _, held in ipairs({redis.call('HGET', KEYS[1], ARGV[1]), redis.call('GET', KEYS[2])}) do
@@ -63,7 +63,7 @@ else
 end
 return 1";
 
-/// The fields and values of the hash KEYS[1]: all, or some ARGV[1] if there are more.
+/// The fields and values of the hash `KEYS[1]`: all, or some `ARGV[1]` if there are more.
 const SCAN: &str = "return redis.call('HSCAN', KEYS[1], '0', 'COUNT', ARGV[1])[2]";
 
 /// What is written: a channel or a member.
@@ -402,12 +402,14 @@ fn parse_members(scanned: Value, epoch: u64) -> Result<Vec<MemberRecord>, fred::
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::secret;
 
     fn member(uid: &str) -> MemberRecord {
         let secret = secret::generate().unwrap();
-        MemberRecord::new(Uid::parse(uid).unwrap(), uid.to_owned(), None, &secret).unwrap()
+        MemberRecord::new(Uid::parse(uid).unwrap(), uid.to_owned(), None, Some(&secret)).unwrap()
     }
 
     #[test]
@@ -435,5 +437,19 @@ mod tests {
             value(&bob),
         ]);
         assert_eq!(parse_members(scanned, 7).unwrap(), [ann, bob]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_counts_in_its_own_epoch_only(epoch: u64, revision: u64, asked: u64) {
+            let value = format!("{epoch} {revision} {{\"a\":1}}");
+            prop_assert!(parse::<serde_json::Value>(&value, epoch).is_some());
+            prop_assert_eq!(parse::<serde_json::Value>(&value, asked).is_some(), asked == epoch);
+        }
+
+        #[test]
+        fn whatever_redis_holds_is_a_record_or_none(value in "(7 |[0-9] )?(1 )?[{}a-z\":, ]{0,20}") {
+            prop_assert!(parse::<MemberRecord>(&value, 7).is_none());
+        }
     }
 }

@@ -2,18 +2,19 @@
 
 use std::rc::Rc;
 
+use actix_http::ws;
 use actix_web::{HttpRequest, HttpResponse, rt, web};
-use goch_chassis::problem::Refusal;
 use goch_contract::{
     Error, ErrorCode, Secret,
-    frame::Subscribe,
+    frame::{Credentials, Subscribe},
     limits::{Limits, page_limit},
     services::history::Window,
 };
 use serde::Deserialize;
 
 use crate::{
-    socket::{Connection, outbox::OutboxBody},
+    edge::Throttled,
+    socket::{Connection, incoming::Incoming, outbox::OutboxBody},
     worker::Worker,
 };
 
@@ -23,6 +24,7 @@ struct Query {
     channel: Option<String>,
     uid: Option<String>,
     secret: Option<Secret>,
+    token: Option<Secret>,
     since: Option<u64>,
     last_seq: Option<u64>,
     limit: Option<u64>,
@@ -33,33 +35,31 @@ pub(super) async fn connect(
     worker: web::Data<Rc<Worker>>,
     request: HttpRequest,
     payload: web::Payload,
-) -> Result<HttpResponse<OutboxBody>, Refusal> {
+) -> Result<HttpResponse<OutboxBody>, Throttled> {
     if worker.is_draining() {
         return Err(Error::unavailable("this gateway is draining; connect again").into());
     }
-    let (response, session, incoming) = actix_ws::handle(&request, payload).map_err(|_| {
+    let address = worker.edge.connect(&request)?;
+    let mut handshake = ws::handshake(request.head()).map_err(|_| {
         let message = "this path takes WebSocket handshakes only (RFC 6455)";
-        Refusal(Error::new(ErrorCode::BadRequest, message))
+        Error::new(ErrorCode::BadRequest, message)
     })?;
-    // Its channel is not used: frames leave by way of the outbox.
-    drop(session);
     let worker = Rc::clone(&worker);
-    let frame_bytes = worker.config.limits.frame_bytes;
-    let incoming = incoming
-        .max_frame_size(frame_bytes)
-        .aggregate_continuations()
-        .max_continuation_size(frame_bytes);
-    let first = from_query(&request, &worker.config.limits);
+    let incoming = Incoming::new(payload, worker.config.limits.frame_bytes);
+    let first = subscription_of(request.query_string(), &worker.config.limits);
     let registered = worker.sockets.register();
     let outbox = Rc::clone(&registered.watched().outbox);
-    rt::spawn(Connection::new(worker, registered).run(incoming, first));
-    Ok(response.map_body(|_, original| OutboxBody::new(outbox, original)))
+    rt::spawn(Connection::new(worker, registered, address).run(incoming, first));
+    Ok(HttpResponse::from(handshake.finish()).map_body(|_, _| OutboxBody::new(outbox)))
 }
 
-/// The subscription that the query asks for, if it names a channel. What is wrong with it is told by
+/// The subscription that a query asks for, if it names a channel. What is wrong with it is told by
 /// an error frame, because a browser does not see why a handshake fails.
-fn from_query(request: &HttpRequest, limits: &Limits) -> Option<Result<Subscribe, Error>> {
-    let query = request.query_string();
+///
+/// # Errors
+/// The first field that is missing or breaks a rule.
+#[must_use]
+pub fn subscription_of(query: &str, limits: &Limits) -> Option<Result<Subscribe, Error>> {
     if query.is_empty() {
         return None;
     }
@@ -71,14 +71,13 @@ fn from_query(request: &HttpRequest, limits: &Limits) -> Option<Result<Subscribe
         }
     };
     let channel = query.channel?;
-    let missing = |field: &'static str| Error::bad_request(field, format!("{field} is missing"));
     let subscribe = || {
-        let secret = query.secret.ok_or_else(|| missing("secret"))?;
+        let secret = query.secret.as_ref().map(Secret::expose);
+        let token = query.token.as_ref().map(Secret::expose);
         Ok(Subscribe {
             id: None,
             channel: limits.parse_channel("channel", &channel)?,
-            uid: limits.parse_uid("uid", query.uid.as_deref().ok_or_else(|| missing("uid"))?)?,
-            secret: limits.parse_secret("secret", secret.expose())?,
+            credentials: Credentials::parse(query.uid.as_deref(), secret, token, limits)?,
             window: Window::parse(query.last_seq, query.since)?,
             limit: page_limit(query.limit)?,
         })

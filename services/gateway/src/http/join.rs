@@ -2,13 +2,12 @@
 
 use std::rc::Rc;
 
-use actix_web::{HttpResponse, web};
-use goch_chassis::problem::Refusal;
+use actix_web::{HttpRequest, HttpResponse, web};
 use goch_contract::{
     Error, Secret, error::ErrorCode, limits::Limits, rest::JoinBody, services::admin::Register,
 };
 
-use crate::worker::Worker;
+use crate::{edge::Throttled, worker::Worker};
 
 /// The longest e-mail address (RFC 5321, 4.5.3.1.3: a path of 256 octets with its brackets).
 const EMAIL_MAX: usize = 254;
@@ -16,8 +15,10 @@ const EMAIL_MAX: usize = 254;
 /// Registers a member: 201, or 200 for one that was registered before with the same secret.
 pub(super) async fn join(
     worker: web::Data<Rc<Worker>>,
+    request: HttpRequest,
     body: web::Json<JoinBody>,
-) -> Result<HttpResponse, Refusal> {
+) -> Result<HttpResponse, Throttled> {
+    worker.edge.join(&request)?;
     let request = check(body.into_inner(), &worker.config.limits)?;
     let registered = worker.services.call(&request).await?;
     let mut response =
@@ -25,14 +26,14 @@ pub(super) async fn join(
     Ok(response.json(registered.member))
 }
 
-fn check(body: JoinBody, limits: &Limits) -> Result<Register, Error> {
+/// The request to chat-admin that a body within the limits stands for.
+///
+/// # Errors
+/// The first field that breaks a rule.
+pub fn check(body: JoinBody, limits: &Limits) -> Result<Register, Error> {
     let channel = limits.parse_channel("channel", &body.channel)?;
     let uid = limits.parse_uid("uid", &body.uid)?;
-    limits.display_name.check("display_name", &body.display_name)?;
-    if body.display_name.trim().is_empty() || body.display_name.chars().any(char::is_control) {
-        let message = "display_name must have visible characters and no control characters";
-        return Err(Error::bad_request("display_name", message));
-    }
+    limits.check_display_name("display_name", &body.display_name)?;
     if let Some(email) = &body.email {
         check_email(email)?;
     }

@@ -9,12 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_nats::{HeaderMap, Message, Subscriber};
+use async_nats::{Client, HeaderMap, Message, Subscriber};
 use futures_util::{FutureExt as _, StreamExt as _};
 use goch_contract::{
     Error, Seq, Uid,
     event::{FROM_HEADER, is_trusted, write_positioned},
     frame::Signal,
+    presence::PresenceSignal,
     services::{ServiceClient, broker::Catchup},
 };
 
@@ -42,6 +43,7 @@ pub(super) struct Feed {
     pub(super) room: Rc<Room>,
     pub(super) live: Subscriber,
     pub(super) signals: Subscriber,
+    pub(super) client: Client,
     pub(super) services: ServiceClient,
     pub(super) metrics: GatewayMetrics,
 }
@@ -63,7 +65,7 @@ impl Feed {
                 },
                 signal = self.signals.next() => {
                     if let Some(signal) = signal {
-                        self.signal(&signal);
+                        self.signal(signal).await;
                     }
                 }
                 () = self.room.look.notified() => self.look().await,
@@ -145,18 +147,31 @@ impl Feed {
         }
     }
 
-    fn signal(&self, message: &Message) {
-        let Ok(signal) = serde_json::from_slice::<Signal>(&message.payload) else { return };
-        if let Signal::Read { uid, seq, .. } = &signal {
-            self.room.note_position(uid, *seq);
+    async fn signal(&self, message: Message) {
+        if let Ok(signal) = serde_json::from_slice::<Signal>(&message.payload) {
+            if let Signal::Read { uid, seq, .. } = &signal {
+                self.room.note_position(uid, *seq);
+            }
+            return self.room.signal(&signal);
         }
-        self.room.signal(signal.uid(), &signal.to_json());
+        match serde_json::from_slice(&message.payload) {
+            Ok(PresenceSignal::Report(report)) => self.room.hear(report),
+            Ok(PresenceSignal::Query) => {
+                let Some(reply) = message.reply else { return };
+                let answer = PresenceSignal::Report(self.room.presence_answer()).to_payload();
+                if let Err(error) = self.client.publish(reply, answer.into()).await {
+                    tracing::debug!(%error, "a question for presence was not answered");
+                }
+            }
+            // Of a newer service.
+            Err(_) => {}
+        }
     }
 }
 
 /// Hands on everything in the log after the room's last event. Tells the log's end.
 pub(super) async fn catch_up(
-    room: &Room,
+    room: &Rc<Room>,
     services: &ServiceClient,
     metrics: &GatewayMetrics,
 ) -> Result<Seq, Error> {
@@ -206,4 +221,54 @@ fn parse(message: &Message) -> Option<Live> {
     write_positioned(&mut json, &message.payload, seq, prev).ok()?;
     let from = headers.get(FROM_HEADER).and_then(|uid| Uid::parse(uid.as_str()).ok());
     Some(Live { prev, kept: Kept { seq, from, json: json.into() } })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn live(payload: Vec<u8>, seq: &str, prev: &str, from: &str) -> Message {
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Sequence", seq);
+        headers.insert("Nats-Last-Sequence", prev);
+        headers.insert(FROM_HEADER, from);
+        Message {
+            subject: "goch.live.c".into(),
+            reply: None,
+            payload: payload.into(),
+            headers: Some(headers),
+            status: None,
+            description: None,
+            length: 0,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_live_copy_gets_its_place_from_its_headers(seq: u64, prev: u64, from in "[ -~]{0,8}") {
+            let payload = br#"{"type":"message","time":5}"#.to_vec();
+            let message = live(payload, &seq.to_string(), &prev.to_string(), &from);
+            let live = parse(&message).unwrap();
+            prop_assert_eq!((live.kept.seq, live.prev), (Seq(seq), Seq(prev)));
+            prop_assert_eq!(live.kept.from, Uid::parse(&from).ok());
+            let expected = format!(r#"{{"type":"message","time":5,"seq":{seq},"prev":{prev}}}"#);
+            prop_assert_eq!(live.kept.json, expected);
+        }
+
+        #[test]
+        fn a_place_that_is_not_a_number_or_an_event_that_is_none_is_refused(
+            payload: Vec<u8>,
+            word in "[^0-9\\pC][ -~]{0,8}",
+        ) {
+            let event = br#"{"type":"message","time":5}"#.to_vec();
+            let word = word.replace('+', "x");
+            prop_assert!(parse(&live(event.clone(), &word, "0", "ann")).is_none());
+            prop_assert!(parse(&live(event, "1", &word, "ann")).is_none());
+            if let Some(live) = parse(&live(payload, "1", "0", "ann")) {
+                prop_assert!(std::str::from_utf8(&live.kept.json).is_ok());
+            }
+        }
+    }
 }

@@ -5,31 +5,38 @@
 //! here is locked.
 
 mod feed;
+mod presence;
+mod reading;
 mod ring;
 mod rooms;
+mod seat;
+mod settle;
 mod turn;
 mod verify;
 
 use std::{
-    cell::RefCell,
-    collections::HashMap,
+    cell::{Cell, RefCell},
     rc::Rc,
     time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
-use goch_contract::{ChannelName, Seq, Uid};
+use goch_contract::{
+    ChannelName, Seq, Uid,
+    frame::{ServerFrame, Signal},
+    presence::PresenceReport,
+};
 use slab::Slab;
 use tokio::sync::Notify;
 
+pub(crate) use presence::PresenceRules;
 pub(crate) use ring::{Kept, Ring, keep};
 pub(crate) use rooms::{RoomContext, Rooms};
+pub(crate) use seat::{Seat, WatchSeat};
+pub(crate) use settle::Stirred;
 
-use self::turn::Turn;
+use self::{presence::Presence, reading::Reading, turn::Turn};
 use crate::socket::{encode, outbox::Outbox};
-
-/// Read positions that a room remembers.
-const POSITIONS_MAX: usize = 1_000;
 
 /// The shortest time between two comparisons of a room's seats with what chat-admin says; each adds
 /// up to as much by chance. Only a lost message makes a difference, so it may be long.
@@ -38,19 +45,29 @@ const VERIFY_EVERY: Duration = Duration::from_mins(5);
 /// How long the live copy of an acked event may take before the room looks into the log.
 const OVERDUE_AFTER: Duration = Duration::from_secs(1);
 
+/// The pause after a service did not take or tell what was read.
+const WORK_PAUSE: Duration = Duration::from_secs(2);
+
 /// See the module.
 pub(crate) struct Room {
     channel: ChannelName,
     state: RefCell<State>,
     /// Tells the feed to look into the log for what it may have missed.
     look: Notify,
+    /// Where the room waits to be settled, and whether it does.
+    stirred: Rc<Stirred>,
+    is_stirred: Cell<bool>,
+    is_checked: Cell<bool>,
 }
 
 struct State {
     ring: Ring,
     subscribers: Slab<Subscriber>,
-    /// Read positions of members who have subscribed here, kept current by signals.
-    positions: HashMap<Uid, Seq>,
+    presence: Presence,
+    reading: Reading,
+    /// Whether requests about `reading` are under way, and since when the next may be.
+    works: bool,
+    work_after: Instant,
     /// The highest sequence that this worker knows to be in the log, from acks of its own sockets.
     acked: Seq,
     /// Since when an acked event has not come as a live copy.
@@ -68,46 +85,37 @@ struct State {
 struct Subscriber {
     outbox: Rc<Outbox>,
     uid: Uid,
-}
-
-/// A socket's place in a room; dropping it leaves the room.
-pub(crate) struct Seat {
-    room: Rc<Room>,
-    key: usize,
-}
-
-impl Seat {
-    pub(crate) fn room(&self) -> &Rc<Room> {
-        &self.room
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut state = self.room.state.borrow_mut();
-        state.subscribers.try_remove(self.key);
-        if state.subscribers.is_empty() {
-            state.subscribers = Slab::new();
-            state.empty_since = Some(Instant::now());
-        }
-    }
+    /// The socket has everything up to here, which can be ahead of the room.
+    given: Seq,
 }
 
 impl Room {
-    fn new(channel: ChannelName, ring: Ring, next_check: Instant) -> Self {
+    fn new(
+        channel: ChannelName,
+        ring: Ring,
+        next_check: Instant,
+        rules: PresenceRules,
+        stirred: Rc<Stirred>,
+    ) -> Self {
+        let now = Instant::now();
         let state = State {
             subscribers: Slab::new(),
-            positions: HashMap::new(),
+            presence: Presence::new(rules),
+            reading: Reading::default(),
+            works: false,
+            work_after: now,
             acked: Seq(0),
             overdue_since: None,
-            empty_since: Some(Instant::now()),
+            empty_since: Some(now),
             next_check,
             next_verify: next_check + VERIFY_EVERY.mul_f64(fastrand::f64()),
             closed: turn::closed_by(&ring),
             is_gone: false,
             ring,
         };
-        Self { channel, state: RefCell::new(state), look: Notify::new() }
+        let state = RefCell::new(state);
+        let (is_stirred, is_checked) = (Cell::new(false), Cell::new(false));
+        Self { channel, state, look: Notify::new(), stirred, is_stirred, is_checked }
     }
 
     pub(crate) fn channel(&self) -> &ChannelName {
@@ -119,12 +127,9 @@ impl Room {
         read(&self.state.borrow().ring)
     }
 
-    /// Seats a socket: it gets everything after the ring's present end.
-    pub(crate) fn seat(self: &Rc<Self>, outbox: Rc<Outbox>, uid: Uid) -> Seat {
-        let mut state = self.state.borrow_mut();
-        state.empty_since = None;
-        let key = state.subscribers.insert(Subscriber { outbox, uid });
-        Seat { room: Rc::clone(self), key }
+    /// The other members who are online, as far as it is known; nothing when they are a crowd.
+    pub(crate) fn online(&self, besides: &Uid) -> Option<Vec<Uid>> {
+        self.state.borrow().presence.online(besides)
     }
 
     /// Whether members may be seated.
@@ -143,20 +148,139 @@ impl Room {
         self.state.borrow_mut().closed.get_or_insert(closed);
     }
 
-    /// A member's unread messages, if they can be told without asking.
-    pub(crate) fn unread(&self, uid: &Uid) -> Option<u64> {
-        let state = self.state.borrow();
-        state.ring.unread(uid, *state.positions.get(uid)?)
+    /// Whether so many are online that nobody is told who is typing.
+    pub(crate) fn is_crowd(&self) -> bool {
+        self.state.borrow().presence.is_crowd()
+    }
+
+    /// A member's read position, if it is known.
+    fn position(&self, uid: &Uid) -> Option<Seq> {
+        self.state.borrow().reading.position(uid)
+    }
+
+    fn reading_epoch(&self) -> u64 {
+        self.state.borrow().reading.epoch()
     }
 
     /// Notes a member's read position.
-    pub(crate) fn note_position(&self, uid: &Uid, position: Seq) {
+    fn note_position(self: &Rc<Self>, uid: &Uid, position: Seq) {
         let mut state = self.state.borrow_mut();
-        if let Some(known) = state.positions.get_mut(uid) {
-            *known = position.max(*known);
-        } else if state.positions.len() < POSITIONS_MAX {
-            state.positions.insert(uid.clone(), position);
+        let State { reading, ring, .. } = &mut *state;
+        if reading.note_position(uid, position, ring) {
+            self.stir();
         }
+    }
+
+    fn known_count(&self, uid: &Uid) -> Option<u64> {
+        self.state.borrow().reading.known_count(uid)
+    }
+
+    fn note_count(self: &Rc<Self>, uid: &Uid, count: u64) {
+        self.state.borrow_mut().reading.note_count(uid, count);
+        self.stir();
+    }
+
+    /// Notes that a member has read up to `seq`; it is stored soon. Tells whether there is room for
+    /// that.
+    pub(crate) fn mark(self: &Rc<Self>, uid: &Uid, seq: Seq) -> bool {
+        let mut state = self.state.borrow_mut();
+        // Nobody has read what is not in the log.
+        let seq = seq.min(state.ring.last_seq().max(state.acked));
+        if state.reading.position(uid).is_some_and(|known| known >= seq) {
+            return true;
+        }
+        self.stir();
+        state.reading.mark(uid, seq)
+    }
+
+    fn take_marks(&self) -> Vec<(Uid, Seq)> {
+        self.state.borrow_mut().reading.take_marks()
+    }
+
+    fn uncounted(&self) -> Vec<Uid> {
+        self.state.borrow().reading.uncounted()
+    }
+
+    /// Has the room settled soon.
+    fn stir(self: &Rc<Self>) {
+        if !self.is_stirred.replace(true) {
+            self.stirred.add(Rc::clone(self));
+        }
+    }
+
+    /// Tells sockets what has changed. What comes back is for the other workers.
+    fn settle(&self, now: Instant) -> Option<PresenceReport> {
+        self.is_stirred.set(false);
+        let mut state = self.state.borrow_mut();
+        let settled = state.presence.settle(now);
+        state.reading.tell(&self.channel);
+        if !settled.changes.is_empty() {
+            self.tell_presence(&state, &settled.changes);
+        }
+        settled.report
+    }
+
+    fn tell_presence(&self, state: &State, changes: &[(Uid, bool)]) {
+        let channel = &self.channel;
+        let frame_of = |(uid, online): &(Uid, bool)| {
+            ServerFrame::Presence { channel, uid, online: *online }.to_json()
+        };
+        let frames: Vec<_> = changes.iter().map(frame_of).collect();
+        let all = text_frames(&frames);
+        for (_, subscriber) in &state.subscribers {
+            let own = changes.iter().position(|(uid, _)| *uid == subscriber.uid);
+            let chunk = match own {
+                None => all.clone(),
+                Some(own) => text_frames(
+                    frames.iter().enumerate().filter(|(index, _)| *index != own).map(|(_, f)| f),
+                ),
+            };
+            if !chunk.is_empty() {
+                subscriber.outbox.push(chunk);
+            }
+        }
+    }
+
+    /// Whether requests about what was read are to be made now; then they are under way.
+    fn begin_work(&self, now: Instant) -> bool {
+        let mut state = self.state.borrow_mut();
+        let begins = state.has_work() && !state.works && state.work_after <= now;
+        state.works |= begins;
+        begins
+    }
+
+    fn end_work(self: &Rc<Self>, is_done: bool) {
+        let mut state = self.state.borrow_mut();
+        state.works = false;
+        if is_done {
+            self.stir();
+        } else {
+            state.work_after = Instant::now() + WORK_PAUSE;
+        }
+    }
+
+    /// Has the room settled if something is due that nothing else has called for.
+    fn remind(self: &Rc<Self>, now: Instant) {
+        let state = self.state.borrow();
+        let has_work = state.has_work() && !state.works && state.work_after <= now;
+        if has_work || state.presence.is_due(now) {
+            self.stir();
+        }
+    }
+
+    fn hear(self: &Rc<Self>, report: PresenceReport) {
+        if self.state.borrow_mut().presence.hear(report, Instant::now()) {
+            self.stir();
+        }
+    }
+
+    fn presence_answer(&self) -> PresenceReport {
+        self.state.borrow().presence.answer(Instant::now())
+    }
+
+    fn say_goodbye(self: &Rc<Self>, until: Instant) {
+        self.state.borrow_mut().presence.say_goodbye(until);
+        self.stir();
     }
 
     /// Notes that an event is in the log, which reveals a live copy that never comes.
@@ -174,7 +298,8 @@ impl Room {
     }
 
     fn is_idle(&self, now: Instant, linger: Duration) -> bool {
-        let since = self.state.borrow().empty_since;
+        let state = self.state.borrow();
+        let since = state.empty_since.filter(|_| !state.has_work() && state.presence.is_empty());
         since.is_some_and(|since| now.saturating_duration_since(since) > linger)
     }
 
@@ -197,7 +322,7 @@ impl Room {
     /// The members who have a seat, each once.
     fn seated(&self) -> Vec<Uid> {
         let state = self.state.borrow();
-        let mut uids: Vec<_> = state.subscribers.iter().map(|(_, s)| s.uid.clone()).collect();
+        let mut uids: Vec<_> = state.seats().map(|(uid, _)| uid.clone()).collect();
         uids.sort_unstable();
         uids.dedup();
         uids
@@ -205,45 +330,73 @@ impl Room {
 
     /// Forgets what is only known from core messages, some of which may have been missed, and looks
     /// into the log.
-    fn distrust(&self) {
-        let mut state = self.state.borrow_mut();
-        state.positions.clear();
-        state.next_verify = Instant::now();
+    fn distrust(self: &Rc<Self>) {
+        self.distrust_signals();
+        self.state.borrow_mut().next_verify = Instant::now();
         self.look.notify_one();
+    }
+
+    /// Trusts what the room knows, but for the first check: before it, signals may have been missed
+    /// like events.
+    fn note_check(self: &Rc<Self>) {
+        if !self.is_checked.replace(true) {
+            self.distrust_signals();
+        }
+    }
+
+    /// Forgets what is only known from signals, and asks for it.
+    fn distrust_signals(self: &Rc<Self>) {
+        let mut state = self.state.borrow_mut();
+        state.reading.distrust();
+        state.presence.distrust();
+        self.stir();
     }
 
     /// Puts everybody out, for good: the channel is gone. Tells how many sockets that closed.
     fn put_out_all(&self) -> u64 {
-        let mut state = self.state.borrow_mut();
-        state.is_gone = true;
-        let open = state.subscribers.iter().filter(|(_, s)| s.outbox.put_out(&self.channel));
-        open.count() as u64
+        self.state.borrow_mut().is_gone = true;
+        self.put_out_where(|_| true)
     }
 
     /// Puts a member's sockets out. Tells how many that closed.
     fn put_out(&self, uid: &Uid) -> u64 {
+        self.put_out_where(|seated| seated == uid)
+    }
+
+    fn put_out_where(&self, is_meant: impl Fn(&Uid) -> bool) -> u64 {
         let state = self.state.borrow();
-        let seats = state.subscribers.iter().filter(|(_, subscriber)| subscriber.uid == *uid);
-        seats.filter(|(_, subscriber)| subscriber.outbox.put_out(&self.channel)).count() as u64
+        let meant = state.seats().filter(|(uid, _)| is_meant(uid));
+        meant.filter(|(_, outbox)| outbox.put_out(&self.channel)).count() as u64
     }
 
     /// Adds events that follow the ring's end and hands them to the sockets, and does what they say:
     /// the sockets of a member who left get the event and are closed.
-    fn deliver(&self, events: Vec<Kept>) -> Delivered {
-        let chunk = frames(&events);
-        let count = events.len() as u64;
+    fn deliver(self: &Rc<Self>, events: Vec<Kept>) -> Delivered {
+        let Some(first) = events.first().map(|kept| kept.seq) else { return Delivered::default() };
         let turns: Vec<_> = events.iter().filter_map(Turn::of).collect();
+        let chunk = text_frames(events.iter().map(|kept| &kept.json));
         let mut state = self.state.borrow_mut();
+        if state.reading.count(&events) {
+            self.stir();
+        }
+        for (_, subscriber) in &state.subscribers {
+            if subscriber.given < first {
+                subscriber.outbox.push(chunk.clone());
+            } else {
+                let start = events.partition_point(|kept| kept.seq <= subscriber.given);
+                if start < events.len() {
+                    let rest = text_frames(events[start..].iter().map(|kept| &kept.json));
+                    subscriber.outbox.push(rest);
+                }
+            }
+        }
+        let deliveries = (events.len() * state.subscribers.len()) as u64;
         for kept in events {
             state.ring.push(kept);
         }
         if state.ring.last_seq() >= state.acked {
             state.overdue_since = None;
         }
-        for (_, subscriber) in &state.subscribers {
-            subscriber.outbox.push(chunk.clone());
-        }
-        let deliveries = count * state.subscribers.len() as u64;
         drop(state);
         let put_out = turns.into_iter().map(|turn| self.turn(turn)).sum();
         Delivered { deliveries, put_out }
@@ -260,19 +413,51 @@ impl Room {
         }
     }
 
-    /// Hands a signal to the sockets of others than `from`.
-    fn signal(&self, from: &Uid, json: &[u8]) {
-        let frame = encode::text(json);
+    /// Hands a signal to the sockets that it is for. A read position also goes to the member's own:
+    /// it tells other devices. In a crowd it goes to those alone, and nobody is told who is typing.
+    fn signal(&self, signal: &Signal) {
         let state = self.state.borrow();
+        let is_crowd = state.presence.is_crowd();
+        let is_for = |subscriber: &Subscriber| {
+            let is_own = subscriber.uid == *signal.uid();
+            match signal {
+                Signal::Read { .. } => is_own || !is_crowd,
+                Signal::Typing { .. } => !is_own && !is_crowd,
+            }
+        };
+        let frame = encode::text(&signal.to_json());
         for (_, subscriber) in &state.subscribers {
-            if subscriber.uid != *from {
+            if is_for(subscriber) {
                 subscriber.outbox.push(frame.clone());
             }
         }
     }
 }
 
+impl State {
+    fn has_work(&self) -> bool {
+        self.reading.has_marks() || self.reading.has_uncounted()
+    }
+
+    /// Everybody here, subscribed or watching.
+    fn seats(&self) -> impl Iterator<Item = (&Uid, &Outbox)> {
+        let subscribed = self.subscribers.iter().map(|(_, it)| (&it.uid, &*it.outbox));
+        subscribed.chain(self.reading.watchers())
+    }
+
+    /// Notes since when the room has been empty.
+    fn note_departure(&mut self, now: Instant) {
+        if self.subscribers.is_empty() {
+            self.subscribers = Slab::new();
+        }
+        if self.subscribers.is_empty() && !self.reading.has_watchers() {
+            self.empty_since = Some(now);
+        }
+    }
+}
+
 /// What became of delivered events.
+#[derive(Default)]
 struct Delivered {
     /// How many sockets got how many events, multiplied.
     deliveries: u64,
@@ -280,12 +465,13 @@ struct Delivered {
     put_out: u64,
 }
 
-/// Events as one chunk of text frames.
-fn frames(events: &[Kept]) -> Bytes {
-    let bytes = events.iter().map(|kept| kept.json.len() + 10).sum();
-    let mut frames = BytesMut::with_capacity(bytes);
-    for kept in events {
-        encode::append_text(&mut frames, &kept.json);
+/// JSON texts as one chunk of text frames.
+fn text_frames<J: AsRef<[u8]>>(texts: impl IntoIterator<Item = J> + Clone) -> Bytes {
+    let sizes =
+        texts.clone().into_iter().map(|json| json.as_ref().len() + encode::HEADER_BYTES_MAX);
+    let mut frames = BytesMut::with_capacity(sizes.sum());
+    for json in texts {
+        encode::append_text(&mut frames, json.as_ref());
     }
     frames.freeze()
 }

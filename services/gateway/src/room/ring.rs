@@ -89,9 +89,14 @@ impl Ring {
 
     /// Messages of others than `uid` after `position`, if that can be told from here.
     pub(crate) fn unread(&self, uid: &Uid, position: Seq) -> Option<u64> {
-        let is_others = |kept: &&Kept| kept.from.as_ref().is_some_and(|from| from != uid);
-        let count = || self.after(position).filter(is_others).count() as u64;
+        let count = || Self::of_others(uid, self.after(position));
         (self.covers(position) || self.reaches_start).then(count)
+    }
+
+    /// How many of `events` are messages of others than `uid`.
+    pub(crate) fn of_others<'a>(uid: &Uid, events: impl IntoIterator<Item = &'a Kept>) -> u64 {
+        let is_others = |kept: &&Kept| kept.from.as_ref().is_some_and(|from| from != uid);
+        events.into_iter().filter(is_others).count() as u64
     }
 }
 
@@ -99,7 +104,8 @@ impl Ring {
 pub(crate) fn keep(logged: &Logged) -> Option<Kept> {
     let payload = logged.event.get().as_bytes();
     let outline: goch_contract::event::Outline<'_> = serde_json::from_slice(payload).ok()?;
-    let from = outline.from_uid.and_then(|uid| Uid::parse(&uid).ok());
+    let from = outline.from_uid.filter(|_| outline.kind == "message");
+    let from = from.and_then(|uid| Uid::parse(&uid).ok());
     let mut json = Vec::new();
     goch_contract::event::write_positioned(&mut json, payload, logged.seq, logged.prev).ok()?;
     Some(Kept { seq: logged.seq, from, json: json.into() })
@@ -107,6 +113,8 @@ pub(crate) fn keep(logged: &Logged) -> Option<Kept> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn kept(seq: u64, from: Option<&str>) -> Kept {
@@ -158,5 +166,64 @@ mod tests {
         // 4 is another channel's event: a client may name any sequence.
         let seqs: Vec<_> = ring.after(Seq(4)).map(|kept| kept.seq.0).collect();
         assert_eq!(seqs, [5, 9]);
+    }
+
+    /// A channel's events: rising sequences with holes, some of them messages of ann or bob, some of
+    /// them large.
+    fn channel() -> impl Strategy<Value = Vec<Kept>> {
+        let author = prop::sample::select(vec![None, Some("ann"), Some("bob")]);
+        let size = prop_oneof![9 => 1_usize..200, 1 => 1_usize..BYTES_MAX];
+        prop::collection::vec((1_u64..5, author, size), 0..200).prop_map(|events| {
+            let mut seq = 0;
+            let events = events.into_iter().map(|(step, author, size)| {
+                seq += step;
+                Kept { json: Bytes::from(vec![b' '; size]), ..kept(seq, author) }
+            });
+            events.collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_ring_is_the_whole_end_of_its_channel(events in channel(), asked in 0_u64..800) {
+            let mut ring = Ring::new(Seq(0), true);
+            for kept in &events {
+                ring.push(kept.clone());
+            }
+            let held: Vec<_> = ring.latest(usize::MAX).cloned().collect();
+            prop_assert!(events.ends_with(&held));
+            prop_assert!(held.len() <= EVENTS_MAX);
+            let bytes: usize = held.iter().map(|kept| kept.json.len()).sum();
+            prop_assert!(bytes <= BYTES_MAX || held.len() == 1);
+            prop_assert_eq!(ring.reaches_start(), held.len() == events.len());
+            prop_assert_eq!(ring.last_seq(), events.last().map_or(Seq(0), |kept| kept.seq));
+
+            let after = |all: &[Kept]| -> Vec<Kept> {
+                all.iter().filter(|kept| kept.seq > Seq(asked)).cloned().collect()
+            };
+            let given: Vec<_> = ring.after(Seq(asked)).cloned().collect();
+            prop_assert_eq!(&given, &after(&held));
+            // What it says to cover, it has.
+            if ring.covers(Seq(asked)) {
+                prop_assert_eq!(given, after(&events));
+            }
+        }
+
+        #[test]
+        fn unread_is_what_a_recount_gives(events in channel(), position in 0_u64..800) {
+            let mut ring = Ring::new(Seq(0), true);
+            for kept in &events {
+                ring.push(kept.clone());
+            }
+            let ann = Uid::parse("ann").unwrap();
+            let is_unread = |kept: &&Kept| {
+                kept.seq > Seq(position) && kept.from.as_ref().is_some_and(|from| *from != ann)
+            };
+            let recounted = events.iter().filter(is_unread).count() as u64;
+            match ring.unread(&ann, Seq(position)) {
+                Some(count) => prop_assert_eq!(count, recounted),
+                None => prop_assert!(!ring.covers(Seq(position))),
+            }
+        }
     }
 }

@@ -21,9 +21,11 @@ use goch_contract::{
     },
     subjects::Subjects,
 };
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use super::{
-    Ring, Room,
+    PresenceRules, Ring, Room, Stirred,
     feed::{Feed, catch_up},
     keep,
 };
@@ -48,7 +50,13 @@ pub(crate) struct RoomContext {
     pub(crate) metrics: GatewayMetrics,
     pub(crate) linger: Duration,
     pub(crate) rooms_max: usize,
+    pub(crate) presence: PresenceRules,
+    /// Rooms that have something to settle.
+    pub(crate) stirred: Rc<Stirred>,
 }
+
+/// Rooms that store what was read, or count what was not, at a time.
+const WORKING_ROOMS_MAX: usize = 32;
 
 /// How long NATS may take to take in a subscription.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -70,12 +78,18 @@ enum Entry {
 /// See the module.
 pub(crate) struct Rooms {
     pub(super) context: RoomContext,
+    /// Limits the rooms that have requests under way.
+    pub(super) working: Semaphore,
+    /// The tasks of those rooms.
+    pub(super) works: TaskTracker,
     entries: RefCell<HashMap<ChannelName, Entry>>,
 }
 
 impl Rooms {
     pub(crate) fn new(context: RoomContext) -> Rc<Self> {
-        Rc::new(Self { context, entries: RefCell::default() })
+        let working = Semaphore::new(WORKING_ROOMS_MAX);
+        let works = TaskTracker::new();
+        Rc::new(Self { context, working, works, entries: RefCell::default() })
     }
 
     /// The room of a channel. However many sockets ask at once, it is opened once.
@@ -153,9 +167,13 @@ impl Rooms {
 
     /// Looks into the log for every room: core messages may have been missed.
     pub(crate) fn distrust_all(&self) {
+        self.for_each(Room::distrust);
+    }
+
+    pub(super) fn for_each(&self, act: impl Fn(&Rc<Room>)) {
         for entry in self.entries.borrow().values() {
             if let Entry::Open { room, .. } = entry {
-                room.distrust();
+                act(room);
             }
         }
     }
@@ -183,6 +201,7 @@ impl Rooms {
             if room.is_overdue(now) {
                 room.look.notify_one();
             }
+            room.remind(now);
             true
         });
     }
@@ -198,6 +217,7 @@ impl Rooms {
         match self.context.services.call(&request).await {
             Ok(tails) => {
                 for (room, tail) in due.iter().zip(tails) {
+                    room.note_check();
                     room.postpone_check(now + CHECK_EVERY + CHECK_EVERY.mul_f64(fastrand::f64()));
                     if tail > room.with_ring(Ring::last_seq) {
                         room.look.notify_one();
@@ -217,11 +237,13 @@ impl RoomContext {
         let live = self.subscribe(self.subjects.live(channel)).await?;
         let signals = self.subscribe(self.subjects.signal(channel)).await?;
         let page = self.first_page(channel).await?;
-        let room =
-            Rc::new(Room::new(channel.clone(), ring_of(&page), Instant::now() + FIRST_CHECK));
+        let first_check = Instant::now() + FIRST_CHECK;
+        let stirred = Rc::clone(&self.stirred);
+        let room = Room::new(channel.clone(), ring_of(&page), first_check, self.presence, stirred);
+        let room = Rc::new(room);
         catch_up(&room, &self.services, &self.metrics).await?;
         let (services, metrics) = (self.services.clone(), self.metrics.clone());
-        Ok(Feed { room, live, signals, services, metrics })
+        Ok(Feed { room, live, signals, client: self.client.clone(), services, metrics })
     }
 
     async fn subscribe(&self, subject: String) -> Result<async_nats::Subscriber, Error> {

@@ -4,31 +4,41 @@
 //! finished before the next frame is read, so that a client may subscribe and send without waiting
 //! in between.
 
-use std::{collections::HashMap, rc::Rc, time::Instant};
+use std::{
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use actix_web::error::PayloadError;
-use actix_ws::{AggregatedMessage, AggregatedMessageStream, ProtocolError};
+use actix_web::web::Payload;
 use futures_util::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
 use goch_contract::{
-    ChannelName, Error, ErrorCode, MessageId, Uid,
+    ChannelName, Error, ErrorCode, MessageId, Uid, UnixMillis,
     frame::{ClientFrame, ServerFrame, Subscribe},
 };
 
 use super::{
-    bucket::Bucket,
     encode,
+    incoming::{Fault, Incoming, Message},
     outbox::{Closing, Outbox},
     registry::Registered,
     send::Sent,
+    watch::Watching,
 };
-use crate::{metrics::CodeLabel, room::Seat, worker::Worker};
+use crate::{
+    edge::{Meter, Quota, SocketOfAddress},
+    metrics::CodeLabel,
+    room::Seat,
+    worker::Worker,
+};
 
 /// Messages of one socket that may be on their way to the log. Beyond that no frame is read, which
 /// holds the client back.
 const SENDS_UNDER_WAY_MAX: usize = 64;
 
 /// How long the closing handshake may take.
-const CLOSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A channel that this socket is subscribed to.
 pub(super) struct Subscription {
@@ -36,6 +46,10 @@ pub(super) struct Subscription {
     pub(super) uid: Uid,
     pub(super) display_name: Rc<str>,
     pub(super) typed: Option<Instant>,
+    /// When the token ends; never for a member with a secret.
+    pub(super) expires_at: Option<UnixMillis>,
+    /// What the member may send, over all of the member's sockets.
+    pub(super) messages: Arc<Meter>,
 }
 
 /// One client's connection.
@@ -43,15 +57,23 @@ pub(crate) struct Connection {
     pub(super) worker: Rc<Worker>,
     pub(super) registered: Registered,
     pub(super) subscriptions: HashMap<ChannelName, Subscription>,
-    bucket: Bucket,
+    pub(super) watches: HashMap<ChannelName, Watching>,
+    frames: Meter,
+    address: SocketOfAddress,
 }
 
 type SendsUnderWay = FuturesUnordered<LocalBoxFuture<'static, Sent>>;
 
 impl Connection {
-    pub(crate) fn new(worker: Rc<Worker>, registered: Registered) -> Self {
-        let bucket = Bucket::new(worker.config.limits.frames_per_second, Instant::now());
-        Self { worker, registered, subscriptions: HashMap::new(), bucket }
+    pub(crate) fn new(
+        worker: Rc<Worker>,
+        registered: Registered,
+        address: SocketOfAddress,
+    ) -> Self {
+        let quota = Quota::per(worker.config.limits.frames_per_second, Duration::from_secs(1));
+        let frames = Meter::new(quota);
+        let (subscriptions, watches) = (HashMap::new(), HashMap::new());
+        Self { worker, registered, subscriptions, watches, frames, address }
     }
 
     pub(super) fn outbox(&self) -> &Rc<Outbox> {
@@ -61,7 +83,7 @@ impl Connection {
     /// Runs to the end of the connection. `first` is a subscription from the address's query.
     pub(crate) async fn run(
         mut self,
-        mut incoming: AggregatedMessageStream,
+        mut incoming: Incoming<Payload>,
         first: Option<Result<Subscribe, Error>>,
     ) {
         let mut sends = SendsUnderWay::new();
@@ -75,21 +97,18 @@ impl Connection {
         self.converse(&mut incoming, &mut sends).await;
         // Leaves the rooms at once, whatever the peer does with the closing handshake.
         self.subscriptions.clear();
-        let goodbye = async { while let Some(Ok(_)) = incoming.recv().await {} };
+        self.watches.clear();
+        let goodbye = async { while let Some(Ok(_)) = incoming.receive().await {} };
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await;
         self.outbox().cut();
     }
 
-    async fn converse(
-        &mut self,
-        incoming: &mut AggregatedMessageStream,
-        sends: &mut SendsUnderWay,
-    ) {
+    async fn converse(&mut self, incoming: &mut Incoming<Payload>, sends: &mut SendsUnderWay) {
         let watched = Rc::clone(self.registered.watched());
         loop {
             let next_message = async {
                 watched.outbox.room().await;
-                incoming.recv().await
+                incoming.receive().await
             };
             tokio::select! {
                 biased;
@@ -99,7 +118,7 @@ impl Connection {
                 message = next_message, if sends.len() < SENDS_UNDER_WAY_MAX => {
                     match message {
                         Some(Ok(message)) => self.take(message, sends).await,
-                        Some(Err(error)) => return self.give_up(&error),
+                        Some(Err(fault)) => return self.give_up(fault),
                         None => return watched.outbox.cut(),
                     }
                 }
@@ -115,37 +134,43 @@ impl Connection {
         self.registered.close(Closing::Draining);
     }
 
-    async fn take(&mut self, message: AggregatedMessage, sends: &mut SendsUnderWay) {
+    async fn take(&mut self, message: Message, sends: &mut SendsUnderWay) {
         let now = Instant::now();
         self.registered.watched().hear(now);
         match message {
-            AggregatedMessage::Text(text) => {
+            Message::Text(text) => {
                 let frame = ClientFrame::parse(&text, &self.worker.config.limits);
-                let is_allowed = self.bucket.take(now);
-                match frame {
-                    _ if !is_allowed => {
-                        let id = match &frame {
-                            Ok(frame) => frame.id(),
-                            Err(refused) => refused.id.as_ref(),
-                        };
-                        let limit = self.worker.config.limits.frames_per_second;
-                        let message = format!("a socket may send {limit} frames a second");
-                        self.refuse(id, &Error::new(ErrorCode::RateLimited, message));
-                    }
-                    Ok(frame) => self.handle(frame, sends).await,
-                    Err(refused) => self.refuse(refused.id.as_ref(), &refused.error),
+                match (self.take_frame(now), frame) {
+                    (Ok(()), Ok(frame)) => self.handle(frame, sends).await,
+                    (Ok(()), Err(refused)) => self.refuse(refused.id.as_ref(), &refused.error),
+                    (Err(error), Ok(frame)) => self.refuse(frame.id(), &error),
+                    (Err(error), Err(refused)) => self.refuse(refused.id.as_ref(), &error),
                 }
             }
-            AggregatedMessage::Binary(_) => {
+            Message::Binary => {
                 let message = "frames are JSON text, not binary";
                 self.refuse(None, &Error::new(ErrorCode::BadFrame, message));
             }
-            AggregatedMessage::Ping(payload) => {
+            Message::Ping(payload) => {
                 self.outbox().push(encode::pong(&payload));
             }
-            AggregatedMessage::Pong(_) => {}
-            AggregatedMessage::Close(_) => self.registered.close(Closing::Goodbye),
+            Message::Pong => {}
+            Message::Close => self.registered.close(Closing::Goodbye),
         }
+    }
+
+    /// Lets a frame through unless the socket or its address has sent too many.
+    fn take_frame(&self, now: Instant) -> Result<(), Error> {
+        let who = if self.frames.take(now).is_err() {
+            "socket"
+        } else if !self.address.take_frame(now) {
+            "address"
+        } else {
+            return Ok(());
+        };
+        self.worker.edge.count("frames");
+        let message = format!("too many frames from this {who}; wait, then send it again");
+        Err(Error::new(ErrorCode::RateLimited, message))
     }
 
     async fn handle(&mut self, frame: ClientFrame, sends: &mut SendsUnderWay) {
@@ -183,10 +208,16 @@ impl Connection {
         match frame {
             ClientFrame::Subscribe(subscribe) => self.subscribe(subscribe).await,
             ClientFrame::History(history) => self.history(history).await,
-            ClientFrame::Read { channel, seq } => self.read(&channel, seq).await,
+            ClientFrame::Read { channel, seq } => self.read(&channel, seq),
             ClientFrame::Typing { channel } => self.typing(&channel).await,
+            ClientFrame::Watch(watch) => self.watch(watch).await,
+            ClientFrame::Authenticate { id, token } => self.authenticate(id.as_ref(), &token).await,
             ClientFrame::Unsubscribe { id, channel } => {
-                self.subscriptions.remove(&channel).ok_or_else(|| not_subscribed(&channel))?;
+                // A channel that was opened to be read goes on being watched.
+                if self.subscriptions.remove(&channel).is_none() {
+                    self.watches.remove(&channel).ok_or_else(|| not_subscribed(&channel))?;
+                }
+                self.note_expiry();
                 let frame = ServerFrame::Unsubscribed { id: id.as_ref(), channel: &channel };
                 self.answer(&frame);
                 Ok(())
@@ -206,38 +237,31 @@ impl Connection {
     }
 
     pub(super) fn refuse(&self, id: Option<&MessageId>, error: &Error) {
-        let code = CodeLabel { code: error.code.as_str() };
-        self.worker.metrics.errors.get_or_create(&code).inc();
+        self.count_error(error);
         self.answer(&ServerFrame::error(id, error));
     }
 
+    pub(super) fn count_error(&self, error: &Error) {
+        let code = CodeLabel { code: error.code.as_str() };
+        self.worker.metrics.errors.get_or_create(&code).inc();
+    }
+
     /// Ends a connection whose bytes make no sense.
-    fn give_up(&self, error: &ProtocolError) {
-        let closing = match error {
-            ProtocolError::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                self.refuse(None, &Error::new(ErrorCode::BadFrame, "the frame is not UTF-8"));
-                Closing::InvalidText
-            }
-            // The peer is gone.
-            ProtocolError::Io(error) if is_of_connection(error) => return self.outbox().cut(),
-            // The latter is how actix-ws tells of fragments that are too large together.
-            ProtocolError::Overflow | ProtocolError::Io(_) => {
+    fn give_up(&self, fault: Fault) {
+        let closing = match fault {
+            Fault::TooLarge => {
                 let limit = self.worker.config.limits.frame_bytes;
                 let message = format!("a frame must have at most {limit} bytes");
                 self.refuse(None, &Error::new(ErrorCode::TooLong, message));
                 Closing::TooLarge
             }
-            _ => Closing::ProtocolError,
+            Fault::NotUtf8 => {
+                self.refuse(None, &Error::new(ErrorCode::BadFrame, "the frame is not UTF-8"));
+                Closing::InvalidText
+            }
+            Fault::Protocol => Closing::ProtocolError,
         };
         self.registered.close(closing);
-    }
-}
-
-/// Whether an error is the connection's, not one that actix-ws made itself.
-fn is_of_connection(error: &std::io::Error) -> bool {
-    match error.get_ref() {
-        Some(inner) => inner.is::<PayloadError>(),
-        None => true,
     }
 }
 

@@ -4,7 +4,7 @@ use actix_http::ws::{CloseCode, CloseReason, OpCode, Parser};
 use bytes::{Bytes, BytesMut};
 
 /// The largest header of an unmasked frame.
-const HEADER_BYTES_MAX: usize = 10;
+pub(crate) const HEADER_BYTES_MAX: usize = 10;
 
 /// One text frame.
 pub(crate) fn text(json: &[u8]) -> Bytes {

@@ -3,16 +3,18 @@
 //! A message's way begins here: [`connection`] reads the frame, [`send`] publishes it to the log and
 //! acks it once it is stored. Its way back to every socket is [`crate::room`].
 
-mod bucket;
+mod authenticate;
 mod connection;
 pub(crate) mod encode;
 mod history;
+pub(crate) mod incoming;
 pub(crate) mod outbox;
 mod page;
 mod registry;
 mod send;
 mod signals;
 mod subscribe;
+mod watch;
 
 pub(crate) use connection::Connection;
 pub(crate) use registry::Sockets;

@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::body::{BodySize, MessageBody};
 use bytes::{Bytes, BytesMut};
 use goch_contract::ChannelName;
 
@@ -41,6 +41,8 @@ pub(crate) enum Closing {
     ProtocolError,
     /// 1008: no subscription succeeded in time.
     Unauthorized,
+    /// 1008: the token has ended.
+    TokenExpired,
     /// 1009: a message is larger than allowed.
     TooLarge,
     /// 1013: no room for another socket.
@@ -58,7 +60,7 @@ impl Closing {
             Self::Draining => 1001,
             Self::ProtocolError => 1002,
             Self::InvalidText => 1007,
-            Self::Unauthorized => 1008,
+            Self::Unauthorized | Self::TokenExpired => 1008,
             Self::TooLarge => 1009,
             Self::Overloaded => 1013,
             Self::TooSlow => 4000,
@@ -73,6 +75,7 @@ impl Closing {
             Self::ProtocolError => "WebSocket protocol error",
             Self::InvalidText => "text is not UTF-8",
             Self::Unauthorized => "not authorised in time",
+            Self::TokenExpired => "token expired",
             Self::TooLarge => "message too large",
             Self::Overloaded => "overloaded",
             Self::TooSlow => "too slow: connect again and resume",
@@ -146,6 +149,12 @@ impl Outbox {
         if inner.state == State::Open {
             inner.close(closing, closing.reason());
         }
+    }
+
+    /// Bytes that wait.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.inner.borrow().bytes
     }
 
     /// Queues the close frame of a member who was removed from `channel`: the reason is its name.
@@ -270,14 +279,11 @@ impl Inner {
 /// The connection's side of an [`Outbox`]: the body of the upgrade's response.
 pub(crate) struct OutboxBody {
     outbox: Rc<Outbox>,
-    /// actix-ws ends the incoming stream when the body it made is dropped, so that body lives as
-    /// long as this one.
-    _original: BoxBody,
 }
 
 impl OutboxBody {
-    pub(crate) fn new(outbox: Rc<Outbox>, original: BoxBody) -> Self {
-        Self { outbox, _original: original }
+    pub(crate) fn new(outbox: Rc<Outbox>) -> Self {
+        Self { outbox }
     }
 }
 
@@ -305,6 +311,7 @@ impl Drop for OutboxBody {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -359,5 +366,67 @@ mod tests {
         assert_eq!(u16::from_be_bytes([close[2], close[3]]), 4000);
         assert_eq!(take(&outbox), None);
         assert!(!outbox.push(Bytes::from_static(b"x")));
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Push(Vec<u8>),
+        Take,
+        Close,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            8 => prop::collection::vec(any::<u8>(), 1..40).prop_map(Step::Push),
+            6 => Just(Step::Take),
+            1 => Just(Step::Close),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_queued_leaves_in_order_within_the_bound_and_ends_with_a_close_frame(
+            steps in prop::collection::vec(step(), 0..60),
+            bytes_max in 1_usize..200,
+        ) {
+            let outbox = Outbox::new(bytes_max);
+            let (mut queued, mut taken, mut closing) = (Vec::new(), Vec::new(), None);
+            for step in steps {
+                match step {
+                    Step::Push(chunk) => {
+                        let fits = closing.is_none()
+                            && queued.len() - taken.len() + chunk.len() <= bytes_max;
+                        prop_assert_eq!(outbox.push(Bytes::from(chunk.clone())), fits);
+                        if fits {
+                            queued.extend(chunk);
+                        } else if closing.is_none() {
+                            queued.truncate(taken.len());
+                            closing = Some(Closing::TooSlow);
+                        }
+                    }
+                    Step::Take => {
+                        if let Poll::Ready(Some(chunk)) =
+                            outbox.poll_take(&Context::from_waker(Waker::noop()))
+                        {
+                            taken.extend_from_slice(&chunk);
+                        }
+                    }
+                    Step::Close => {
+                        outbox.close(Closing::Draining);
+                        closing.get_or_insert(Closing::Draining);
+                    }
+                }
+                prop_assert_eq!(outbox.is_open(), closing.is_none());
+            }
+            while let Poll::Ready(Some(chunk)) =
+                outbox.poll_take(&Context::from_waker(Waker::noop()))
+            {
+                taken.extend_from_slice(&chunk);
+            }
+            if let Some(closing) = closing {
+                queued.extend_from_slice(&encode::close(closing.code(), closing.reason()));
+            }
+            prop_assert_eq!(taken, queued);
+        }
     }
 }

@@ -6,7 +6,7 @@ use goch_contract::{
     Error, Seq,
     frame::Subscribe,
     services::{
-        broker::{Catchup, LogPage},
+        broker::{Catchup, LogPage, Tails},
         history::{Page, PageRequest, Window},
     },
 };
@@ -34,6 +34,8 @@ pub(super) struct FirstPage {
     pub(super) messages: Vec<Bytes>,
     pub(super) last_seq: Seq,
     pub(super) more: bool,
+    /// Up to here the socket has been given everything, or can ask on for it.
+    pub(super) end: Seq,
 }
 
 /// Fetches what the room's memory lacks for this subscription.
@@ -43,9 +45,11 @@ pub(super) async fn fetch(
     subscribe: &Subscribe,
 ) -> Result<Fetched, Error> {
     let limit = subscribe.limit;
-    let mut fetched = match subscribe.window {
+    Ok(match subscribe.window {
         Window::Latest | Window::Before(_) => before_ring(worker, room, limit).await?,
-        Window::After(after) if room.with_ring(|ring| ring.covers(after)) => nothing(after),
+        Window::After(after) if room.with_ring(|ring| ring.covers(after)) => {
+            nothing(within_log(worker, room, after).await?)
+        }
         Window::After(after) => {
             let page = history(worker, room, subscribe.window, limit).await?;
             onwards(&page, after)
@@ -59,8 +63,17 @@ pub(super) async fn fetch(
             }
             onwards(&page, end)
         }
-    };
-    // History may end before the room's memory begins.
+    })
+}
+
+/// Closes the distance between what was fetched and the room's memory: history may end before that
+/// begins, and the room may have moved on in the meantime.
+pub(super) async fn reach(
+    worker: &Worker,
+    room: &Room,
+    limit: u32,
+    mut fetched: Fetched,
+) -> Result<Fetched, Error> {
     for _ in 0..ATTEMPTS_MAX {
         if fetched.newer || room.with_ring(|ring| ring.covers(fetched.through)) {
             return Ok(fetched);
@@ -75,13 +88,15 @@ pub(super) async fn fetch(
 }
 
 /// Puts what was fetched and the room's memory together. The room must not have moved since
-/// [`fetch`] returned, which holds as long as nothing is awaited in between.
+/// [`reach`] returned, which holds as long as nothing is awaited in between.
 pub(super) fn compose(ring: &Ring, fetched: Fetched, subscribe: &Subscribe) -> FirstPage {
     let limit = subscribe.limit as usize;
     let mut kept = fetched.events;
     if !fetched.newer {
         kept.extend(ring.after(fetched.through).cloned());
     }
+    // A room can be behind what another gateway or history has given already.
+    let end = ring.last_seq().max(fetched.through);
     let is_latest = matches!(subscribe.window, Window::Latest | Window::Before(_));
     let surplus = kept.len().saturating_sub(limit);
     let more = if is_latest {
@@ -93,9 +108,18 @@ pub(super) fn compose(ring: &Ring, fetched: Fetched, subscribe: &Subscribe) -> F
     };
     let last_seq = match kept.last() {
         Some(last) if more && !is_latest => last.seq,
-        _ => ring.last_seq(),
+        _ => end,
     };
-    FirstPage { messages: kept.into_iter().map(|kept| kept.json).collect(), last_seq, more }
+    FirstPage { messages: kept.into_iter().map(|kept| kept.json).collect(), last_seq, more, end }
+}
+
+/// `after`, unless that is beyond the log's end, where no client has been.
+async fn within_log(worker: &Worker, room: &Room, after: Seq) -> Result<Seq, Error> {
+    if after <= room.with_ring(Ring::last_seq) {
+        return Ok(after);
+    }
+    let tails = worker.services.call(&Tails { channels: vec![room.channel().clone()] }).await?;
+    Ok(tails.first().map_or(after, |tail| after.min(*tail)))
 }
 
 fn nothing(through: Seq) -> Fetched {
@@ -145,4 +169,106 @@ pub(super) async fn history(
 async fn log(worker: &Worker, room: &Room, window: Window, limit: u32) -> Result<Page, Error> {
     let channel = room.channel().clone();
     worker.services.call(&LogPage { channel, window, limit }).await
+}
+
+#[cfg(test)]
+mod tests {
+    use goch_contract::{ChannelName, Secret, frame::Credentials};
+    use proptest::{prelude::*, sample::Index};
+
+    use super::*;
+
+    /// A channel's events, and the room's memory, which holds those from `split` on.
+    fn channel() -> impl Strategy<Value = (Vec<Kept>, Ring)> {
+        (prop::collection::vec(1_u64..4, 0..60), any::<Index>()).prop_map(|(steps, split)| {
+            let seqs = steps.into_iter().scan(0, |seq, step| {
+                *seq += step;
+                Some(*seq)
+            });
+            let event = |seq: u64| Kept { seq: Seq(seq), from: None, json: seq.to_string().into() };
+            let events: Vec<_> = seqs.map(event).collect();
+            let split = split.index(events.len() + 1);
+            let covered_after = events[..split].last().map_or(Seq(0), |kept| kept.seq);
+            let mut ring = Ring::new(covered_after, split == 0);
+            events[split..].iter().cloned().for_each(|kept| ring.push(kept));
+            (events, ring)
+        })
+    }
+
+    fn subscribe(window: Window, limit: u32) -> Subscribe {
+        let channel = ChannelName::parse("c").unwrap();
+        let credentials = Credentials::Token(Secret::new(""));
+        Subscribe { id: None, channel, credentials, window, limit }
+    }
+
+    fn messages(events: &[Kept]) -> Vec<Bytes> {
+        events.iter().map(|kept| kept.json.clone()).collect()
+    }
+
+    #[test]
+    fn a_page_ahead_of_the_room_is_given_whole_and_says_how_far_it_goes() {
+        let event = |seq: u64| Kept { seq: Seq(seq), from: None, json: seq.to_string().into() };
+        let mut ring = Ring::new(Seq(0), true);
+        ring.push(event(3));
+        let events = vec![event(3), event(5), event(9)];
+        let fetched = Fetched { events: events.clone(), ..nothing(Seq(9)) };
+        let page = compose(&ring, fetched, &subscribe(Window::After(Seq(0)), 100));
+        assert_eq!(page.messages, messages(&events));
+        assert_eq!((page.last_seq, page.end, page.more), (Seq(9), Seq(9), false));
+    }
+
+    proptest! {
+        #[test]
+        fn a_resume_gets_what_follows_with_no_hole_and_nothing_twice(
+            (events, ring) in channel(),
+            after in 0_u64..150,
+            limit in 1_u32..40,
+            fetched_count in any::<Index>(),
+        ) {
+            let missing = &events[events.partition_point(|kept| kept.seq <= Seq(after))..];
+            let fetched = if ring.covers(Seq(after)) {
+                nothing(Seq(after))
+            } else {
+                // At least one event and a page at most; history may end anywhere in between.
+                let most = missing.len().min(limit as usize);
+                let events = missing[..=fetched_count.index(most)].to_vec();
+                let through = events.last().unwrap().seq;
+                Fetched { events, through, older: false, newer: !ring.covers(through) }
+            };
+            let subscribe = subscribe(Window::After(Seq(after)), limit);
+            // A client may have seen more than this room yet.
+            let end = ring.last_seq().max(fetched.through);
+            let page = compose(&ring, fetched, &subscribe);
+            let count = page.messages.len();
+            prop_assert!(count <= limit as usize);
+            prop_assert_eq!(&page.messages, &messages(&missing[..count]));
+            prop_assert_eq!(page.more, count < missing.len());
+            let last = if page.more { missing[count - 1].seq } else { end };
+            prop_assert_eq!(page.last_seq, last);
+            prop_assert_eq!(page.end, end);
+        }
+
+        #[test]
+        fn the_latest_page_ends_with_the_last_event_and_says_whether_older_ones_remain(
+            (events, ring) in channel(),
+            limit in 1_u32..80,
+        ) {
+            let held = ring.latest(usize::MAX).len();
+            let before = &events[..events.len() - held];
+            let wanted = (limit as usize).saturating_sub(held);
+            let from_ring = Fetched { older: !ring.reaches_start(), ..nothing(ring.covered_after()) };
+            let fetched = if held == 0 || wanted == 0 {
+                from_ring
+            } else {
+                let first = before.len().saturating_sub(wanted);
+                Fetched { events: before[first..].to_vec(), older: first > 0, ..from_ring }
+            };
+            let page = compose(&ring, fetched, &subscribe(Window::Latest, limit));
+            let count = page.messages.len();
+            prop_assert!(count <= limit as usize);
+            prop_assert_eq!(&page.messages, &messages(&events[events.len() - count..]));
+            prop_assert_eq!(page.more, count < events.len());
+            prop_assert_eq!(page.last_seq, ring.last_seq());
+        }
+    }
 }

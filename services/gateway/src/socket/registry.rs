@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use goch_contract::frame::ServerFrame;
+use goch_contract::{UnixMillis, frame::ServerFrame};
 use slab::Slab;
 use tokio::sync::Notify;
 
@@ -20,13 +20,19 @@ use super::{
     encode,
     outbox::{Closing, Outbox},
 };
-use crate::metrics::{CloseLabel, GatewayMetrics};
+use crate::{
+    metrics::{CloseLabel, GatewayMetrics},
+    token,
+};
 
 /// A socket that says nothing for this long is asked for a sign of life.
 const PING_AFTER: Duration = Duration::from_secs(25);
 
 /// A socket that says nothing for this long is gone.
 const DEAD_AFTER: Duration = Duration::from_mins(1);
+
+/// How long before its end a token's client is told to present a newer one, in milliseconds.
+const WARN_BEFORE_MS: u64 = 30_000;
 
 /// The part of a socket that the worker looks after.
 pub(crate) struct Watched {
@@ -35,6 +41,10 @@ pub(crate) struct Watched {
     heard: Cell<Instant>,
     pinged: Cell<bool>,
     authorized: Cell<bool>,
+    /// When the first of its tokens ends.
+    expires_at: Cell<Option<UnixMillis>>,
+    /// Whether the client knows that this is near.
+    warned: Cell<bool>,
     /// Told when the socket is to finish what it does and close.
     pub(crate) drain: Notify,
 }
@@ -49,6 +59,13 @@ impl Watched {
     /// Notes a successful subscription.
     pub(crate) fn authorize(&self) {
         self.authorized.set(true);
+    }
+
+    /// Notes when the first of its tokens ends.
+    pub(crate) fn expire_at(&self, expires_at: Option<UnixMillis>) {
+        if self.expires_at.replace(expires_at) != expires_at {
+            self.warned.set(false);
+        }
     }
 }
 
@@ -121,6 +138,8 @@ impl Sockets {
             heard: Cell::new(now),
             pinged: Cell::new(false),
             authorized: Cell::new(false),
+            expires_at: Cell::new(None),
+            warned: Cell::new(false),
             drain: Notify::new(),
         });
         let key = self.watched.borrow_mut().insert(Rc::clone(&watched));
@@ -140,8 +159,10 @@ impl Sockets {
         }
     }
 
-    /// Pings the silent, cuts the dead, and closes those that were not authorised in time.
+    /// Pings the silent, cuts the dead, and closes those that were not authorised in time or whose
+    /// token has ended.
     pub(crate) fn tick(&self, now: Instant) {
+        let time = UnixMillis::now();
         for (_, watched) in self.watched.borrow().iter() {
             let silent = now.saturating_duration_since(watched.heard.get());
             let age = now.saturating_duration_since(watched.opened);
@@ -149,8 +170,16 @@ impl Sockets {
                 watched.outbox.cut();
             } else if !watched.authorized.get() && age > self.authorize_within {
                 self.close(watched, Closing::Unauthorized);
+            } else if watched.expires_at.get().is_some_and(|end| token::has_expired(end, time)) {
+                self.close(watched, Closing::TokenExpired);
             } else if silent > PING_AFTER && !watched.pinged.replace(true) {
                 watched.outbox.push(encode::ping());
+            }
+            let is_near = |end: &UnixMillis| end.0.saturating_sub(WARN_BEFORE_MS) <= time.0;
+            let near = watched.expires_at.get().filter(is_near);
+            if let Some(expires_at) = near.filter(|_| !watched.warned.replace(true)) {
+                let warning = ServerFrame::TokenExpiring { expires_at };
+                watched.outbox.push(encode::text(&warning.to_json()));
             }
         }
     }

@@ -42,6 +42,11 @@ impl Connection {
     pub(super) async fn publish(&self, send: Send) -> Result<LocalBoxFuture<'static, Sent>, Error> {
         let subscription = self.subscription(&send.channel)?;
         let started = Instant::now();
+        if subscription.messages.take(started).is_err() {
+            self.worker.edge.count("messages");
+            let message = "too many messages from this member; wait, then send with the same id";
+            return Err(Error::new(ErrorCode::RateLimited, message));
+        }
         let room = Rc::clone(subscription.seat.room());
         if room.is_closed() {
             let message = "the channel is closed: it takes no more messages";

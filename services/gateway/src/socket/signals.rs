@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use goch_contract::{ChannelName, Error, Seq, frame::Signal, services::history::Read};
+use goch_contract::{ChannelName, Error, Seq, frame::Signal};
 
 use super::connection::Connection;
 
@@ -10,19 +10,14 @@ use super::connection::Connection;
 const TYPING_EVERY: Duration = Duration::from_secs(1);
 
 impl Connection {
-    /// Moves the member's read position, and tells the others.
-    pub(super) async fn read(&self, channel: &ChannelName, seq: Seq) -> Result<(), Error> {
+    /// Has the member's read position moved. What one member reads within a moment is stored at
+    /// once, and told to the channel when it is.
+    pub(super) fn read(&self, channel: &ChannelName, seq: Seq) -> Result<(), Error> {
         let subscription = self.subscription(channel)?;
-        let uid = &subscription.uid;
-        let request = Read { channel: channel.clone(), uid: uid.clone(), seq };
-        let position = self.worker.services.call(&request).await?;
-        subscription.seat.room().note_position(uid, position);
-        // A position that was behind the stored one has moved nothing.
-        if position <= seq {
-            let signal = Signal::Read { channel: channel.clone(), uid: uid.clone(), seq: position };
-            self.signal(channel, &signal).await?;
+        if subscription.seat.room().mark(&subscription.uid, seq) {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::unavailable("too many read positions wait to be stored"))
     }
 
     /// Tells the others that the member is typing.
@@ -30,17 +25,13 @@ impl Connection {
         let now = Instant::now();
         let subscription = self.subscription(channel)?;
         let recently = |typed: Instant| now.saturating_duration_since(typed) < TYPING_EVERY;
-        if subscription.typed.is_some_and(recently) {
+        if subscription.typed.is_some_and(recently) || subscription.seat.room().is_crowd() {
             return Ok(());
         }
         let signal = Signal::Typing { channel: channel.clone(), uid: subscription.uid.clone() };
         if let Some(subscription) = self.subscriptions.get_mut(channel) {
             subscription.typed = Some(now);
         }
-        self.signal(channel, &signal).await
-    }
-
-    async fn signal(&self, channel: &ChannelName, signal: &Signal) -> Result<(), Error> {
         let subject = self.worker.subjects.signal(channel);
         self.worker
             .client

@@ -1,18 +1,21 @@
 //! `subscribe`: who it is, what was said so far, and a seat in the room from there on.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
+use futures_util::future::join;
 use goch_contract::{
-    ChannelName, Error, ErrorCode, Uid,
+    Error,
     frame::{Subscribe, Subscribed},
-    services::history::Unread,
 };
+use tokio::time::timeout;
 
 use super::{
     connection::{Connection, Subscription},
     encode, page,
 };
-use crate::room::Room;
+
+/// How long a subscription waits for the count of unread messages, which it can do without.
+const UNREAD_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often a member is authorised anew because something was revoked meanwhile.
 const AUTHORIZE_ATTEMPTS_MAX: usize = 3;
@@ -21,78 +24,61 @@ impl Connection {
     /// Subscribes to a channel, or gives another page of one that is subscribed to: live events go
     /// on meanwhile.
     pub(super) async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), Error> {
-        self.check_room_for(&subscribe.channel, &subscribe.uid)?;
-        let (channel, uid) = (&subscribe.channel, &subscribe.uid);
+        let channel = &subscribe.channel;
         let worker = Rc::clone(&self.worker);
         let mut attempts = 0;
-        let (authorization, room, unread, fetched) = loop {
-            let authorization =
-                worker.authorizer.authorize(channel, uid, &subscribe.secret).await?;
+        let (admitted, room, counted, fetched) = loop {
+            let admitted = self.admit(channel, subscribe.credentials.clone()).await?;
+            let uid = &admitted.uid;
             self.registered.watched().authorize();
             let room = worker.rooms.open(channel).await?;
-            let unread = self.unread(&room, uid).await;
-            let fetched = page::fetch(&worker, &room, &subscribe).await?;
+            let counting = timeout(UNREAD_WITHIN, room.count_unread(&worker.services, uid));
+            let (counted, fetched) = join(counting, page::fetch(&worker, &room, &subscribe)).await;
+            let fetched = page::reach(&worker, &room, subscribe.limit, fetched?).await?;
             // Whoever was removed meanwhile has no seat yet from which to be put out.
-            if worker.authorizer.still_holds(&authorization, channel, uid) && room.is_open() {
-                break (authorization, room, unread, fetched);
+            if worker.authorizer.still_holds(&admitted.authorization, channel, uid)
+                && room.is_open()
+            {
+                break (admitted, room, counted, fetched);
             }
             attempts += 1;
             if attempts == AUTHORIZE_ATTEMPTS_MAX {
                 return Err(Error::unavailable("the channel is changing; subscribe again"));
             }
         };
+        let uid = &admitted.uid;
 
-        room.note_closed_unless_known(authorization.closed);
+        room.note_closed_unless_known(admitted.authorization.closed);
         // From here to the seat nothing is awaited: no event can fall between page and live.
         let page = room.with_ring(|ring| page::compose(ring, fetched, &subscribe));
         let subscribed = Subscribed {
             id: subscribe.id.as_ref(),
             channel,
             last_seq: page.last_seq,
-            unread: room.unread(uid).or(unread),
+            unread: counted.ok().and_then(Result::ok).and_then(|it| room.count_on(uid, it)),
             more: page.more,
+            online: room.online(uid),
         };
         self.outbox().push(encode::text(&subscribed.to_json(&page.messages)));
-        if !self.subscriptions.contains_key(channel) {
-            let seat = room.seat(Rc::clone(self.outbox()), subscribe.uid.clone());
-            let display_name = authorization.display_name;
-            let subscription = Subscription { seat, uid: subscribe.uid, display_name, typed: None };
+        if let Some(subscription) = self.subscriptions.get_mut(channel) {
+            subscription.seat.note_given(page.end);
+            // Another token renews one by token; what was opened with a secret needs none.
+            if subscription.expires_at.is_some() {
+                subscription.expires_at = admitted.expires_at.or(subscription.expires_at);
+            }
+        } else {
+            let seat = room.seat(Rc::clone(self.outbox()), uid.clone(), page.end);
+            let subscription = Subscription {
+                seat,
+                messages: worker.edge.member(channel, uid),
+                uid: admitted.uid,
+                display_name: admitted.authorization.display_name,
+                typed: None,
+                expires_at: admitted.expires_at,
+            };
             self.subscriptions.insert(subscribe.channel, subscription);
         }
+        self.note_expiry();
         Ok(())
-    }
-
-    fn check_room_for(&self, channel: &ChannelName, uid: &Uid) -> Result<(), Error> {
-        let max = self.worker.config.limits.subscriptions_per_socket;
-        match self.subscriptions.get(channel) {
-            Some(subscription) if subscription.uid != *uid => Err(Error::bad_request(
-                "uid",
-                "this socket is subscribed to the channel as another member",
-            )),
-            None if self.subscriptions.len() >= max => Err(Error::of_field(
-                ErrorCode::RateLimited,
-                "channel",
-                format!("a socket may be subscribed to {max} channels"),
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    /// A member's unread messages; nothing when no service can tell.
-    async fn unread(&self, room: &Room, uid: &Uid) -> Option<u64> {
-        if let Some(count) = room.unread(uid) {
-            return Some(count);
-        }
-        let request = Unread { channel: room.channel().clone(), uid: uid.clone() };
-        match self.worker.services.call(&request).await {
-            Ok(unread) => {
-                room.note_position(uid, unread.position);
-                Some(unread.count)
-            }
-            Err(error) => {
-                tracing::debug!(channel = %room.channel(), %error, "unread messages are unknown");
-                None
-            }
-        }
     }
 }

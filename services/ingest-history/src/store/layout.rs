@@ -78,6 +78,8 @@ pub(super) fn read_event(member: &[u8]) -> Option<Logged> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn entry(event: &str) -> Option<Entry> {
@@ -122,5 +124,28 @@ mod tests {
         let logged = read_event(members(event)[0].as_bytes()).unwrap();
         assert_eq!((logged.seq, logged.event.get()), (Seq(7), event));
         assert!(read_event(b"e1").is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn members_sort_as_their_sequences_do(one: u64, other: u64) {
+            prop_assert_eq!(digits(one).cmp(&digits(other)), one.cmp(&other));
+        }
+
+        #[test]
+        fn whatever_an_event_says_it_is_read_back_as_it_was(text in "\\PC{0,40}", time: u64) {
+            let event = serde_json::json!({"type": "message", "time": time, "text": text}).to_string();
+            let logged = read_event(members(&event)[0].as_bytes()).unwrap();
+            prop_assert_eq!((logged.seq, logged.event.get()), (Seq(7), event.as_str()));
+        }
+
+        #[test]
+        fn whatever_redis_holds_is_an_event_or_none(member: Vec<u8>, rest in ".{0,40}") {
+            for member in [member, format!("e{}:{}", digits(7), rest).into_bytes()] {
+                if let Some(logged) = read_event(&member) {
+                    prop_assert!(serde_json::to_string(&logged).is_ok());
+                }
+            }
+        }
     }
 }

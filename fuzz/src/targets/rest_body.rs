@@ -1,0 +1,54 @@
+//! REST bodies, public and internal.
+
+use goch_contract::{
+    Error,
+    limits::Limits,
+    rest::{CreateChannelBody, JoinBody, PostMessageBody},
+};
+use serde::de::DeserializeOwned;
+
+use super::{check_refusal, fits};
+
+pub(crate) fn run(input: &[u8]) {
+    let limits = Limits::default();
+    if let Some(body) = parse::<JoinBody>(input) {
+        match gateway::untrusted::check(body, &limits) {
+            Ok(request) => {
+                assert!(fits(request.channel.as_str(), limits.channel));
+                assert!(fits(request.uid.as_str(), limits.uid));
+                assert!(fits(&request.display_name, limits.display_name));
+                assert!(!request.display_name.chars().any(char::is_control));
+                assert!(request.email.is_none_or(|email| (3..=254).contains(&email.len())));
+                let secrets = [
+                    (request.secret, limits.secret),
+                    (request.channel_secret, limits.channel_secret),
+                ];
+                for (secret, length) in secrets {
+                    assert!(secret.is_none_or(|secret| fits(secret.expose(), length)));
+                }
+            }
+            Err(error) => check_refusal(&error),
+        }
+    }
+    if let Some(body) = parse::<CreateChannelBody>(input)
+        && let Err(error) = limits.parse_channel("name", &body.name)
+    {
+        check_refusal(&error);
+    }
+    if let Some(body) = parse::<PostMessageBody>(input)
+        && limits.check_text(&body.text).is_ok()
+    {
+        assert!(fits(&body.text, limits.text));
+    }
+}
+
+/// A body, or a refusal that can be shown.
+fn parse<T: DeserializeOwned>(input: &[u8]) -> Option<T> {
+    match serde_json::from_slice(input) {
+        Ok(body) => Some(body),
+        Err(error) => {
+            check_refusal(&Error::unreadable("the body", &error));
+            None
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Which address a request comes from, behind proxies or not.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
+
+use ipnet::IpNet;
+
+/// The networks of proxies whose `X-Forwarded-For` is believed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl FromStr for TrustedProxies {
+    type Err = String;
+
+    fn from_str(list: &str) -> Result<Self, Self::Err> {
+        let parse = |entry: &str| {
+            let entry = entry.trim();
+            let network =
+                entry.parse::<IpNet>().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from));
+            network.map_err(|_| format!("{entry:?} is not a network such as 10.0.0.0/8"))
+        };
+        list.split(',').map(parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl TrustedProxies {
+    /// The client's address. Each proxy appends whom it heard from to `X-Forwarded-For`, so the list
+    /// is read from its end, as long as who wrote the entry is trusted; before that, anybody can have
+    /// written anything.
+    pub(super) fn client(&self, peer: Option<IpAddr>, forwarded: &[&str]) -> IpAddr {
+        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).to_canonical();
+        let mut entries = forwarded.iter().rev().flat_map(|header| header.rsplit(','));
+        let mut client = peer;
+        while self.0.iter().any(|network| network.contains(&client)) {
+            match entries.next().and_then(parse_entry) {
+                Some(before) => client = before,
+                None => break,
+            }
+        }
+        client
+    }
+}
+
+/// An address, which some proxies write with a port.
+fn parse_entry(entry: &str) -> Option<IpAddr> {
+    let entry = entry.trim();
+    let address = entry
+        .parse::<IpAddr>()
+        .or_else(|_| entry.parse::<std::net::SocketAddr>().map(|socket| socket.ip()))
+        .or_else(|_| entry.trim_matches(['[', ']']).parse::<IpAddr>());
+    address.ok().map(|address| address.to_canonical())
+}
+
+/// What an address is limited as: of IPv6 its /64, the least that one customer is given (RFC 6177).
+pub(super) fn limited_as(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn client(trusted: &str, peer: &str, forwarded: &[&str]) -> String {
+        let trusted =
+            if trusted.is_empty() { TrustedProxies::default() } else { trusted.parse().unwrap() };
+        trusted.client(peer.parse().ok(), forwarded).to_string()
+    }
+
+    #[test]
+    fn only_what_trusted_proxies_wrote_is_believed() {
+        let proxies = "10.0.0.0/8, 2001:db8::1";
+        for (peer, forwarded, expected) in [
+            // A direct client can write what it wants.
+            ("192.0.2.7", &["198.51.100.1"][..], "192.0.2.7"),
+            ("10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
+            // The client wrote the first entry, the proxy the second one.
+            ("10.0.0.1", &["203.0.113.9, 198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["203.0.113.9", "198.51.100.1"], "198.51.100.1"),
+            // Two proxies in a row.
+            ("10.0.0.1", &["203.0.113.9, 198.51.100.1, 10.0.0.2"], "198.51.100.1"),
+            ("2001:db8::1", &["198.51.100.1:4711"], "198.51.100.1"),
+            ("10.0.0.1", &["[2001:db8::7]:4711"], "2001:db8::7"),
+            ("10.0.0.1", &["::ffff:198.51.100.1"], "198.51.100.1"),
+            ("::ffff:10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
+            // Who wrote something else is the last that is known.
+            ("10.0.0.1", &["198.51.100.1, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        ] {
+            assert_eq!(client(proxies, peer, forwarded), expected, "{peer} {forwarded:?}");
+        }
+        assert_eq!(client("", "10.0.0.1", &["198.51.100.1"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_faulty_network_is_named() {
+        let error = "10.0.0.0/8,10.0.0.0/33".parse::<TrustedProxies>().unwrap_err();
+        assert!(error.contains("10.0.0.0/33"), "{error}");
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_customer_are_limited_together() {
+        let limited = |address: &str| limited_as(address.parse().unwrap());
+        assert_eq!(limited("2001:db8:1:2:3::4"), limited("2001:db8:1:2:ffff::1"));
+        assert_ne!(limited("2001:db8:1:2::1"), limited("2001:db8:1:3::1"));
+        assert_ne!(limited("192.0.2.1"), limited("192.0.2.2"));
+    }
+
+    proptest! {
+        #[test]
+        fn an_untrusted_peer_is_the_client_whatever_it_writes(
+            peer in any::<Ipv4Addr>(), header in "\\PC{0,80}"
+        ) {
+            prop_assume!(peer.octets()[0] != 10);
+            let trusted: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+            prop_assert_eq!(trusted.client(Some(IpAddr::V4(peer)), &[&header]), IpAddr::V4(peer));
+        }
+
+        #[test]
+        fn what_a_client_writes_does_not_change_who_it_is(
+            client in any::<Ipv4Addr>(), header in "[0-9a-f:., ]{0,80}"
+        ) {
+            prop_assume!(client.octets()[0] != 10);
+            let trusted: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+            let proxy = IpAddr::from([10, 0, 0, 1]);
+            let appended = format!("{header}, {client}");
+            prop_assert_eq!(trusted.client(Some(proxy), &[&appended]), IpAddr::V4(client));
+        }
+    }
+}

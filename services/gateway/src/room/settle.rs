@@ -1,0 +1,203 @@
+//! Works off what has gathered in rooms, several times a second: tells sockets who came and went and
+//! how much is unread, tells other workers who is here, stores what was read.
+//!
+//! Gathering first is what bounds the cost: a hundred `read`s of a member, or a hundred messages for
+//! a watcher, become one.
+
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use actix_web::rt;
+use async_nats::connection::State;
+use futures_util::{StreamExt as _, stream};
+use goch_contract::{
+    Error, ErrorCode, Seq, Uid,
+    frame::Signal,
+    presence::PresenceSignal,
+    services::{
+        ServiceClient,
+        broker::Count,
+        history::{Read, Unread},
+    },
+};
+
+use super::{Ring, Room, Rooms};
+
+/// Requests that are under way for one room.
+const REQUESTS_PER_ROOM: usize = 8;
+
+/// How often counting starts anew because the channel moved on in the meantime.
+const ATTEMPTS_MAX: usize = 4;
+
+/// How long storing what was read last may take.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Rooms that have something to settle.
+#[derive(Default)]
+pub(crate) struct Stirred(RefCell<Vec<Rc<Room>>>);
+
+impl Stirred {
+    pub(super) fn add(&self, room: Rc<Room>) {
+        self.0.borrow_mut().push(room);
+    }
+}
+
+/// A member's unread messages up to a sequence.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counted {
+    pub(crate) count: u64,
+    through: Seq,
+}
+
+impl Rooms {
+    /// Works off what has gathered.
+    pub(crate) async fn settle(self: &Rc<Self>) {
+        let stirred = std::mem::take(&mut *self.context.stirred.0.borrow_mut());
+        for room in stirred {
+            let now = Instant::now();
+            if let Some(report) = room.settle(now) {
+                self.publish(&room, PresenceSignal::Report(report).to_payload()).await;
+            }
+            if room.begin_work(now) {
+                rt::spawn(self.works.track_future(Rc::clone(self).work(room)));
+            }
+        }
+    }
+
+    /// Tells the others that this worker's members will be back elsewhere by `until`.
+    pub(crate) async fn say_goodbye(self: &Rc<Self>, until: Instant) {
+        self.for_each(|room| room.say_goodbye(until));
+        self.settle().await;
+    }
+
+    /// Stores what was read last, as far as it can be stored soon.
+    pub(crate) async fn finish(self: &Rc<Self>) {
+        self.settle().await;
+        self.works.close();
+        let stored = async {
+            self.works.wait().await;
+            self.context.client.flush().await
+        };
+        if !matches!(tokio::time::timeout(FINISH_TIMEOUT, stored).await, Ok(Ok(()))) {
+            tracing::warn!("what was read last may not be stored");
+        }
+    }
+
+    /// Stores what was read and counts what is unread in one room.
+    async fn work(self: Rc<Self>, room: Rc<Room>) {
+        // Never closed.
+        let Ok(_permit) = self.working.acquire().await else { return };
+        let marks = stream::iter(room.take_marks());
+        let stored = marks.map(|(uid, seq)| self.store(&room, uid, seq));
+        let all_stored = stored.buffer_unordered(REQUESTS_PER_ROOM);
+        let all_stored = all_stored.fold(true, |all, one| std::future::ready(all && one)).await;
+        let counted = stream::iter(room.uncounted())
+            .map(|uid| async { self.count(&room, uid).await })
+            .buffer_unordered(REQUESTS_PER_ROOM);
+        let all_counted = counted.fold(true, |all, one| std::future::ready(all && one)).await;
+        room.end_work(all_stored && all_counted);
+    }
+
+    async fn count(&self, room: &Rc<Room>, uid: Uid) -> bool {
+        let counted = room.count_unread(&self.context.services, &uid).await;
+        if let Err(error) = &counted {
+            tracing::debug!(channel = %room.channel(), %error, "unread messages are unknown");
+        }
+        counted.is_ok()
+    }
+
+    /// Stores a read position and tells the channel. False if it has to be tried again.
+    async fn store(&self, room: &Rc<Room>, uid: Uid, seq: Seq) -> bool {
+        let channel = room.channel();
+        let request = Read { channel: channel.clone(), uid, seq };
+        let position = match self.context.services.call(&request).await {
+            Ok(position) => position,
+            Err(error) => {
+                tracing::debug!(%channel, %error, "a read position was not stored");
+                return error.code != ErrorCode::Unavailable || !room.mark(&request.uid, seq);
+            }
+        };
+        room.note_position(&request.uid, position);
+        // A position that was behind the stored one has moved nothing.
+        if position <= seq {
+            let Read { channel, uid, .. } = request;
+            let signal = Signal::Read { channel, uid, seq: position };
+            self.publish(room, signal.to_json()).await;
+        }
+        true
+    }
+
+    /// Publishes a signal. While NATS is away it is dropped; when it is back, all rooms ask anew.
+    async fn publish(&self, room: &Room, payload: Vec<u8>) {
+        let client = &self.context.client;
+        if client.connection_state() == State::Connected {
+            let subject = self.context.subjects.signal(room.channel());
+            if let Err(error) = client.publish(subject, payload.into()).await {
+                tracing::debug!(channel = %room.channel(), %error, "a signal was not published");
+            }
+        }
+    }
+}
+
+impl Room {
+    /// A member's unread messages: exact, from the room's memory if that reaches back far enough,
+    /// else from the log, which unlike history cannot lag behind.
+    ///
+    /// # Errors
+    /// `unavailable` when they cannot be told.
+    pub(crate) async fn count_unread(
+        self: &Rc<Self>,
+        services: &ServiceClient,
+        uid: &Uid,
+    ) -> Result<Counted, Error> {
+        let channel = self.channel();
+        if let Some(count) = self.known_count(uid) {
+            return Ok(Counted { count, through: self.with_ring(Ring::last_seq) });
+        }
+        for _ in 0..ATTEMPTS_MAX {
+            let epoch = self.reading_epoch();
+            let position = if let Some(position) = self.position(uid) {
+                position
+            } else {
+                let request = Unread { channel: channel.clone(), uid: uid.clone() };
+                let position = services.call(&request).await?.position;
+                if self.reading_epoch() != epoch {
+                    continue;
+                }
+                self.note_position(uid, position);
+                // A signal may have overtaken the answer.
+                self.position(uid).unwrap_or(position)
+            };
+            let through = self.with_ring(Ring::last_seq);
+            if let Some(count) = self.with_ring(|ring| ring.unread(uid, position)) {
+                self.note_count(uid, count);
+                return Ok(Counted { count, through });
+            }
+            let before = Seq(through.0 + 1);
+            let (channel, not_from) = (channel.clone(), uid.clone());
+            let request = Count { channel, after: position, before, not_from };
+            let count = services.call(&request).await?;
+            let has_moved = self.reading_epoch() != epoch
+                || self.position(uid).is_some_and(|now| now != position);
+            let Some(newer) = self.with_ring(|ring| ring.unread(uid, through)) else { continue };
+            if !has_moved {
+                let count = count + newer;
+                self.note_count(uid, count);
+                return Ok(Counted { count, through: self.with_ring(Ring::last_seq) });
+            }
+        }
+        Err(Error::unavailable("the channel is moving too fast; ask again"))
+    }
+
+    /// Brings a count up to the present. Nothing if the room has moved too far since.
+    pub(crate) fn count_on(&self, uid: &Uid, counted: Counted) -> Option<u64> {
+        let position = self.position(uid);
+        self.with_ring(|ring| {
+            let afresh = position.and_then(|position| ring.unread(uid, position));
+            afresh.or_else(|| Some(counted.count + ring.unread(uid, counted.through)?))
+        })
+    }
+}

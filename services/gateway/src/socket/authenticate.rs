@@ -1,0 +1,98 @@
+//! Tokens on a socket: who it is for, until when, and a newer one in time.
+
+use goch_contract::{
+    ChannelName, Error, ErrorCode, MessageId, Secret, Uid, UnixMillis,
+    frame::{Credentials, ServerFrame},
+};
+
+use super::connection::Connection;
+use crate::{authorize::Authorization, worker::Worker};
+
+/// Somebody who may subscribe.
+pub(super) struct Admitted {
+    pub(super) uid: Uid,
+    pub(super) authorization: Authorization,
+    /// When the token ends; never for a secret.
+    pub(super) expires_at: Option<UnixMillis>,
+}
+
+impl Connection {
+    /// Finds out who subscribes, and whether that member may use the channel on this socket.
+    pub(super) async fn admit(
+        &self,
+        channel: &ChannelName,
+        credentials: Credentials,
+    ) -> Result<Admitted, Error> {
+        self.check_room_for(channel, 0)?;
+        if let Credentials::Member { uid, .. } = &credentials {
+            // Before anybody is asked.
+            self.check_member(channel, uid)?;
+        }
+        let admitted = admit(&self.worker, channel, credentials).await?;
+        self.check_member(channel, &admitted.uid)?;
+        Ok(admitted)
+    }
+
+    /// Takes a newer token for every channel that is subscribed to with an older one of the same
+    /// user.
+    pub(super) async fn authenticate(
+        &mut self,
+        id: Option<&MessageId>,
+        token: &Secret,
+    ) -> Result<(), Error> {
+        let user = self.worker.tokens.check(token).await?;
+        let mut renewed = false;
+        let subscribed = self.subscriptions.iter_mut();
+        let subscribed = subscribed.map(|(channel, it)| (channel, &it.uid, &mut it.expires_at));
+        let watched = self.watches.iter_mut();
+        let watched = watched.map(|(channel, it)| (channel, &it.uid, &mut it.expires_at));
+        for (channel, uid, expires_at) in subscribed.chain(watched) {
+            if expires_at.is_some() && *uid == user.uid && user.may_use(channel) {
+                *expires_at = Some(user.expires_at);
+                renewed = true;
+            }
+        }
+        match self.note_expiry() {
+            Some(expires_at) if renewed => {
+                self.answer(&ServerFrame::Authenticated { id, expires_at });
+                Ok(())
+            }
+            _ => {
+                let message = "this socket has no subscription by a token of this user";
+                Err(Error::of_field(ErrorCode::NotSubscribed, "token", message))
+            }
+        }
+    }
+
+    /// Has the socket closed when the first of its tokens ends; tells when that is.
+    pub(super) fn note_expiry(&self) -> Option<UnixMillis> {
+        let subscribed = self.subscriptions.values().filter_map(|one| one.expires_at);
+        let first = subscribed.chain(self.watches.values().filter_map(|one| one.expires_at)).min();
+        self.registered.watched().expire_at(first);
+        first
+    }
+}
+
+/// Finds out who it is, and whether that member may use the channel.
+pub(super) async fn admit(
+    worker: &Worker,
+    channel: &ChannelName,
+    credentials: Credentials,
+) -> Result<Admitted, Error> {
+    match credentials {
+        Credentials::Member { uid, secret } => {
+            let authorization = worker.authorizer.authorize(channel, &uid, &secret).await?;
+            Ok(Admitted { uid, authorization, expires_at: None })
+        }
+        Credentials::Token(token) => {
+            let user = worker.tokens.check(&token).await?;
+            if !user.may_use(channel) {
+                let message = "there is no such channel, or the token is not for it";
+                return Err(Error::new(ErrorCode::Unauthorized, message));
+            }
+            let authorization = worker.authorizer.enrol(channel, &user).await?;
+            let expires_at = Some(user.expires_at);
+            Ok(Admitted { uid: user.uid.clone(), authorization, expires_at })
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! `watch`: unread counts of channels that are not open, now and at each change.
+
+use std::rc::Rc;
+
+use futures_util::{StreamExt as _, stream};
+use goch_contract::{
+    ChannelName, Error, ErrorCode, MessageId, Uid, UnixMillis,
+    frame::{ServerFrame, Watch, WatchedChannel},
+};
+
+use super::{
+    authenticate::{Admitted, admit},
+    connection::Connection,
+};
+use crate::{room::WatchSeat, socket::outbox::Outbox, worker::Worker};
+
+/// Channels of one `watch` that are opened at a time.
+const OPENED_AT_ONCE: usize = 8;
+
+/// A channel that this socket watches.
+pub(super) struct Watching {
+    seat: WatchSeat,
+    pub(super) uid: Uid,
+    /// When the token ends; never for a member with a secret.
+    pub(super) expires_at: Option<UnixMillis>,
+}
+
+impl Connection {
+    /// Watches channels. Each is answered for itself: by its unread count, or by an error.
+    pub(super) async fn watch(&mut self, watch: Watch) -> Result<(), Error> {
+        let (id, channels) = (watch.id, watch.channels);
+        let (admitted, refused) = self.part(channels);
+        for (channel, error) in &refused {
+            self.refuse_channel(id.as_ref(), channel, error);
+        }
+        let worker = Rc::clone(&self.worker);
+        let outbox = Rc::clone(self.outbox());
+        let opened = stream::iter(admitted).map(|wanted| open(&worker, &outbox, wanted));
+        let mut opened = opened.buffer_unordered(OPENED_AT_ONCE);
+        while let Some((channel, outcome)) = opened.next().await {
+            match outcome {
+                Ok(watching) => self.begin_watching(id.as_ref(), &channel, watching),
+                Err(error) => self.refuse_channel(id.as_ref(), &channel, &error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Parts the channels that there is room for from those there is none for.
+    fn part(
+        &self,
+        channels: Vec<WatchedChannel>,
+    ) -> (Vec<WatchedChannel>, Vec<(ChannelName, Error)>) {
+        let (mut admitted, mut refused) = (Vec::<WatchedChannel>::new(), Vec::new());
+        for wanted in channels {
+            let is_named_twice = admitted.iter().any(|known| known.channel == wanted.channel);
+            let fresh = admitted.iter().filter(|known| !self.has(&known.channel)).count();
+            if is_named_twice {
+                let error = Error::bad_request("channels", "the channel is named twice");
+                refused.push((wanted.channel, error));
+            } else if let Err(error) = self.check_room_for(&wanted.channel, fresh) {
+                refused.push((wanted.channel, error));
+            } else {
+                admitted.push(wanted);
+            }
+        }
+        (admitted, refused)
+    }
+
+    fn begin_watching(&mut self, id: Option<&MessageId>, channel: &ChannelName, opened: Opened) {
+        self.registered.watched().authorize();
+        if let Err(error) = self.check_member(channel, &opened.watching.uid) {
+            return self.refuse_channel(id, channel, &error);
+        }
+        let Opened { watching, count } = opened;
+        // A channel that was watched before is watched once.
+        let known = self.watches.entry(channel.clone());
+        let watching = known.or_insert(watching);
+        watching.seat.note_told(count);
+        self.note_expiry();
+        self.answer(&ServerFrame::Unread { id, channel, count });
+    }
+
+    fn refuse_channel(&self, id: Option<&MessageId>, channel: &ChannelName, error: &Error) {
+        self.count_error(error);
+        self.answer(&ServerFrame::Error {
+            id,
+            code: error.code,
+            message: &error.message,
+            field: Some("channels"),
+            channel: Some(channel),
+        });
+    }
+
+    /// Whether the channel is subscribed to or watched on this socket.
+    fn has(&self, channel: &ChannelName) -> bool {
+        self.subscriptions.contains_key(channel) || self.watches.contains_key(channel)
+    }
+
+    /// Checks that the socket does not have the channel as another member.
+    pub(super) fn check_member(&self, channel: &ChannelName, uid: &Uid) -> Result<(), Error> {
+        let subscribed = self.subscriptions.get(channel).map(|subscription| &subscription.uid);
+        let watching = self.watches.get(channel).map(|watching| &watching.uid);
+        if subscribed.or(watching).is_some_and(|known| known != uid) {
+            let message = "this socket has the channel as another member";
+            return Err(Error::bad_request("channel", message));
+        }
+        Ok(())
+    }
+
+    /// Checks that the socket has room for the channel, beside `more` new ones.
+    pub(super) fn check_room_for(&self, channel: &ChannelName, more: usize) -> Result<(), Error> {
+        let max = self.worker.config.limits.subscriptions_per_socket;
+        let watched_only = |channel: &&ChannelName| !self.subscriptions.contains_key(*channel);
+        let channels =
+            || self.subscriptions.len() + self.watches.keys().filter(watched_only).count();
+        if !self.has(channel) && channels() + more >= max {
+            let message = format!("a socket may have {max} channels, subscribed or watched");
+            return Err(Error::of_field(ErrorCode::RateLimited, "channel", message));
+        }
+        Ok(())
+    }
+}
+
+/// A watched channel with its count.
+struct Opened {
+    watching: Watching,
+    count: u64,
+}
+
+async fn open(
+    worker: &Worker,
+    outbox: &Rc<Outbox>,
+    wanted: WatchedChannel,
+) -> (ChannelName, Result<Opened, Error>) {
+    let WatchedChannel { channel, credentials } = wanted;
+    let opening = async {
+        let Admitted { uid, expires_at, .. } = admit(worker, &channel, credentials).await?;
+        let room = worker.rooms.open(&channel).await?;
+        // Seated before it is counted, so that no change falls in between.
+        let seat = room.watch(Rc::clone(outbox), uid.clone());
+        let counted = room.count_unread(&worker.services, &uid).await?;
+        Ok(Opened { watching: Watching { seat, uid, expires_at }, count: counted.count })
+    };
+    let outcome = opening.await;
+    (channel, outcome)
+}

@@ -1,0 +1,145 @@
+//! What a token's claims mean here.
+
+use std::time::Duration;
+
+use goch_contract::{ChannelName, Uid, UnixMillis, limits::Limits};
+use jsonwebtoken::{Algorithm, Validation};
+use serde::Deserialize;
+
+use super::{LEEWAY_SECONDS, TokenConfig, keys::Refused};
+
+/// The role that may use any channel.
+const AGENT: &str = "agent";
+
+/// The claims that are read. Times, issuer and audience are checked before.
+#[derive(Debug, Deserialize)]
+pub(super) struct Claims {
+    sub: String,
+    name: Option<String>,
+    channels: Option<Vec<String>>,
+    role: Option<String>,
+    /// Unix seconds, which RFC 7519 allows to have a fraction.
+    exp: f64,
+}
+
+/// Who a token stands for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TokenUser {
+    pub(crate) uid: Uid,
+    pub(crate) display_name: Option<String>,
+    pub(crate) expires_at: UnixMillis,
+    channels: Channels,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Channels {
+    Any,
+    These(Vec<String>),
+}
+
+impl TokenUser {
+    /// Whether the token is for this channel.
+    pub(crate) fn may_use(&self, channel: &ChannelName) -> bool {
+        match &self.channels {
+            Channels::Any => true,
+            Channels::These(names) => names.iter().any(|name| name == channel.as_str()),
+        }
+    }
+
+    pub(crate) fn has_expired(&self, now: UnixMillis) -> bool {
+        has_expired(self.expires_at, now)
+    }
+}
+
+/// Whether a token that expires then has expired, whoever's clock is right.
+pub(crate) fn has_expired(expires_at: UnixMillis, now: UnixMillis) -> bool {
+    now.0 >= expires_at.0.saturating_add(LEEWAY_SECONDS * 1_000)
+}
+
+/// What is asked of every token.
+#[derive(Debug)]
+pub(super) struct Rules {
+    issuer: Option<String>,
+    audience: Option<String>,
+    lifetime_max: Duration,
+    limits: Limits,
+}
+
+impl Rules {
+    pub(super) fn new(config: &TokenConfig, limits: &Limits) -> Self {
+        Self {
+            issuer: config.issuer.clone(),
+            audience: config.audience.clone(),
+            lifetime_max: config.lifetime_max,
+            limits: limits.clone(),
+        }
+    }
+
+    /// The registered claims (RFC 7519, 4.1) that a token signed with `algorithm` must satisfy.
+    pub(super) fn validation(&self, algorithm: Algorithm) -> Validation {
+        let mut validation = Validation::new(algorithm);
+        validation.leeway = LEEWAY_SECONDS;
+        validation.validate_nbf = true;
+        // A token for others says nothing about us; without TOKEN_AUDIENCE that is not looked at.
+        validation.validate_aud = self.audience.is_some();
+        let mut required = vec!["exp", "sub"];
+        if let Some(issuer) = &self.issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        if let Some(audience) = &self.audience {
+            validation.set_audience(&[audience]);
+            required.push("aud");
+        }
+        validation.set_required_spec_claims(&required);
+        validation
+    }
+
+    /// The user of checked claims.
+    pub(super) fn user(&self, claims: Claims, now: UnixMillis) -> Result<TokenUser, Refused> {
+        let uid = self.limits.parse_uid("sub", &claims.sub);
+        let uid = uid.map_err(|error| Refused::Unusable(error.message))?;
+        if let Some(name) = &claims.name {
+            let name = self.limits.check_display_name("name", name);
+            name.map_err(|error| Refused::Unusable(error.message))?;
+        }
+        let expires_at = Duration::try_from_secs_f64(claims.exp)
+            .ok()
+            .and_then(|since_epoch| u64::try_from(since_epoch.as_millis()).ok())
+            .map(UnixMillis)
+            .ok_or(Refused::Claim("exp"))?;
+        let lifetime = Duration::from_millis(expires_at.0.saturating_sub(now.0));
+        // A token cannot be taken back, so it must not last.
+        if !self.lifetime_max.is_zero() && lifetime > self.lifetime_max {
+            return Err(Refused::TooLasting(self.lifetime_max.as_secs()));
+        }
+        let channels = match claims.role.as_deref() {
+            Some(AGENT) => Channels::Any,
+            _ => Channels::These(claims.channels.unwrap_or_default()),
+        };
+        Ok(TokenUser { uid, display_name: claims.name, expires_at, channels })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_agent_may_use_any_channel() {
+        let channel = ChannelName::parse("c").unwrap();
+        let rules = Rules::new(
+            &TokenConfig { lifetime_max: Duration::ZERO, ..TokenConfig::default() },
+            &Limits::default(),
+        );
+        let user = |role: Option<&str>| {
+            let role = role.map(str::to_owned);
+            let claims =
+                Claims { sub: "ann".to_owned(), name: None, channels: None, role, exp: 2e9 };
+            rules.user(claims, UnixMillis::now()).unwrap()
+        };
+        assert!(user(Some("agent")).may_use(&channel));
+        assert!(!user(Some("Agent")).may_use(&channel));
+        assert!(!user(None).may_use(&channel));
+    }
+}

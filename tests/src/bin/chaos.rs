@@ -1,0 +1,15 @@
+//! `make chaos`: a run of load and faults, with its table. See `Plan::from_environment`.
+
+use std::process::ExitCode;
+
+use goch_tests::chaos::{Plan, run};
+
+#[tokio::main]
+#[expect(clippy::print_stdout, reason = "the table is what it is for")]
+async fn main() -> ExitCode {
+    let plan = Plan::from_environment();
+    println!("{plan:?}");
+    let report = run(&plan).await;
+    print!("{report}");
+    if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

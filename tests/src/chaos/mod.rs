@@ -1,0 +1,18 @@
+//! Load and faults at the same time, and then the question whether anything was lost.
+//!
+//! Writers and readers talk through all gateways over real sockets while [`faults`] kills, pauses,
+//! wipes and cuts what they depend on, in an order that the seed decides. At the end everything is
+//! started again, the log is read whole straight from JetStream, and the [`crate::checker`] compares
+//! it with what everybody has seen.
+
+mod faults;
+mod line;
+mod plan;
+mod proxy;
+mod reader;
+mod report;
+mod run;
+mod truth;
+mod writer;
+
+pub use self::{plan::Plan, report::Report, run::run};

@@ -1,0 +1,166 @@
+//! A member who listens, and resumes after every disconnect as docs/protocol.md says.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use fastrand::Rng;
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    line::{Broken, Line, is_temporary},
+    truth::given,
+};
+use crate::{
+    checker::{Subscription, Way},
+    member::Member,
+};
+
+/// What a reader was given.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    pub(super) subscriptions: Vec<Subscription>,
+    pub(super) connects: usize,
+    /// What should never be answered.
+    pub(super) surprises: Vec<String>,
+}
+
+/// A member who listens.
+pub(super) struct Reader {
+    member: Member,
+    gateways: Vec<String>,
+    rng: Rng,
+    last: u64,
+    /// The last sequence, for whoever waits for this reader.
+    progress: Arc<AtomicU64>,
+    heard: Heard,
+}
+
+impl Reader {
+    pub(super) fn new(
+        member: Member,
+        gateways: Vec<String>,
+        rng: Rng,
+        progress: Arc<AtomicU64>,
+    ) -> Self {
+        Self { member, gateways, rng, last: 0, progress, heard: Heard::default() }
+    }
+
+    /// Listens until `stop`; calm once `calm` is cancelled.
+    pub(super) async fn run(mut self, calm: CancellationToken, stop: CancellationToken) -> Heard {
+        loop {
+            match stop.run_until_cancelled(self.converse(&calm)).await {
+                None => return self.heard,
+                // Why it broke does not matter: the next connection goes on.
+                Some(_) => sleep(Duration::from_millis(self.rng.u64(20..400))).await,
+            }
+        }
+    }
+
+    async fn converse(&mut self, calm: &CancellationToken) -> Result<(), Broken> {
+        let address = self.gateways[self.rng.usize(..self.gateways.len())].clone();
+        let mut line = Line::open(&address).await?;
+        self.heard.connects += 1;
+        self.catch_up(&mut line).await?;
+        let until = Instant::now() + Duration::from_millis(self.rng.u64(500..15_000));
+        while calm.is_cancelled() || Instant::now() < until {
+            match timeout(Duration::from_millis(500), line.next()).await {
+                Ok(frame) => self.hear(&frame?, &mut line).await?,
+                Err(_) => continue,
+            }
+            match self.rng.u32(..200) {
+                // Reads what it has seen, sometimes.
+                0..10 => self.read(&mut line).await?,
+                // Stops reading for a while.
+                10 if !calm.is_cancelled() => {
+                    sleep(Duration::from_millis(self.rng.u64(500..4_000))).await;
+                }
+                _ => {}
+            }
+        }
+        // Half of them vanish without a word.
+        if self.rng.bool() {
+            line.close().await;
+        }
+        Ok(())
+    }
+
+    /// Subscribes and takes pages until there are no more.
+    async fn catch_up(&mut self, line: &mut Line) -> Result<(), Broken> {
+        self.heard.subscriptions.push(Subscription { after: self.last, given: Vec::new() });
+        line.subscribe(&self.member, self.last).await?;
+        loop {
+            let frame = line.answer().await?;
+            match frame["type"].as_str() {
+                Some("subscribed") => {
+                    for event in frame["messages"].as_array().ok_or(Broken)? {
+                        self.take(event, Way::Page);
+                    }
+                    if frame["more"] != true {
+                        return Ok(());
+                    }
+                    line.subscribe(&self.member, self.last).await?;
+                }
+                Some("error") => {
+                    if !is_temporary(&frame) {
+                        self.heard.surprises.push(frame.to_string());
+                    }
+                    return Err(Broken);
+                }
+                // Live events meanwhile are in a page to come, or will be missed by their hole.
+                _ => {}
+            }
+        }
+    }
+
+    async fn hear(&mut self, frame: &Value, line: &mut Line) -> Result<(), Broken> {
+        match frame["type"].as_str() {
+            Some("reconnect") => {
+                let after = Duration::from_millis(frame["after_ms"].as_u64().unwrap_or_default());
+                // What still comes must not be missed.
+                while let Ok(Ok(frame)) = timeout(Duration::from_secs(10), line.next()).await {
+                    self.note(&frame);
+                }
+                sleep(after.min(Duration::from_secs(2))).await;
+                Err(Broken)
+            }
+            Some("error") => {
+                if !is_temporary(frame) {
+                    self.heard.surprises.push(frame.to_string());
+                }
+                Ok(())
+            }
+            _ => {
+                self.note(frame);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes a frame that is an event of the log: those have a `prev`.
+    fn note(&mut self, frame: &Value) {
+        if frame["prev"].is_u64() {
+            self.take(frame, Way::Live);
+        }
+    }
+
+    fn take(&mut self, event: &Value, way: Way) {
+        let given = given(event, way);
+        self.last = self.last.max(given.seq);
+        self.progress.store(self.last, Ordering::Relaxed);
+        if let Some(subscription) = self.heard.subscriptions.last_mut() {
+            subscription.given.push(given);
+        }
+    }
+
+    async fn read(&mut self, line: &mut Line) -> Result<(), Broken> {
+        let frame = json!({"type": "read", "channel": self.member.channel, "seq": self.last});
+        line.send(&frame).await
+    }
+}

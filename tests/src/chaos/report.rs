@@ -1,0 +1,83 @@
+//! What a run comes to.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use crate::checker::{Recording, Violation};
+
+/// Lines of each kind of defect that are shown.
+const LINES_MAX: usize = 10;
+
+/// What was done, and what was broken by it.
+#[derive(Debug)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// How long load and faults went on.
+    pub duration: Duration,
+    /// How often each fault was injected.
+    pub faults: BTreeMap<&'static str, usize>,
+    /// Everything that was seen.
+    pub recording: Recording,
+    /// Sockets that were opened.
+    pub connects: usize,
+    /// Sends that were refused for the moment.
+    pub refusals: usize,
+    /// Broken promises.
+    pub violations: Vec<Violation>,
+    /// Answers that no fault explains, processes that ended by themselves, ends that took too long.
+    pub surprises: Vec<String>,
+}
+
+impl Report {
+    /// Whether all promises were kept.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.violations.is_empty() && self.surprises.is_empty()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let channels = self.recording.channels.values();
+        let sum = |count: fn(&crate::checker::Channel) -> usize| channels.clone().map(count).sum();
+        let delivered = |channel: &crate::checker::Channel| {
+            channel.readers.values().flatten().map(|subscription| subscription.given.len()).sum()
+        };
+        let faults: usize = self.faults.values().sum();
+        let rows: [(&str, usize); 9] = [
+            ("faults injected", faults),
+            ("sockets opened", self.connects),
+            ("messages sent", sum(|channel| channel.sends.len())),
+            ("acked", sum(|channel| channel.acks.len())),
+            ("of these duplicates", {
+                let is_duplicate = |ack: &&crate::checker::Ack| ack.duplicate;
+                channels.clone().map(|it| it.acks.iter().filter(is_duplicate).count()).sum()
+            }),
+            ("refused for the moment", self.refusals),
+            ("events in the log", sum(|channel| channel.log.len())),
+            ("delivered", sum(delivered)),
+            ("violations", self.violations.len() + self.surprises.len()),
+        ];
+        writeln!(formatter, "seed {}, {} s", self.seed, self.duration.as_secs())?;
+        for (fault, count) in &self.faults {
+            writeln!(formatter, "  {fault:<34}{count:>9}")?;
+        }
+        for (name, value) in rows {
+            writeln!(formatter, "{name:<36}{value:>9}")?;
+        }
+        for surprise in self.surprises.iter().take(LINES_MAX) {
+            writeln!(formatter, "BROKEN {surprise}")?;
+        }
+        let mut by_rule: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for violation in &self.violations {
+            by_rule.entry(violation.rule).or_default().push(violation);
+        }
+        for (rule, violations) in by_rule {
+            writeln!(formatter, "BROKEN {rule:?}, {} times:", violations.len())?;
+            for violation in violations.iter().take(LINES_MAX) {
+                writeln!(formatter, "  {violation}")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,226 @@
+//! One run from start to report.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use fastrand::Rng;
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    faults::Saboteur,
+    plan::Plan,
+    proxy::Proxy,
+    reader::{Heard, Reader},
+    report::Report,
+    truth::{self, Log},
+    writer::{Writer, Written},
+};
+use crate::{
+    checker::{Channel, Recording, check},
+    member::Member,
+    servers::Servers,
+    system::System,
+};
+
+/// Subjects and keys of the run; the servers are its own.
+pub(super) const PREFIX: &str = "chaos";
+
+/// Small, so that pages reach beyond it into the log.
+const HISTORY_WINDOW: &str = "200";
+
+/// How long readers may take to see the end of the log after the last fault is mended. Rooms look
+/// into the log by themselves within a minute, so this is what the promise allows.
+const QUIET_WITHIN: Duration = Duration::from_secs(90);
+
+struct Readers {
+    name: String,
+    channel: String,
+    progress: Arc<AtomicU64>,
+    task: JoinHandle<Heard>,
+}
+
+struct Writers {
+    channel: String,
+    task: JoinHandle<Written>,
+}
+
+/// Runs load and faults, and checks what is left.
+///
+/// # Panics
+/// When the system does not come back at all.
+pub async fn run(plan: &Plan) -> Report {
+    let mut rng = Rng::with_seed(plan.seed);
+    let (mut system, proxies) = start(plan).await;
+    let (calm, stop_writers, stop_readers) =
+        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let gateways: Vec<_> = system.gateways.iter().map(crate::Service::address).collect();
+    let (mut writers, mut readers) = (Vec::new(), Vec::new());
+    for number in 0..plan.channels {
+        let channel = format!("channel-{number}");
+        system.create_channel(&channel, false).await;
+        for writer in 0..plan.writers {
+            let member =
+                Member::join(system.gateway(), &channel, &format!("writer-{writer}")).await;
+            let writer = Writer::new(member, gateways.clone(), rng.fork());
+            let task = tokio::spawn(writer.run(stop_writers.clone()));
+            writers.push(Writers { channel: channel.clone(), task });
+        }
+        for reader in 0..plan.readers {
+            let name = format!("reader-{reader}");
+            let member = Member::join(system.gateway(), &channel, &name).await;
+            let progress = Arc::new(AtomicU64::new(0));
+            let reader = Reader::new(member, gateways.clone(), rng.fork(), Arc::clone(&progress));
+            let task = tokio::spawn(reader.run(calm.clone(), stop_readers.clone()));
+            readers.push(Readers { name, channel: channel.clone(), progress, task });
+        }
+    }
+
+    let mut saboteur = Saboteur {
+        system: &mut system,
+        proxies: &proxies,
+        rng: rng.fork(),
+        injected: BTreeMap::new(),
+        surprises: Vec::new(),
+    };
+    saboteur.run(Instant::now() + plan.duration).await;
+    let (faults, surprises) = (saboteur.injected, saboteur.surprises);
+    system.ready().await;
+    calm.cancel();
+    stop_writers.cancel();
+
+    let mut report = Report {
+        seed: plan.seed,
+        duration: plan.duration,
+        faults,
+        recording: Recording::default(),
+        connects: 0,
+        refusals: 0,
+        violations: Vec::new(),
+        surprises,
+    };
+    collect_writers(writers, &mut report).await;
+    let log = Log::open(&system.servers().nats_urls(), PREFIX).await;
+    let truth = log.read().await;
+    wait_for(&readers, &truth, &mut report).await;
+    stop_readers.cancel();
+    collect_readers(readers, &mut report).await;
+    compare(&system, &log, truth, plan, &mut report).await;
+    report.violations = check(&report.recording);
+    if !report.is_clean() {
+        system.keep_logs();
+    }
+    report
+}
+
+async fn start(plan: &Plan) -> (System, Vec<Proxy>) {
+    let mut servers = if plan.cluster { Servers::cluster(3) } else { Servers::new() };
+    let replicas = if plan.cluster { "3" } else { "1" };
+    servers.start().await;
+    let mut system = System::builder()
+        .gateways(plan.gateways)
+        .servers(servers)
+        .prefix(PREFIX)
+        .env("broker-bridge", "LOG_REPLICAS", replicas)
+        .env("ingest-history", "HISTORY_WINDOW", HISTORY_WINDOW)
+        .env("gateway", "DRAIN_SPREAD_SECONDS", "2")
+        .build()
+        .await;
+    let mut proxies = Vec::new();
+    if !plan.cluster {
+        for _ in 0..plan.gateways {
+            let target = system.servers().nats.url().replace("nats://", "");
+            proxies.push(Proxy::start(target).await.expect("a proxy's port"));
+        }
+        for (gateway, proxy) in system.gateways.iter_mut().zip(&proxies) {
+            gateway.set("NATS_URL", &format!("nats://{}", proxy.address()));
+        }
+    }
+    system.spawn();
+    system.ready().await;
+    (system, proxies)
+}
+
+async fn collect_writers(writers: Vec<Writers>, report: &mut Report) {
+    for writer in writers {
+        let written = writer.task.await.expect("a writer does not panic");
+        let channel = report.channel(&writer.channel);
+        channel.sends.extend(written.sends);
+        channel.acks.extend(written.acks);
+        report.connects += written.connects;
+        report.refusals += written.refusals;
+        report.surprises.extend(written.surprises);
+    }
+}
+
+/// Waits until every reader has seen the end of the log: the tail, which no later event reveals.
+async fn wait_for(
+    readers: &[Readers],
+    truth: &BTreeMap<String, Vec<crate::checker::Given>>,
+    report: &mut Report,
+) {
+    let end = Instant::now() + QUIET_WITHIN;
+    for reader in readers {
+        let last = truth.get(&reader.channel).and_then(|events| events.last());
+        let tail = last.map_or(0, |given| given.seq);
+        while reader.progress.load(Ordering::Relaxed) < tail {
+            if Instant::now() > end {
+                let seen = reader.progress.load(Ordering::Relaxed);
+                let (name, channel) = (&reader.name, &reader.channel);
+                let surprise =
+                    format!("{name} of {channel} has seen {seen}, and the log ends at {tail}");
+                report.surprises.push(surprise);
+                break;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+async fn collect_readers(readers: Vec<Readers>, report: &mut Report) {
+    for reader in readers {
+        let heard = reader.task.await.expect("a reader does not panic");
+        report.connects += heard.connects;
+        report.surprises.extend(heard.surprises);
+        report.channel(&reader.channel).readers.insert(reader.name, heard.subscriptions);
+    }
+}
+
+/// Adds what the log, history and ticketing's interface say at the end.
+async fn compare(
+    system: &System,
+    log: &Log,
+    truth: BTreeMap<String, Vec<crate::checker::Given>>,
+    plan: &Plan,
+    report: &mut Report,
+) {
+    let admin = system.admin();
+    for (name, events) in truth {
+        let history = truth::history(&admin, &name).await;
+        let mut unread = BTreeMap::new();
+        let readers = (0..plan.readers).map(|number| format!("reader-{number}"));
+        let writers = (0..plan.writers).map(|number| format!("writer-{number}"));
+        for uid in readers.chain(writers) {
+            let position = log.position(&name, &uid).await;
+            let reported = truth::unread(&admin, &name, &uid).await;
+            unread.insert(uid, (position, reported));
+        }
+        let channel = report.channel(&name);
+        (channel.log, channel.history, channel.unread) = (events, history, unread);
+    }
+}
+
+impl Report {
+    fn channel(&mut self, name: &str) -> &mut Channel {
+        self.recording.channels.entry(name.to_owned()).or_default()
+    }
+}

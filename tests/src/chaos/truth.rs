@@ -1,0 +1,114 @@
+//! What is true at the end: the log, read whole from JetStream, and what the services say of it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_nats::jetstream::{self, consumer};
+use futures_util::StreamExt as _;
+use serde_json::Value;
+
+use crate::{
+    checker::{Given, Said, Way},
+    rest::Rest,
+    wait::within,
+};
+
+/// Events asked of history at a time; odd and small, so that pages begin everywhere.
+const PAGE: usize = 97;
+
+/// The log of one installation.
+pub(super) struct Log {
+    jetstream: jetstream::Context,
+    prefix: String,
+}
+
+impl Log {
+    pub(super) async fn open(url: &str, prefix: &str) -> Self {
+        let servers: Vec<_> = url.split(',').map(|url| url.parse().unwrap()).collect();
+        let connecting = async_nats::connect::<Vec<async_nats::ServerAddr>>(servers);
+        let client = within("a connection to NATS", connecting).await.unwrap();
+        Self { jetstream: jetstream::new(client), prefix: prefix.to_owned() }
+    }
+
+    /// Every event, by channel.
+    pub(super) async fn read(&self) -> BTreeMap<String, Vec<Given>> {
+        let stream = format!("{}_log", self.prefix);
+        let stream = within("the log", self.jetstream.get_stream(stream)).await.unwrap();
+        let mut pending = stream.cached_info().state.messages;
+        let config = consumer::pull::OrderedConfig::default();
+        let consumer = within("a consumer", stream.create_consumer(config)).await.unwrap();
+        let mut messages = consumer.messages().await.unwrap();
+        let mut channels: BTreeMap<String, Vec<Given>> = BTreeMap::new();
+        while pending > 0 {
+            let message = within("an event", messages.next()).await.unwrap().unwrap();
+            pending -= 1;
+            let info = message.info().unwrap();
+            let channel = message.subject.rsplit('.').next().unwrap_or_default().to_owned();
+            let events = channels.entry(channel).or_default();
+            let mut event: Value = serde_json::from_slice(&message.payload).unwrap();
+            event["seq"] = info.stream_sequence.into();
+            event["prev"] = events.last().map_or(0, |last| last.seq).into();
+            events.push(given(&event, Way::Page));
+        }
+        channels
+    }
+
+    /// Read positions, by channel and uid.
+    pub(super) async fn position(&self, channel: &str, uid: &str) -> u64 {
+        let bucket = format!("{}_positions", self.prefix);
+        let bucket = within("the positions", self.jetstream.get_key_value(bucket)).await.unwrap();
+        let value = within("a position", bucket.get(format!("{channel}.{uid}"))).await.unwrap();
+        let text = value.map(|value| String::from_utf8_lossy(&value).into_owned());
+        text.map_or(0, |text| text.trim().parse().expect("a position is a number"))
+    }
+}
+
+/// A channel's history as ticketing reads it, page by page.
+pub(super) async fn history(admin: &Rest, channel: &str) -> Vec<Given> {
+    let mut events: Vec<Given> = Vec::new();
+    loop {
+        let after = events.last().map_or(0, |last| last.seq);
+        let path = format!("/admin/channels/{channel}/messages?after={after}&limit={PAGE}");
+        let answer = patiently(admin, &path).await;
+        let page = answer["messages"].as_array().unwrap();
+        events.extend(page.iter().map(|event| given(event, Way::Page)));
+        if answer["more"] != true || page.is_empty() {
+            return events;
+        }
+    }
+}
+
+/// A member's unread messages as ticketing reads them.
+pub(super) async fn unread(admin: &Rest, channel: &str, uid: &str) -> u64 {
+    let path = format!("/admin/channels/{channel}/user/{uid}");
+    patiently(admin, &path).await["count"].as_u64().unwrap()
+}
+
+/// Asks again while a part of the system is still coming back.
+async fn patiently(admin: &Rest, path: &str) -> Value {
+    crate::wait::until(path, async || {
+        let answer = admin.try_get(path).await?;
+        if answer.status == 503 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            return None;
+        }
+        Some(answer.expect(200).body)
+    })
+    .await
+}
+
+/// An event as it is recorded.
+pub(super) fn given(event: &Value, way: Way) -> Given {
+    let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+    let message = (event["type"] == "message").then(|| Said {
+        uid: text("from_uid"),
+        id: text("id"),
+        text: text("text"),
+        time: event["time"].as_u64().unwrap_or_default(),
+    });
+    Given {
+        seq: event["seq"].as_u64().unwrap_or_default(),
+        prev: event["prev"].as_u64().unwrap_or_default(),
+        way,
+        message,
+    }
+}
