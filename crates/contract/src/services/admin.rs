@@ -132,6 +132,20 @@ impl ServiceRequest for Roster {
     type Response = Vec<AdminMember>;
 }
 
+/// Who is online in a channel, as its gateways say?
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Online {
+    /// The channel.
+    pub channel: ChannelName,
+}
+
+impl ServiceRequest for Online {
+    const SERVICE: Service = Service::Admin;
+    const ENDPOINT: &'static str = "online";
+    /// By uid; in a large channel, those whom gateways list.
+    type Response = Vec<Uid>;
+}
+
 /// Which of these members may still use these channels? For gateways that check their seats, because
 /// a [`Revoked`] may have been lost.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -123,13 +123,26 @@ impl<R: Serialize + DeserializeOwned> Bucket<R> {
         delete.map_err(|error| self.failed(&error))
     }
 
-    /// Removes the records of the keys that match `filter` without a trace. Not for a bucket that
-    /// somebody follows: NATS before 2.10 makes them skip changes.
+    /// Removes the records of the keys that match `filter` without a trace. NATS before 2.10 makes
+    /// whoever is reading the bucket skip records then, so there the markers stay.
     pub(crate) async fn erase(&self, filter: &str) -> Result<(), Error> {
         self.require_connection()?;
+        if !self.client.is_server_compatible(2, 10, 0) {
+            return self.remove_all(filter).await;
+        }
         let purge = self.store.stream.purge().filter(format!("{}{filter}", self.store.prefix));
         let purge = timeout(CALL_TIMEOUT, purge).await.map_err(|_| away())?;
         purge.map(|_| ()).map_err(|error| self.failed(&error))
+    }
+
+    async fn remove_all(&self, filter: &str) -> Result<(), Error> {
+        if !filter.contains(['*', '>']) {
+            return self.remove(filter).await;
+        }
+        for (key, _) in self.list(filter, usize::MAX).await? {
+            self.remove(&key).await?;
+        }
+        Ok(())
     }
 
     /// The records of the keys that match `filter`, at most `max`, in the order of their changes.

@@ -171,7 +171,9 @@ impl Delivery {
             self.wait(channel, backlog, Seq(0));
         }
         let dead = self.context.dead.list(&filter, REPLAYS_MAX).await?;
-        self.replays = dead.into_iter().filter(|(_, record)| record.replay).collect();
+        let mut replays: Vec<_> = dead.into_iter().filter(|(_, record)| record.replay).collect();
+        replays.sort_unstable_by_key(|(_, record)| record.seq);
+        self.replays = replays.into();
         self.start_replay();
         Ok(())
     }

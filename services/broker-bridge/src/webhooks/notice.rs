@@ -7,7 +7,11 @@ use goch_contract::{
     ChannelName, Error, ErrorCode, Seq, Uid, UnixMillis,
     event::Outline,
     rest::AdminMember,
-    services::{admin::Roster, broker::Count, history::Unread},
+    services::{
+        admin::{Online, Roster},
+        broker::Count,
+        history::Unread,
+    },
     webhook::EventKind,
 };
 use serde::Serialize;
@@ -54,6 +58,8 @@ struct UnreadData<'a> {
     since: UnixMillis,
     /// All that are unread by now.
     unread: u64,
+    /// Whether the member has the channel open somewhere, and yet has not read.
+    online: bool,
 }
 
 impl LogEvent {
@@ -107,22 +113,29 @@ impl Webhooks {
         let others = members
             .into_iter()
             .filter(|member| Some(member.uid.as_str()) != outline.from_uid.as_deref());
-        let notices = others.map(|member| self.unread_notice(log, event, outline.time, member));
-        let notices: Vec<_> =
-            stream::iter(notices).buffered(MEMBERS_AT_A_TIME).try_collect().await?;
-        Ok(notices.into_iter().flatten().collect())
+        let unread = others.map(|member| self.unread_since(event, outline.time, member));
+        let unread: Vec<Option<UnreadData<'_>>> =
+            stream::iter(unread).buffered(MEMBERS_AT_A_TIME).try_collect().await?;
+        let mut unread: Vec<_> = unread.into_iter().flatten().collect();
+        if !unread.is_empty() {
+            let online = self.services.call(&Online { channel: event.channel.clone() }).await?;
+            for data in &mut unread {
+                data.online = online.contains(&data.uid);
+            }
+        }
+        unread.into_iter().map(|data| unread_notice(log, event.seq, data)).collect()
     }
 
-    async fn unread_notice(
+    /// What is unread of a member, if the message is the first of it.
+    async fn unread_since<'a>(
         &self,
-        log: i64,
-        event: &LogEvent,
+        event: &'a LogEvent,
         since: UnixMillis,
         member: AdminMember,
-    ) -> Result<Option<Notice>, Error> {
+    ) -> Result<Option<UnreadData<'a>>, Error> {
         let (channel, uid) = (event.channel.clone(), member.uid);
-        let unread =
-            self.services.call(&Unread { channel: channel.clone(), uid: uid.clone() }).await?;
+        let unread = Unread { channel: channel.clone(), uid: uid.clone() };
+        let unread = self.services.call(&unread).await?;
         if unread.count == 0 || unread.position >= event.seq {
             return Ok(None);
         }
@@ -131,24 +144,25 @@ impl Webhooks {
         if self.replay.count(&earlier).await? > 0 {
             return Ok(None);
         }
-        let id = format!("{log}-{}-unread-{uid}", event.seq);
-        let body = Body {
-            kind: EventKind::MessageUnread,
-            timestamp: rfc3339(UnixMillis::now()),
-            data: UnreadData {
-                channel: &event.channel,
-                uid,
-                display_name: member.display_name,
-                email: member.email,
-                seq: event.seq,
-                since,
-                unread: unread.count,
-            },
-        };
-        let body = serde_json::to_vec(&body)
-            .map_err(|_| Error::new(ErrorCode::Internal, "a notice cannot be serialized"))?;
-        Ok(Some(Notice { id, body }))
+        Ok(Some(UnreadData {
+            channel: &event.channel,
+            uid,
+            display_name: member.display_name,
+            email: member.email,
+            seq: event.seq,
+            since,
+            unread: unread.count,
+            online: false,
+        }))
     }
+}
+
+fn unread_notice(log: i64, seq: Seq, data: UnreadData<'_>) -> Result<Notice, Error> {
+    let id = format!("{log}-{seq}-unread-{}", data.uid);
+    let body = Body { kind: EventKind::MessageUnread, timestamp: rfc3339(UnixMillis::now()), data };
+    let body = serde_json::to_vec(&body)
+        .map_err(|_| Error::new(ErrorCode::Internal, "a notice cannot be serialized"))?;
+    Ok(Notice { id, body })
 }
 
 /// The stored event with its sequence; nothing if it cannot be read.
