@@ -22,6 +22,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long reading many keys may take.
 const LIST_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// How long the next of them may take.
+const NEXT_WITHIN: Duration = Duration::from_millis(750);
+
 /// A bucket with records of type `R`. Cheap to clone.
 #[derive(Debug)]
 pub(crate) struct Bucket<R> {
@@ -148,17 +151,28 @@ impl<R: Serialize + DeserializeOwned> Bucket<R> {
     /// The records of the keys that match `filter`, at most `max`, in the order of their changes.
     pub(crate) async fn list(&self, filter: &str, max: usize) -> Result<Vec<(String, R)>, Error> {
         let read = async {
-            let mut changes = self.follow(filter).await?;
-            let mut records = Vec::new();
-            let mut pending = changes.pending;
-            while pending > 0 && records.len() < max {
-                let change = changes.next().await?;
-                pending = change.pending;
-                records.extend(change.record.map(|record| (change.key, record)));
+            loop {
+                if let Some(records) = self.read(filter, max).await? {
+                    return Ok(records);
+                }
             }
-            Ok(records)
         };
         timeout(LIST_TIMEOUT, read).await.map_err(|_| away())?
+    }
+
+    /// The records as one consumer finds them; nothing if it is to be done anew. NATS 2.9 can leave a
+    /// consumer waiting for a value that is replaced just then.
+    async fn read(&self, filter: &str, max: usize) -> Result<Option<Vec<(String, R)>>, Error> {
+        let mut changes = self.follow(filter).await?;
+        let mut records = Vec::new();
+        let mut pending = changes.pending;
+        while pending > 0 && records.len() < max {
+            let Ok(change) = timeout(NEXT_WITHIN, changes.next()).await else { return Ok(None) };
+            let change = change?;
+            pending = change.pending;
+            records.extend(change.record.map(|record| (change.key, record)));
+        }
+        Ok(Some(records))
     }
 
     /// Follows the keys that match `filter`, from their present values on.
