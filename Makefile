@@ -43,6 +43,18 @@ test-blackbox: ## Black-box tests only: real servers, real service binaries
 bench: ## Measure Goch beside a floor, bare NATS and Node's servers; writes docs/performance.md
 	$(with_servers) bench/run.sh
 
+.PHONY: chaos
+chaos: ## Load, faults and a checker (SEED=1 SECONDS=60; CLUSTER=1: on three current NATS servers)
+	cargo build --workspace --bins
+	nats=$${NATS_SERVER:-$(if $(filter 1,$(CLUSTER)),$$(deploy/local/fetch-nats.sh $(tools)))}; \
+		NATS_SERVER=$$nats $(with_servers) \
+		env SEED=$(SEED) SECONDS=$(SECONDS) CLUSTER=$(CLUSTER) target/debug/chaos
+
+.PHONY: soak
+soak: ## Sockets and channels that come and go; fails if memory grows (SECONDS=180 CLIENTS=50)
+	cargo build --workspace --bins
+	$(with_servers) env SECONDS=$(SECONDS) CLIENTS=$(CLIENTS) target/debug/soak
+
 .PHONY: fuzz
 fuzz: ## Fuzz what parses strangers' input, guided by coverage (FUZZ_SECONDS=60 each, FUZZ_TARGETS='event name')
 	fuzz/run.sh $(or $(FUZZ_SECONDS),60) $(FUZZ_TARGETS)

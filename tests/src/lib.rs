@@ -16,6 +16,7 @@ pub mod chaos;
 pub mod checker;
 mod collector;
 mod member;
+mod metrics;
 mod page;
 mod ports;
 mod process;
@@ -24,6 +25,7 @@ mod receiver;
 mod rest;
 mod servers;
 mod service;
+pub mod soak;
 mod socket;
 mod system;
 mod token;
@@ -34,6 +36,7 @@ mod webdriver;
 pub use self::{
     collector::Collector,
     member::Member,
+    metrics::Metrics,
     page::{events, numbers, texts},
     process::Process,
     receiver::{Received, Receiver},

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{service::Service, socket::Socket};
+use crate::{rest::Rest, service::Service, socket::Socket};
 
 /// A member, with what it takes to subscribe.
 #[derive(Debug, Clone)]
@@ -28,11 +28,21 @@ impl Member {
         channel_secret: Option<&str>,
         uid: &str,
     ) -> Self {
+        Self::join_over(&gateway.rest(), channel, channel_secret, uid).await
+    }
+
+    /// As [`Self::join_private`], for who joins so many that one connection is worth sharing.
+    pub async fn join_over(
+        rest: &Rest,
+        channel: &str,
+        channel_secret: Option<&str>,
+        uid: &str,
+    ) -> Self {
         let body = json!({
             "channel": channel, "channel_secret": channel_secret, "uid": uid,
             "display_name": uid.to_uppercase(), "email": format!("{uid}@example.org"),
         });
-        let answer = gateway.rest().post("/channels", &body).await.expect(201);
+        let answer = rest.post("/channels", &body).await.expect(201);
         let secret = answer.body["secret"].as_str().unwrap().to_owned();
         Self { channel: channel.to_owned(), uid: uid.to_owned(), secret }
     }

@@ -108,6 +108,12 @@ impl Rest {
         self.send(self.request(Method::POST, path).json(body)).await
     }
 
+    /// Sends a request, and gives the answer if there is one: an idle connection may be closed just
+    /// then.
+    pub async fn try_send(&self, request: RequestBuilder) -> Option<Answer> {
+        read(request).await.ok()
+    }
+
     /// Sends a request.
     ///
     /// # Panics

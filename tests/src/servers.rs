@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    process::Command,
     sync::{Arc, Mutex, Weak},
 };
 
@@ -157,6 +158,20 @@ impl NatsServer {
         }
     }
 
+    /// The version of the program that tests start: 2.9 is `(2, 9)`.
+    #[must_use]
+    pub fn version() -> (u32, u32) {
+        let program = programs::require("NATS_SERVER", "nats-server");
+        let output = Command::new(program).arg("--version").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let numbers = text.split_once(": v").and_then(|(_, version)| {
+            let mut parts = version.trim().split('.').map(str::parse);
+            Some((parts.next()?.ok()?, parts.next()?.ok()?))
+        });
+        // "nats-server: v2.9.10"
+        numbers.unwrap_or_else(|| panic!("nats-server tells no version: {text}"))
+    }
+
     /// Gives it the users of `make run`, with the rights of a real deployment. `passwords` are the
     /// variables that `deploy/nats/users.conf` reads.
     pub fn with_users(&mut self, passwords: Vec<(String, String)>) {
@@ -196,6 +211,12 @@ impl NatsServer {
 
     async fn listening(&self) {
         listening("nats-server", self.port, &self.log).await;
+    }
+
+    /// Its memory at the moment, in bytes; none if it does not run.
+    #[must_use]
+    pub fn memory(&self) -> Option<u64> {
+        self.process.as_ref()?.memory()
     }
 
     /// SIGKILL.
@@ -256,6 +277,12 @@ impl RedisServer {
         let arguments = arguments.iter().chain(&durability);
         self.process = Some(Process::start(&program, arguments, [], &self.log));
         listening("redis-server", self.port, &self.log).await;
+    }
+
+    /// Its memory at the moment, in bytes; none if it does not run.
+    #[must_use]
+    pub fn memory(&self) -> Option<u64> {
+        self.process.as_ref()?.memory()
     }
 
     /// SIGKILL.

@@ -162,6 +162,12 @@ impl Service {
         Rest::new(&format!("127.0.0.1:{}", self.health_port))
     }
 
+    /// Its memory at the moment, in bytes; none if it does not run.
+    #[must_use]
+    pub fn memory(&self) -> Option<u64> {
+        self.process.as_ref()?.memory()
+    }
+
     /// The answer of `/readyz`.
     pub async fn readiness(&self) -> Answer {
         self.health().get("/readyz").await

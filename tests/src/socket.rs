@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
+    MaybeTlsStream, WebSocketStream, client_async, connect_async,
     tungstenite::{self, Message, client::IntoClientRequest as _},
 };
 
@@ -16,6 +16,9 @@ use crate::{
     service::Service,
     wait::{unique, within},
 };
+
+/// The least receive buffer that Linux gives, about.
+const SMALL_BUFFER: u32 = 4_096;
 
 /// One client's connection.
 #[derive(Debug)]
@@ -60,13 +63,40 @@ impl Socket {
         query: &str,
         headers: &[(&'static str, &str)],
     ) -> Result<Self, tungstenite::Error> {
-        let url = format!("ws://{}/connect{query}", gateway.address());
+        Self::try_connect_to(&gateway.address(), query, headers).await
+    }
+
+    /// As [`Self::try_connect_as`], by the gateway's host and port.
+    ///
+    /// # Errors
+    /// Why the handshake failed.
+    pub async fn try_connect_to(
+        address: &str,
+        query: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, tungstenite::Error> {
+        let url = format!("ws://{address}/connect{query}");
         let mut request = url.into_client_request()?;
         for (name, value) in headers {
             request.headers_mut().append(*name, value.parse()?);
         }
         let (stream, _) = within("a WebSocket handshake", connect_async(request)).await?;
         Ok(Self { stream, kept: VecDeque::new(), closed: None })
+    }
+
+    /// Connects with a receive buffer of a few kilobytes, so that a reader that stops holds up the
+    /// gateway soon.
+    pub async fn connect_with_small_buffer(gateway: &Service) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(SMALL_BUFFER).unwrap();
+        let address = gateway.address();
+        let connecting = async {
+            let stream = socket.connect(address.parse().unwrap()).await.unwrap();
+            let url = format!("ws://{address}/connect");
+            client_async(url, MaybeTlsStream::Plain(stream)).await.unwrap()
+        };
+        let (stream, _) = within("a WebSocket handshake", connecting).await;
+        Self { stream, kept: VecDeque::new(), closed: None }
     }
 
     /// Sends a frame of the protocol.

@@ -5,6 +5,7 @@
 
 use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
+use async_nats::ServerAddr;
 use goch_contract::{
     Secret,
     limits::{Length, Limits},
@@ -135,8 +136,8 @@ pub trait Config: Sized {
 /// How to reach NATS.
 #[derive(Debug, Clone)]
 pub struct NatsConfig {
-    /// `nats://host:port`, or several separated by commas.
-    pub url: String,
+    /// The servers of one cluster, or the only one.
+    pub servers: Vec<ServerAddr>,
     /// User and password, if the server asks for them.
     pub credentials: Option<(String, Secret)>,
     /// The names of this installation.
@@ -178,7 +179,7 @@ impl Config for ChassisConfig {
     fn read(environment: &Environment, faults: &mut Faults) -> Self {
         let settings: ChassisSettings = environment.settings(faults);
         let nats = NatsConfig {
-            url: settings.nats_url.required("NATS_URL", faults),
+            servers: nats_servers(settings.nats_url, faults),
             credentials: credentials(settings.nats_user, settings.nats_password, faults),
             subjects: prefix(settings.nats_prefix, faults),
         };
@@ -209,6 +210,15 @@ impl Config for ChassisConfig {
             shutdown_grace: Duration::from_secs(grace),
         }
     }
+}
+
+/// Servers separated by commas.
+fn nats_servers(setting: Setting<String>, faults: &mut Faults) -> Vec<ServerAddr> {
+    let urls = setting.required("NATS_URL", faults);
+    let servers: Result<Vec<_>, _> = urls.split(',').map(|url| url.trim().parse()).collect();
+    // Not repeated: it may have a password.
+    faults.expect(urls.is_empty() || servers.is_ok(), "NATS_URL", "is not a NATS URL");
+    servers.unwrap_or_default()
 }
 
 fn credentials(
@@ -359,6 +369,22 @@ mod tests {
             ["NATS_URL", "NATS_PREFIX", "NATS_PASSWORD", "HEALTH_ADDRESS", "SHUTDOWN_GRACE_SECONDS"]
         {
             assert!(faults.contains(&format!("{variable}: ")), "{variable} is not in {faults}");
+        }
+    }
+
+    #[test]
+    fn nats_can_be_several_servers() {
+        let servers = |urls| {
+            let config = read::<ChassisConfig>(&[("NATS_URL", urls)]);
+            config
+                .map(|config| config.nats.servers.iter().map(ServerAddr::port).collect::<Vec<_>>())
+        };
+        assert_eq!(servers("nats://n").unwrap(), [4222]);
+        assert_eq!(servers("nats://a:1, nats://b:2,nats://c:3").unwrap(), [1, 2, 3]);
+        for urls in ["nats://hunter2:x", "nats://a:1,,nats://b:2", "nats://a:1,hunter2://b"] {
+            let faults = servers(urls).unwrap_err().to_string();
+            assert!(faults.contains("NATS_URL: is not a NATS URL"), "{faults}");
+            assert!(!faults.contains("hunter2"), "{faults}");
         }
     }
 

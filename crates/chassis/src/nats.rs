@@ -73,7 +73,7 @@ pub async fn connect(
     let (interrupted, interruptions) = watch::channel(0);
     let interrupted = Arc::new(interrupted);
     let client = persist(chassis, "NATS", || {
-        options(chassis, label, metrics, &interrupted).connect(chassis.nats.url.as_str())
+        options(chassis, label, metrics, &interrupted).connect(&chassis.nats.servers)
     })
     .await?;
     let state = client.clone();

@@ -6,6 +6,7 @@
 
 use std::{
     cell::RefCell,
+    hash::Hash,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -29,6 +30,10 @@ use crate::{
 
 /// Members remembered by one worker; the longest unused is forgotten first.
 const REMEMBERED_MAX: usize = 100_000;
+
+/// Expired ones that go for each that comes: more than one, so that a crowd that has left does not
+/// stay in memory.
+const FORGOTTEN_AT_ONCE: usize = 2;
 
 /// A member who may use a channel.
 #[derive(Clone)]
@@ -172,11 +177,55 @@ impl Authorizer {
         let display_name = authorized.display_name.into();
         let authorization = Authorization { display_name, closed: authorized.closed, mark };
         let mut remembered = self.remembered.borrow_mut();
+        let now = Instant::now();
+        forget_expired(&mut remembered, now);
         if remembered.len() >= REMEMBERED_MAX {
             remembered.pop_lru();
         }
-        let until = Instant::now() + self.remember_for;
+        let until = now + self.remember_for;
         remembered.put(key, Remembered { proof, authorization: authorization.clone(), until });
         authorization
+    }
+}
+
+/// Forgets some of the expired. All are good for the same time, so the longest unused expire first,
+/// more or less.
+fn forget_expired<K: Hash + Eq>(remembered: &mut LruCache<K, Remembered>, now: Instant) {
+    for _ in 0..FORGOTTEN_AT_ONCE {
+        if remembered.peek_lru().is_none_or(|(_, oldest)| oldest.until >= now) {
+            return;
+        }
+        remembered.pop_lru();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn until(until: Instant) -> Remembered {
+        let mark = Revocations::new().mark();
+        let authorization = Authorization { display_name: "Ann".into(), closed: false, mark };
+        Remembered { proof: Proof::Secret([0; 32]), authorization, until }
+    }
+
+    #[test]
+    fn members_who_have_left_do_not_stay_in_memory() {
+        let mut remembered = LruCache::unbounded();
+        let begin = Instant::now();
+        let at = |second| begin + Duration::from_secs(second);
+        for member in 0..1_000_u64 {
+            forget_expired(&mut remembered, at(member));
+            remembered.put(member, until(at(member + 60)));
+        }
+        assert_eq!(remembered.len(), 61);
+        // Whoever is still good stays.
+        assert!(remembered.contains(&939));
+        // A crowd shrinks while few come.
+        for member in 1_000..1_030 {
+            forget_expired(&mut remembered, at(5_000));
+            remembered.put(member, until(at(6_000)));
+        }
+        assert_eq!(remembered.len(), 31);
     }
 }

@@ -95,6 +95,9 @@ impl Connection {
             None => {}
         }
         self.converse(&mut incoming, &mut sends).await;
+        if self.outbox().has_overflowed() {
+            self.registered.count(Closing::TooSlow);
+        }
         // Leaves the rooms at once, whatever the peer does with the closing handshake.
         self.subscriptions.clear();
         self.watches.clear();

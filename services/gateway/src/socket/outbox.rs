@@ -103,6 +103,8 @@ struct Inner {
     chunks: VecDeque<Bytes>,
     bytes: usize,
     state: State,
+    /// Whether it has been emptied because it was full.
+    overflowed: bool,
     writer: Option<Waker>,
     watcher: Option<Waker>,
     /// Whether the watcher waits for room.
@@ -116,6 +118,7 @@ impl Outbox {
             chunks: VecDeque::new(),
             bytes: 0,
             state: State::Open,
+            overflowed: false,
             writer: None,
             watcher: None,
             wants_room: false,
@@ -134,6 +137,7 @@ impl Outbox {
         if inner.bytes + chunk.len() > self.bytes_max {
             inner.chunks.clear();
             inner.bytes = 0;
+            inner.overflowed = true;
             inner.close(Closing::TooSlow, Closing::TooSlow.reason());
             return false;
         }
@@ -172,6 +176,11 @@ impl Outbox {
     /// Whether frames are still taken.
     pub(crate) fn is_open(&self) -> bool {
         self.inner.borrow().state == State::Open
+    }
+
+    /// Whether the socket was closed with 4000.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.inner.borrow().overflowed
     }
 
     /// Ends the connection without another word, for a peer that is gone.

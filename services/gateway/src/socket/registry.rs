@@ -98,6 +98,11 @@ impl Registered {
     pub(crate) fn close(&self, closing: Closing) {
         self.sockets.close(&self.watched, closing);
     }
+
+    /// Notes for the metrics why the socket was closed, where that was not done by [`Self::close`].
+    pub(crate) fn count(&self, closing: Closing) {
+        self.sockets.count(closing);
+    }
 }
 
 impl Drop for Registered {
@@ -154,9 +159,13 @@ impl Sockets {
 
     fn close(&self, watched: &Watched, closing: Closing) {
         if watched.outbox.is_open() {
-            self.metrics.closes.get_or_create(&CloseLabel { code: closing.code() }).inc();
+            self.count(closing);
             watched.outbox.close(closing);
         }
+    }
+
+    fn count(&self, closing: Closing) {
+        self.metrics.closes.get_or_create(&CloseLabel { code: closing.code() }).inc();
     }
 
     /// Pings the silent, cuts the dead, and closes those that were not authorised in time or whose

@@ -1,0 +1,89 @@
+//! A cluster of three NATS servers, with three replicas of the log.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
+use goch_tests::{Member, NatsServer, Servers, Socket, System, until};
+use serde_json::{Value, json};
+
+const PREFIX: &str = "cluster";
+
+/// Messages before the leader of the log is killed, and after.
+const MESSAGES: usize = 30;
+
+/// Says something until it is acked, and tells its sequence.
+async fn say(socket: &mut Socket, channel: &str, number: usize) -> u64 {
+    let id = format!("m{number}");
+    let frame = json!({"type": "send", "id": id, "channel": channel, "text": number.to_string()});
+    let ack = until("a message is acked", async || {
+        socket.send(&frame).await;
+        let answer = socket.answer_to(&id).await;
+        if answer["type"] == "error" {
+            assert_eq!(answer["code"], "unavailable");
+            return None;
+        }
+        Some(answer)
+    });
+    ack.await["seq"].as_u64().unwrap()
+}
+
+#[tokio::test]
+#[expect(clippy::print_stderr, reason = "says why nothing was tested")]
+async fn talking_goes_on_and_nothing_is_lost_when_the_leader_of_the_log_is_killed() {
+    let (major, minor) = NatsServer::version();
+    if (major, minor) < (2, 10) {
+        eprintln!(
+            "not tested: a cluster's leader is killed only with nats-server 2.10 or later, and this \
+             is {major}.{minor}; name a current one with NATS_SERVER (make nats-current)"
+        );
+        return;
+    }
+    let mut system = System::builder()
+        .gateways(2)
+        .servers(Servers::cluster(3))
+        .prefix(PREFIX)
+        .env("broker-bridge", "LOG_REPLICAS", "3")
+        .start()
+        .await;
+    let channel = system.channel().await;
+    let mut sockets = Vec::new();
+    for (uid, gateway) in ["ann", "ben"].into_iter().zip(&system.gateways) {
+        let member = Member::join(gateway, &channel, uid).await;
+        sockets.push(member.enter(gateway).await.0);
+    }
+    let mut acked = Vec::new();
+    for number in 0..MESSAGES {
+        acked.push(say(&mut sockets[0], &channel, number).await);
+    }
+
+    let leader = until("the log has a leader", async || system.log_leader(PREFIX).await).await;
+    system.own_servers().nats_mut(leader).kill();
+    for number in MESSAGES..2 * MESSAGES {
+        acked.push(say(&mut sockets[0], &channel, number).await);
+    }
+    let next = until("the log has another leader", async || system.log_leader(PREFIX).await).await;
+    assert_ne!(next, leader);
+    system.own_servers().nats_mut(leader).start().await;
+    for number in 2 * MESSAGES..3 * MESSAGES {
+        acked.push(say(&mut sockets[0], &channel, number).await);
+    }
+
+    for socket in &mut sockets {
+        let mut last = None;
+        for (number, seq) in acked.iter().enumerate() {
+            let message = socket.expect("message").await;
+            assert_eq!(message["text"], number.to_string());
+            assert_eq!(message["seq"], *seq);
+            if let Some(last) = last {
+                assert_eq!(message["prev"], last, "something else is in between");
+            }
+            last = Some(*seq);
+        }
+        let history = socket.whole_history(&channel, 50).await;
+        let messages = history.iter().filter(|event| event["type"] == "message");
+        let kept: Vec<&Value> = messages.map(|message| &message["seq"]).collect();
+        assert_eq!(
+            kept,
+            acked.iter().map(|seq| json!(seq)).collect::<Vec<_>>().iter().collect::<Vec<_>>()
+        );
+    }
+}
