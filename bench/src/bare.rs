@@ -6,9 +6,7 @@
 
 use std::{
     collections::VecDeque,
-    future::Future,
     net::SocketAddr,
-    pin::Pin,
     process::Command,
     time::{Duration, Instant},
 };
@@ -24,7 +22,7 @@ use async_nats::{
         stream::{Config, Republish, StorageType},
     },
 };
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use rustix::fd::OwnedFd;
 use tempfile::TempDir;
 use tokio::{
@@ -170,15 +168,15 @@ async fn connect(address: SocketAddr) -> Result<Client> {
     async_nats::connect(address.to_string()).await.trying("connecting to NATS")
 }
 
-type Stored = Pin<Box<dyn Future<Output = std::result::Result<PublishAck, PublishError>> + Send>>;
+/// A message's index, when it was due, and what became of it.
+type Outcome = (u32, Instant, std::result::Result<PublishAck, PublishError>);
 
 /// Publishes and takes what is acknowledged.
 struct Publisher<'a> {
     context: jetstream::Context,
     published: &'a mut u32,
     acked: u64,
-    last_seq: u64,
-    under_way: FuturesUnordered<Stored>,
+    under_way: FuturesUnordered<BoxFuture<'static, Outcome>>,
 }
 
 fn channel(index: u32) -> String {
@@ -196,7 +194,6 @@ impl<'a> Publisher<'a> {
             context: jetstream::new(connect(address).await?),
             published,
             acked: 0,
-            last_seq: 0,
             under_way: FuturesUnordered::new(),
         })
     }
@@ -205,7 +202,7 @@ impl<'a> Publisher<'a> {
     async fn keep(&mut self, in_flight: usize, end: Instant) -> Result<()> {
         while Instant::now() < end {
             while self.under_way.len() < in_flight {
-                self.publish().await?;
+                self.publish(Instant::now()).await?;
             }
             self.acknowledge().await?;
         }
@@ -219,7 +216,7 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 
-    async fn publish(&mut self) -> Result<u32> {
+    async fn publish(&mut self, due: Instant) -> Result<u32> {
         let index = *self.published;
         *self.published += 1;
         let mut headers = HeaderMap::new();
@@ -228,21 +225,25 @@ impl<'a> Publisher<'a> {
         let message = PublishMessage::build().payload(payload(index).into()).headers(headers);
         let subject = format!("bare.log.{}", channel(index));
         let ack = self.context.send_publish(subject, message).await.trying("publishing")?;
-        self.under_way.push(ack.into_future());
+        let ack = ack.into_future();
+        self.under_way.push(async move { (index, due, ack.await) }.boxed());
         Ok(index)
     }
 
-    async fn acknowledge(&mut self) -> Result<()> {
+    /// Takes one acknowledgement; tells when its message was due. Nobody else publishes here, so each
+    /// message has its own place.
+    async fn acknowledge(&mut self) -> Result<Instant> {
         let next = timeout(PATIENCE, self.under_way.next()).await;
         let next = next.trying("waiting for an acknowledgement")?;
-        let Some(ack) = next else { return Ok(()) };
+        let Some((index, due, ack)) = next else {
+            return Err(Error::wrong("an acknowledgement that nothing waits for"));
+        };
         let ack = ack.trying("publishing")?;
-        if ack.duplicate || ack.sequence <= self.last_seq {
-            return Err(Error::wrong(format!("{ack:?} after {}", self.last_seq)));
+        if ack.duplicate || ack.sequence != u64::from(index) + 1 {
+            return Err(Error::wrong(format!("message {index} got {ack:?}")));
         }
-        self.last_seq = ack.sequence;
         self.acked += 1;
-        Ok(())
+        Ok(due)
     }
 }
 
@@ -264,25 +265,20 @@ impl Paced<'_> {
         let end = counts_from + stretch.measured;
         let mut said = 0;
         let mut next = started + interval;
-        // Acknowledgements come in order, so their moments wait in order.
-        let mut unacked = VecDeque::new();
-        while next < end || !self.due.is_empty() || !unacked.is_empty() {
+        while next < end || !self.due.is_empty() || !self.publisher.under_way.is_empty() {
             tokio::select! {
                 ready = timer.readable(), if next < end => {
                     ready.trying("a timer")?.clear_ready();
                     let _ = rustix::io::read(timer.get_ref(), &mut [0_u8; 8]);
                     while next <= Instant::now() && next < end {
-                        let index = self.publisher.publish().await?;
+                        let index = self.publisher.publish(next).await?;
                         self.due.push_back((index, next));
-                        unacked.push_back(next);
                         said += 1;
                         next = started + interval * (said + 1);
                     }
                 }
-                outcome = self.publisher.acknowledge(), if !unacked.is_empty() => {
-                    outcome?;
-                    let due = unacked.pop_front().unwrap_or(started);
-                    record(&mut self.latencies.ack, due, counts_from);
+                outcome = self.publisher.acknowledge(), if !self.publisher.under_way.is_empty() => {
+                    record(&mut self.latencies.ack, outcome?, counts_from);
                 }
                 message = timeout(PATIENCE, self.live.next()), if !self.due.is_empty() => {
                     let message = message.trying("waiting for a republished message")?;

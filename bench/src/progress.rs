@@ -40,6 +40,14 @@ impl Progress {
         }
     }
 
+    /// Begins what comes before a task, and is worth no line of its own.
+    pub fn step(&mut self, step: impl Into<String>) {
+        self.task = step.into();
+        if self.is_watched {
+            self.line("");
+        }
+    }
+
     /// Tells how far the task is.
     pub fn show(&mut self, detail: impl FnOnce() -> String) {
         if self.is_watched && self.shown.elapsed() >= EVERY {

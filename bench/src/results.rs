@@ -68,6 +68,7 @@ impl Work {
                 (ALL_MICROS, "CPU of everything, µs a delivery"),
                 (DELIVERIES, "deliveries a second"),
                 (PER_CPU_SECOND, "deliveries a CPU second"),
+                (FRAMES_A_READ, "deliveries a read"),
             ],
             Self::DurableSend => &[
                 (ACKS, "acks a second"),
@@ -112,6 +113,8 @@ pub const ALL_MICROS: &str = "all_cpu_us";
 pub const DELIVERIES: &str = "deliveries_per_second";
 /// Deliveries for each second of the front processes' time.
 pub const PER_CPU_SECOND: &str = "deliveries_per_cpu_second";
+/// Deliveries that the client found in one read: how much leaves the server in one write.
+pub const FRAMES_A_READ: &str = "deliveries_per_read";
 /// Acknowledgements a second.
 pub const ACKS: &str = "acks_per_second";
 /// Milliseconds from when a message was due to its delivery, or from a request to its answer.
@@ -220,11 +223,12 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 pub fn figures(measured: &Measured, per_ack: bool) -> Figures {
-    let Measured { seconds, tally, usage } = measured;
+    let Measured { seconds, tally, reads, usage } = measured;
     let count = if per_ack { tally.acks } else { tally.deliveries } as f64;
     let mut figures = cpu_figures(usage, count);
     figures.insert(DELIVERIES.to_owned(), tally.deliveries as f64 / seconds);
     figures.insert(ACKS.to_owned(), tally.acks as f64 / seconds);
+    figures.insert(FRAMES_A_READ.to_owned(), tally.deliveries as f64 / (*reads).max(1) as f64);
     figures.insert(
         PER_CPU_SECOND.to_owned(),
         tally.deliveries as f64 / usage.of(FRONT).as_secs_f64().max(1e-9),

@@ -28,6 +28,9 @@ use crate::{
 /// Files that are no sockets of the load: those of the programs themselves.
 const OTHER_FILES: usize = 200;
 
+/// Members of the one channel that many sockets read; each has several of them.
+const MEMBERS_OF_ONE: usize = 100;
+
 /// Readers of each of many channels.
 const READERS_OF_MANY: usize = 3;
 
@@ -125,6 +128,8 @@ pub struct Suite<'a> {
     peers: Peers,
     results: Results,
     progress: &'a mut Progress,
+    /// Channels made so far that nobody shares.
+    channels: usize,
 }
 
 impl<'a> Suite<'a> {
@@ -140,10 +145,10 @@ impl<'a> Suite<'a> {
         if !peers.has_node() {
             results.notes.push("ws and socket.io were left out: Node is not installed".to_owned());
         }
-        Ok(Self { plan, goch, peers, results, progress })
+        Ok(Self { plan, goch, peers, results, progress, channels: 0 })
     }
 
-    /// Does everything in the plan. `keep` is given the results so far after each case.
+    /// Does everything in the plan. `keep` is given the results so far after each kind of work.
     ///
     /// # Errors
     /// At the first thing that is wrong.
@@ -164,24 +169,33 @@ impl<'a> Suite<'a> {
     }
 
     fn fan_out(&mut self) -> Result<()> {
-        let most = self.plan.fan_out.iter().map(|(readers, _)| *readers).max().unwrap_or(0);
-        let seats = self.make_seats("fan-out", 1, most)?;
+        let targets = self.targets()?;
         for (readers, in_flight) in self.plan.fan_out.clone() {
             let case = format!("{} readers, {in_flight} in flight", thousands(readers));
-            let pace = Pace::InFlight(in_flight);
-            self.drive_all(Work::FanOut, &case, &seats[..readers], pace)?;
+            for round in 0..self.plan.rounds {
+                for target in &targets {
+                    let seats = self.make_readers(readers)?;
+                    let pace = Pace::InFlight(in_flight);
+                    self.drive(Work::FanOut, &case, target, &seats, pace, round)?;
+                }
+            }
         }
         Ok(())
     }
 
     fn many_channels(&mut self) -> Result<()> {
+        let targets = self.targets()?;
         let most = self.plan.many_channels.iter().copied().max().unwrap_or(0);
         let seats = self.make_seats("many", most, READERS_OF_MANY)?;
         for channels in self.plan.many_channels.clone() {
             let case = format!("{} channels", thousands(channels));
             let pace = Pace::InFlight(self.plan.many_in_flight);
             let seats = &seats[..channels * READERS_OF_MANY];
-            self.drive_all(Work::ManyChannels, &case, seats, pace)?;
+            for round in 0..self.plan.rounds {
+                for target in &targets {
+                    self.drive(Work::ManyChannels, &case, target, seats, pace, round)?;
+                }
+            }
         }
         Ok(())
     }
@@ -223,20 +237,30 @@ impl<'a> Suite<'a> {
     }
 
     fn idle(&mut self) -> Result<()> {
-        let seats = self.make_seats("fan-out", 1, self.plan.idle)?;
+        let seats = self.make_readers(self.plan.idle)?;
         let case = format!("{} sockets in one channel", thousands(seats.len()));
-        let stretch = self.plan.stretch;
         for peer in self.peers_used() {
-            self.note(Work::Idle, &case, peer.name(), 0);
             let (_process, target) = self.peers.start(peer)?;
-            let figures = idle::run(&target, &seats, stretch, self.progress)?;
-            self.add(Work::Idle, &case, &target.name, 0, figures);
+            self.weigh(&case, &target, &seats)?;
         }
+        self.weigh_gateway(&case, &seats)?;
+        let channels = self.plan.idle / READERS_OF_MANY;
+        let seats = self.make_seats("idle", channels, READERS_OF_MANY)?;
+        let case = format!("{} sockets in channels of three", thousands(seats.len()));
+        self.weigh_gateway(&case, &seats)
+    }
+
+    /// A gateway of its own, so that nothing that it did before weighs in.
+    fn weigh_gateway(&mut self, case: &str, seats: &[Seat]) -> Result<()> {
         let gateway = self.goch.start_gateway()?;
         let target = self.goch.target_of("goch".to_owned(), &[&gateway]);
-        self.note(Work::Idle, &case, &target.name, 0);
-        let figures = idle::run(&target, &seats, stretch, self.progress)?;
-        self.add(Work::Idle, &case, &target.name, 0, figures);
+        self.weigh(case, &target, seats)
+    }
+
+    fn weigh(&mut self, case: &str, target: &Target, seats: &[Seat]) -> Result<()> {
+        self.note(Work::Idle, case, &target.name, 0);
+        let figures = idle::run(target, seats, self.plan.stretch, self.progress)?;
+        self.add(Work::Idle, case, &target.name, 0, figures);
         Ok(())
     }
 
@@ -278,16 +302,6 @@ impl<'a> Suite<'a> {
         Ok(())
     }
 
-    fn drive_all(&mut self, work: Work, case: &str, seats: &[Seat], pace: Pace) -> Result<()> {
-        let targets = self.targets()?;
-        for round in 0..self.plan.rounds {
-            for target in &targets {
-                self.drive(work, case, target, seats, pace, round)?;
-            }
-        }
-        Ok(())
-    }
-
     fn drive(
         &mut self,
         work: Work,
@@ -304,8 +318,16 @@ impl<'a> Suite<'a> {
     }
 
     fn make_seats(&mut self, name: &str, channels: usize, members: usize) -> Result<Vec<Seat>> {
-        self.progress.task(format!("making channels and members for {name}"));
+        self.progress.step(format!("making channels and members for {name}"));
         self.goch.make_channels(name, channels, members, self.progress)
+    }
+
+    /// Seats for many sockets in one channel that nobody has said anything in yet.
+    fn make_readers(&mut self, readers: usize) -> Result<Vec<Seat>> {
+        self.channels += 1;
+        let name = format!("one-{}", self.channels);
+        let seats = self.make_seats(&name, 1, MEMBERS_OF_ONE.min(readers))?;
+        Ok(seats.into_iter().cycle().take(readers).collect())
     }
 
     fn peers_used(&self) -> Vec<Peer> {

@@ -21,6 +21,7 @@ mod page;
 mod ports;
 mod process;
 mod programs;
+mod receiver;
 mod rest;
 mod servers;
 mod service;
@@ -38,6 +39,7 @@ pub use self::{
     metrics::Metrics,
     page::{events, numbers, texts},
     process::Process,
+    receiver::{Received, Receiver},
     rest::{Answer, Rest},
     servers::{NatsServer, RedisServer, Servers},
     service::Service,

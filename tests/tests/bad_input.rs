@@ -546,7 +546,7 @@ async fn no_log_has_a_secret_or_what_was_said() {
     place.system.admin().post(&path, &json!({"text": text})).await.expect(201);
     until("it is in the history", async || {
         let page = place.system.admin().get(&path).await.expect(200).body;
-        (events(&page).len() == 3).then_some(())
+        (events(&page).len() == 4).then_some(())
     })
     .await;
     place.socket.say(&place.member.channel, text).await;

@@ -261,8 +261,9 @@ async fn ticketing_reads_messages_page_by_page() {
     let page = async |query: &str| {
         let page = admin.get(&format!("{path}{query}")).await.expect(200).body;
         let messages = page["messages"].as_array().unwrap().iter();
-        let texts: Vec<String> =
-            messages.map(|message| message["text"].as_str().unwrap().to_owned()).collect();
+        let texts: Vec<String> = messages
+            .filter_map(|message| message["text"].as_str().map(ToOwned::to_owned))
+            .collect();
         (texts.join(""), page["more"].as_bool().unwrap())
     };
     until("all is in the history", async || (page("").await.0 == "01234").then_some(())).await;
@@ -274,7 +275,8 @@ async fn ticketing_reads_messages_page_by_page() {
     assert_eq!(page(&format!("?before={}", seqs[2])).await, whole("01"));
     assert_eq!(page(&format!("?after={}&limit=2", seqs[0])).await, part("12"));
     assert_eq!(page(&format!("?after={}", seqs[2])).await, whole("34"));
-    assert_eq!(page("?since=1000000000&limit=2").await, part("01"));
+    // The first event is that the channel was created.
+    assert_eq!(page("?since=1000000000&limit=3").await, part("01"));
     assert_eq!(page("?since=4000000000").await, whole(""));
     for query in ["?limit=0", "?limit=501", "?limit=x", "?before=-1", "?after=1&before=9"] {
         assert_eq!(admin.get(&format!("{path}{query}")).await.expect(400).code(), "bad_request");

@@ -2,7 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a helper of tests fails by panicking")]
 
-use goch_tests::{Member, Servers, System, events, texts, until};
+use goch_tests::{Member, Receiver, Servers, System, events, texts, until};
 use reqwest::Method;
 use serde_json::json;
 use tokio::{
@@ -36,12 +36,20 @@ async fn start() -> System {
             &password(service),
         );
     }
+    for (variable, value) in [
+        ("WEBHOOK_ALLOW_PRIVATE", "true"),
+        ("WEBHOOK_RETRY_SECONDS", "1"),
+        ("WEBHOOK_UNREAD_AFTER_SECONDS", "1"),
+    ] {
+        builder = builder.env("broker-bridge", variable, value);
+    }
     builder.start().await
 }
 
 #[tokio::test]
 async fn everything_works_under_the_rights_of_a_deployment() {
     let mut system = start().await;
+    let receiver = Receiver::start().await;
     for round in 0..2 {
         let (channel, secret) = system.private_channel().await;
         let join = async |uid: &str| {
@@ -76,10 +84,10 @@ async fn everything_works_under_the_rights_of_a_deployment() {
         let fields = json!({"after": first["seq"]});
         let (_, subscribed) = ben.enter_with(&system.gateways[1], &fields).await;
         assert_eq!(texts(&subscribed), ["two"]);
-        assert_eq!(at_ben.whole_history(&channel, 1).await.len(), 4);
+        assert_eq!(at_ben.whole_history(&channel, 1).await.len(), 5);
         let since = json!({"since": 1_000_000_000});
         let (_, subscribed) = ben.enter_with(&system.gateways[0], &since).await;
-        assert_eq!(events(&subscribed).len(), 4);
+        assert_eq!(events(&subscribed).len(), 5);
 
         if round == 0 {
             // A second start finds what the first has made, and an empty Redis is filled.
@@ -92,12 +100,37 @@ async fn everything_works_under_the_rights_of_a_deployment() {
             let (_, subscribed) = ann.enter(system.gateway()).await;
             assert_eq!(texts(&subscribed), ["one", "two"]);
         }
+        tell(&system, &receiver).await;
         end(&system, &channel).await;
     }
     let log = system.servers().nats.log();
     let refused = log.lines().find(|line| line.contains("iolation") || line.contains("[ERR]"));
     assert_eq!(refused, None);
     assert!(!system.logs().contains("ermissions violation"));
+}
+
+/// Tells ticketing of a message: refused, tried again, given up and replayed; and that it is unread.
+async fn tell(system: &System, receiver: &Receiver) {
+    let channel = system.channel().await;
+    Member::join(system.gateway(), &channel, "ann").await;
+    let admin = system.admin();
+    let body = json!({"url": receiver.url(), "events": ["message.created", "message.unread"]});
+    let webhook = admin.post("/admin/webhooks", &body).await.expect(201).body;
+    let path = format!("/admin/webhooks/{}", webhook["id"].as_str().expect("an id"));
+    let letters = format!("{path}/dead-letters");
+    receiver.answer(|_| 500);
+    let message = json!({"text": "three"});
+    admin.post(&format!("/admin/channels/{channel}/messages"), &message).await.expect(201);
+    until("the event and the unread message are given up", async || {
+        let listed = admin.get(&letters).await.expect(200).body;
+        (listed["dead_letters"].as_array().expect("a list").len() == 2).then_some(())
+    })
+    .await;
+    receiver.answer(|_| 200);
+    let replay = admin.request(Method::POST, &format!("{letters}/replay"));
+    admin.send(replay).await.expect(202);
+    receiver.until_accepted(&channel, 2).await;
+    admin.send(admin.request(Method::DELETE, &path)).await.expect(204);
 }
 
 /// Ends in every way what can end.
@@ -154,6 +187,8 @@ async fn no_service_may_do_what_is_anothers_work() {
                 "PUB $KV.goch_members.a.b 0\r\n\r\n",
                 "PUB goch.live.a 0\r\n\r\n",
                 "PUB goch.revoked 0\r\n\r\n",
+                "PUB goch.svc.broker.purge 0\r\n\r\n",
+                "PUB goch.svc.broker.create_webhook 0\r\n\r\n",
                 "PUB $JS.API.STREAM.DELETE.goch_log 0\r\n\r\n",
                 "PUB $JS.API.STREAM.PURGE.goch_log 0\r\n\r\n",
             ],
@@ -165,6 +200,7 @@ async fn no_service_may_do_what_is_anothers_work() {
                 "SUB goch.live.a 1\r\n",
                 "SUB _INBOX.> 1\r\n",
                 "PUB $KV.goch_positions.a 0\r\n\r\n",
+                "PUB $JS.API.DIRECT.GET.KV_goch_webhooks.a 0\r\n\r\n",
                 "PUB $JS.API.STREAM.DELETE.KV_goch_members 0\r\n\r\n",
             ],
         ),

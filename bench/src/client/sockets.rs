@@ -57,6 +57,8 @@ pub struct Sockets {
     buffer: Box<[u8]>,
     /// Sockets that have something to say.
     unsent: Vec<usize>,
+    /// How often something was read: against what arrived, it tells how much arrived together.
+    pub reads: u64,
 }
 
 impl Sockets {
@@ -71,6 +73,7 @@ impl Sockets {
             all: Vec::new(),
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             unsent: Vec::new(),
+            reads: 0,
         })
     }
 
@@ -156,6 +159,7 @@ impl Sockets {
                 socket.write(number, self.poll.registry())?;
             }
             if event.is_readable() {
+                self.reads += 1;
                 socket.read(number, &mut self.buffer, handler)?;
                 if !socket.outgoing.is_empty() && !std::mem::replace(&mut socket.is_unsent, true) {
                     self.unsent.push(number);

@@ -64,7 +64,6 @@ pub struct Goch {
 pub struct Gateway {
     process: Process,
     address: SocketAddr,
-    health: SocketAddr,
 }
 
 impl Goch {
@@ -73,6 +72,8 @@ impl Goch {
     /// # Errors
     /// When something does not start.
     pub fn start(options: Options) -> Result<Self> {
+        // The HTTP client asks for a provider of cryptography even where it has no use for it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -157,11 +158,12 @@ impl Goch {
         command.env("LISTEN_ADDRESS", address.to_string());
         // One socket says here what a thousand people say elsewhere.
         command.env("FRAMES_PER_SECOND", "1000000000");
+        command.env("MEMBER_MESSAGES_PER_SECOND", "0");
         command.env("CONNECTIONS_MAX", "100000");
         let name = format!("gateway-{}", address.port());
         let mut process = Process::start(&name, self.folder.path(), &mut command)?;
         wait_until_ready(&self.runtime, &mut process, health)?;
-        Ok(Gateway { process, address, health })
+        Ok(Gateway { process, address })
     }
 
     fn command(&self, name: &str, health: SocketAddr) -> Result<Command> {
@@ -316,14 +318,6 @@ impl Goch {
             let response = reqwest::get(format!("http://{health}/metrics")).await;
             response.trying("reading metrics")?.text().await.trying("reading metrics")
         })
-    }
-}
-
-impl Gateway {
-    /// Where its metrics are.
-    #[must_use]
-    pub fn health(&self) -> SocketAddr {
-        self.health
     }
 }
 

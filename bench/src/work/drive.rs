@@ -51,6 +51,8 @@ pub struct Measured {
     pub seconds: f64,
     /// What was said, got and acknowledged.
     pub tally: Tally,
+    /// How often a socket was read.
+    pub reads: u64,
     /// What it cost each server.
     pub usage: Usage,
 }
@@ -73,9 +75,11 @@ pub fn drive(
     driver.forget_latencies();
 
     let (from, before, usage) = (Instant::now(), driver.rooms.tally, servers.cpu());
+    let reads = driver.sockets.reads;
     driver.run_until(from + stretch.measured, progress)?;
     let (seconds, after) = (from.elapsed().as_secs_f64(), driver.rooms.tally);
     let usage = servers.cpu().since(&usage);
+    let reads = driver.sockets.reads - reads;
 
     driver.settle()?;
     let tally = Tally {
@@ -84,7 +88,7 @@ pub fn drive(
         deliveries: after.deliveries - before.deliveries,
         acks: after.acks - before.acks,
     };
-    Ok(Measured { seconds, tally, usage })
+    Ok(Measured { seconds, tally, reads, usage })
 }
 
 /// Says `count` messages in each room and waits until everybody has got them.

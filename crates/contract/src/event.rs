@@ -29,6 +29,8 @@ pub enum Event {
     Joined(Joined),
     /// Somebody is no longer a member.
     Left(Left),
+    /// The channel was created.
+    Created(Turned),
     /// The channel takes no more messages.
     Closed(Turned),
     /// The channel takes messages again.
@@ -89,7 +91,7 @@ pub struct Left {
     pub uid: Uid,
 }
 
-/// A channel that was closed or reopened.
+/// A channel that was created, closed or reopened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turned {
     /// The channel.
@@ -233,6 +235,10 @@ mod tests {
         let left = Left { channel: channel.clone(), time, uid: Uid::parse("ann").unwrap() };
         let turned = Turned { channel, time };
         for (event, golden) in [
+            (
+                Event::Created(turned.clone()),
+                r#"{"type":"created","channel":"ticket-42","time":1700000000123}"#,
+            ),
             (
                 Event::Left(left),
                 r#"{"type":"left","channel":"ticket-42","time":1700000000123,"uid":"ann"}"#,

@@ -1,9 +1,9 @@
 //! What Goch's services promise each other and the people who use them.
 //!
 //! Wire types live here and nowhere else: names ([`ids`]), the log's events ([`event`]), WebSocket
-//! frames ([`frame`]), presence ([`presence`]), REST bodies ([`rest`]), error codes ([`error`]), limits ([`limits`]), NATS
-//! subjects ([`subjects`]) and typed request/reply clients ([`services`]). Services depend on this
-//! crate and never on each other.
+//! frames ([`frame`]), presence ([`presence`]), REST bodies ([`rest`]), [`webhook`]s, error codes
+//! ([`error`]), limits ([`limits`]), NATS subjects ([`subjects`]) and typed request/reply clients
+//! ([`services`]). Services depend on this crate and never on each other.
 
 pub mod error;
 pub mod event;
@@ -15,6 +15,7 @@ pub mod rest;
 pub mod services;
 pub mod subjects;
 pub mod trace;
+pub mod webhook;
 
 pub use error::{Error, ErrorCode};
 pub use ids::{ChannelName, MessageId, Secret, Seq, Uid, UnixMillis};

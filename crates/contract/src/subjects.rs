@@ -126,6 +126,25 @@ impl Subjects {
     pub fn erasures_bucket(&self) -> String {
         format!("{}_erasures", self.prefix)
     }
+
+    /// The bucket of webhooks, keyed by id.
+    #[must_use]
+    pub fn webhooks_bucket(&self) -> String {
+        format!("{}_webhooks", self.prefix)
+    }
+
+    /// The bucket of how far webhooks are, keyed `<webhook>.<lane>`, and of channels whose events
+    /// wait for another attempt, keyed `<webhook>.<lane>.<channel>`.
+    #[must_use]
+    pub fn deliveries_bucket(&self) -> String {
+        format!("{}_deliveries", self.prefix)
+    }
+
+    /// The bucket of what could not be delivered, keyed `<webhook>.<lane>.<sequence>`.
+    #[must_use]
+    pub fn dead_letters_bucket(&self) -> String {
+        format!("{}_dead_letters", self.prefix)
+    }
 }
 
 #[cfg(test)]

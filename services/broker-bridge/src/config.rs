@@ -5,23 +5,43 @@ use std::time::Duration;
 use goch_chassis::config::{Config, Environment, Faults, Setting};
 use serde::Deserialize;
 
+use crate::webhooks::config::WebhookConfig;
+
 /// JetStream keeps at most five copies of a stream.
 const REPLICAS_MAX: usize = 5;
 
 /// NATS counts durations in nanoseconds of 63 bits; a hundred years stay well below.
 const SECONDS_MAX: u64 = 100 * 365 * 24 * 3_600;
 
+/// broker-bridge's own configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BridgeConfig {
+    /// How the log is kept.
+    pub(crate) log: LogConfig,
+    /// How webhooks are delivered.
+    pub(crate) webhooks: WebhookConfig,
+}
+
+impl Config for BridgeConfig {
+    fn read(environment: &Environment, faults: &mut Faults) -> Self {
+        Self {
+            log: LogConfig::read(environment, faults),
+            webhooks: WebhookConfig::read(environment, faults),
+        }
+    }
+}
+
 /// How the log is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogConfig {
+pub(crate) struct LogConfig {
     /// On how many NATS servers the log and the buckets are stored.
-    pub replicas: usize,
+    pub(crate) replicas: usize,
     /// Older events are deleted; zero keeps them for ever.
-    pub max_age: Duration,
+    pub(crate) max_age: Duration,
     /// The largest size of the log in bytes; -1 is no limit.
-    pub max_bytes: i64,
+    pub(crate) max_bytes: i64,
     /// For how long NATS remembers message ids.
-    pub deduplication: Duration,
+    pub(crate) deduplication: Duration,
 }
 
 #[derive(Debug, Default, Deserialize)]

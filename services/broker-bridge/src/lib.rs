@@ -2,7 +2,7 @@
 //!
 //! `topology` creates the log's stream, its consumer and the key-value buckets, and keeps them as
 //! configured. `replay` reads a channel's events out of the log for those who missed some; the NATS
-//! `endpoints` are its face.
+//! `endpoints` are its face. `webhooks` tells ticketing what the log says.
 
 mod config;
 mod endpoints;
@@ -11,6 +11,7 @@ mod metrics;
 mod replay;
 mod serve;
 mod topology;
+mod webhooks;
 
-pub use config::LogConfig;
+pub use config::BridgeConfig;
 pub use serve::serve;

@@ -1,4 +1,4 @@
-//! The service from start to drained: the connection, the log, and what is asked about it.
+//! The service from start to drained: the connection, the log, what is asked about it, and webhooks.
 
 use goch_chassis::{
     Chassis, StartError,
@@ -8,24 +8,30 @@ use goch_chassis::{
 use goch_contract::services::Service;
 
 use crate::{
-    LogConfig, endpoints, eraser::Eraser, metrics::BridgeMetrics, replay::Replay,
+    BridgeConfig, endpoints,
+    eraser::Eraser,
+    metrics::BridgeMetrics,
+    replay::Replay,
     topology::Topology,
+    webhooks::{Manager, Webhooks},
 };
 
 /// Puts the log into place, then answers until the end begins.
 ///
 /// # Errors
 /// When NATS does not take the endpoints, or the end begins before the start is over.
-pub async fn serve(config: LogConfig, chassis: Chassis) -> Result<(), StartError> {
+pub async fn serve(config: BridgeConfig, chassis: Chassis) -> Result<(), StartError> {
     let metrics = BridgeMetrics::register(&chassis);
     let nats = nats::connect(&chassis, "nats", &NatsMetrics::register(&chassis)).await?;
-    let topology = Topology::establish(&chassis, &nats, config, metrics.clone()).await?;
+    let topology = Topology::establish(&chassis, &nats, config.clone(), metrics.clone()).await?;
     chassis.shutdown.tasks().spawn(topology.keep());
 
     let replay = Replay::new(&chassis, &nats, metrics).await?;
     let eraser = Eraser::new(&replay);
+    let webhooks = Webhooks::new(&chassis, &nats, &replay, config.webhooks).await?;
+    chassis.shutdown.tasks().spawn(Manager::new(&chassis, webhooks.clone()).run());
     let endpoints = Endpoints::register(&chassis, &nats.client, Service::Broker).await?;
-    endpoints::serve(&endpoints, &replay, &eraser).await?;
+    endpoints::serve(&endpoints, &replay, &eraser, &webhooks).await?;
     chassis.health.require("started", || true);
     tracing::info!("serving");
     endpoints.until_shutdown().await;

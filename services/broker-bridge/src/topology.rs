@@ -22,7 +22,7 @@ use goch_contract::subjects::{HISTORY_CONSUMER, Subjects};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::{LogConfig, metrics::BridgeMetrics};
+use crate::{BridgeConfig, config::LogConfig, metrics::BridgeMetrics};
 
 /// How often the topology is looked at while nothing gives cause to.
 const CHECK_EVERY: Duration = Duration::from_secs(15);
@@ -90,7 +90,7 @@ pub(crate) struct Topology {
     chassis: Chassis,
     nats: Nats,
     jetstream: Context,
-    config: LogConfig,
+    config: BridgeConfig,
     metrics: BridgeMetrics,
     in_place: Arc<AtomicBool>,
     /// Changes that NATS has refused, so that each is logged once.
@@ -105,7 +105,7 @@ impl Topology {
     pub(crate) async fn establish(
         chassis: &Chassis,
         nats: &Nats,
-        config: LogConfig,
+        config: BridgeConfig,
         metrics: BridgeMetrics,
     ) -> Result<Self, StartError> {
         let topology = Self {
@@ -148,15 +148,20 @@ impl Topology {
 
     async fn provision(&self) -> Result<(), TopologyError> {
         let subjects = &self.chassis.nats.subjects;
-        let log: StreamState = self.ensure(&log_stream(subjects, &self.config)).await?;
+        let log: StreamState = self.ensure(&log_stream(subjects, &self.config.log)).await?;
         let consumer: ConsumerState = self.ensure(&history_consumer(subjects)).await?;
-        for bucket in [
-            subjects.channels_bucket(),
-            subjects.members_bucket(),
-            subjects.positions_bucket(),
-            subjects.erasures_bucket(),
+        let letters_max_age = self.config.webhooks.keep_dead_letters;
+        for (bucket, max_age) in [
+            (subjects.channels_bucket(), Duration::ZERO),
+            (subjects.members_bucket(), Duration::ZERO),
+            (subjects.positions_bucket(), Duration::ZERO),
+            (subjects.erasures_bucket(), Duration::ZERO),
+            (subjects.webhooks_bucket(), Duration::ZERO),
+            (subjects.deliveries_bucket(), Duration::ZERO),
+            (subjects.dead_letters_bucket(), letters_max_age),
         ] {
-            let _: StreamState = self.ensure(&bucket_stream(&bucket, &self.config)).await?;
+            let wanted = bucket_stream(&bucket, max_age, &self.config.log);
+            let _: StreamState = self.ensure(&wanted).await?;
         }
         self.metrics.log_messages.set(log.state.messages);
         self.metrics.log_bytes.set(log.state.bytes);
@@ -273,7 +278,7 @@ fn log_stream(subjects: &Subjects, config: &LogConfig) -> Wanted {
 }
 
 /// A key-value bucket is a stream with these settings (NATS's ADR-8).
-fn bucket_stream(bucket: &str, config: &LogConfig) -> Wanted {
+fn bucket_stream(bucket: &str, max_age: Duration, config: &LogConfig) -> Wanted {
     let fixed = settings([
         ("subjects", json!([format!("$KV.{bucket}.>")])),
         ("storage", "file".into()),
@@ -286,6 +291,7 @@ fn bucket_stream(bucket: &str, config: &LogConfig) -> Wanted {
     ]);
     let settings = settings([
         ("num_replicas", config.replicas.into()),
+        ("max_age", nanoseconds(max_age)),
         ("max_msgs_per_subject", 1.into()),
         ("discard", "new".into()),
         ("allow_direct", true.into()),

@@ -37,7 +37,7 @@ pub(crate) struct ChannelRecord {
     /// How often it was closed or reopened: tells the event of the last time from earlier ones.
     #[serde(default)]
     turns: u64,
-    /// Whether the log has the event of the last closing or reopening.
+    /// Whether the log has the event of the creation or of the last closing or reopening.
     #[serde(default = "yes")]
     pub(crate) announced: bool,
     /// Everything of it is being deleted; it is as good as unknown.
@@ -61,7 +61,7 @@ impl ChannelRecord {
             closed_at: None,
             reopened_at: None,
             turns: 0,
-            announced: true,
+            announced: false,
             deleting: false,
             creation: secret::random_text::<CREATION_BYTES>()?,
         })
@@ -76,16 +76,16 @@ impl ChannelRecord {
         self.announced = false;
     }
 
-    /// The event of the last closing or reopening, and its deduplication id.
-    pub(crate) fn turned(&self) -> Option<(Event, String)> {
+    /// The event of the creation or of the last closing or reopening, and its deduplication id.
+    pub(crate) fn turned(&self) -> (Event, String) {
         let turned = |time| Turned { channel: self.name.clone(), time };
         let event = match (self.closed_at, self.reopened_at) {
             (Some(time), _) => Event::Closed(turned(time)),
             (None, Some(time)) => Event::Reopened(turned(time)),
-            (None, None) => return None,
+            (None, None) => Event::Created(turned(self.created_at)),
         };
         let what = format!("turn/{}/{}", self.creation, self.turns);
-        Some((event, lifecycle_deduplication_id(&self.name, &what)))
+        (event, lifecycle_deduplication_id(&self.name, &what))
     }
 
     /// Whether joining asks for a secret.
@@ -316,15 +316,17 @@ mod tests {
     #[test]
     fn each_turn_has_an_event_of_its_own_however_often_it_is_published() {
         let mut channel = ChannelRecord::new(ChannelName::parse("c").unwrap(), None).unwrap();
-        assert_eq!(channel.turned(), None);
+        let created = channel.turned();
+        assert!(matches!(created.0, Event::Created(_)) && !channel.announced);
         channel.turn(true);
-        let closed = channel.turned().unwrap();
-        assert_eq!(channel.turned(), Some(closed.clone()));
+        let closed = channel.turned();
+        assert_eq!(channel.turned(), closed);
+        assert_ne!(closed.1, created.1);
         channel.turn(false);
-        let reopened = channel.turned().unwrap();
+        let reopened = channel.turned();
         assert!(matches!(reopened.0, Event::Reopened(_)));
         channel.turn(true);
-        let closed_again = channel.turned().unwrap();
+        let closed_again = channel.turned();
         assert!(closed.1 != reopened.1 && closed.1 != closed_again.1);
     }
 

@@ -106,13 +106,14 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
     chassis.shutdown.tasks().spawn(keeper.run());
 
     let endpoints = Endpoints::register(&chassis, &nats.client, Service::Admin).await?;
-    endpoints::serve(&endpoints, &registry).await?;
+    let presence = Presence::new(nats.client.clone(), subjects.clone());
+    endpoints::serve(&endpoints, &registry, &presence).await?;
     let desk = Desk {
         registry,
         lifecycle,
         services: nats.services(&chassis),
         log,
-        presence: Presence::new(nats.client.clone(), subjects.clone()),
+        presence,
         limits: config.limits.clone(),
     };
     let server = rest(&config, &chassis, desk, metrics)?;

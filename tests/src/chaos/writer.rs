@@ -95,7 +95,7 @@ impl Writer {
             }
             // Waits a moment for an answer, longer when nothing more may be said.
             let patience = if self.under_way.len() < UNDER_WAY_MAX && !is_over {
-                Duration::from_millis(self.rng.u64(10..120))
+                Duration::from_millis(self.rng.u64(20..500))
             } else {
                 Duration::from_secs(8)
             };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Service, ServiceRequest};
 use crate::{
     ids::{ChannelName, Secret, Uid},
-    rest::{JoinedBody, PublicMember},
+    rest::{AdminMember, JoinedBody, PublicMember},
 };
 
 /// May this member use this channel?
@@ -115,6 +115,35 @@ impl ServiceRequest for Members {
     const SERVICE: Service = Service::Admin;
     const ENDPOINT: &'static str = "members";
     type Response = Vec<PublicMember>;
+}
+
+/// Who is a member, with what ticketing knows of them? For services, which need no secret. An unknown
+/// channel has no members.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Roster {
+    /// The channel.
+    pub channel: ChannelName,
+}
+
+impl ServiceRequest for Roster {
+    const SERVICE: Service = Service::Admin;
+    const ENDPOINT: &'static str = "roster";
+    /// By uid.
+    type Response = Vec<AdminMember>;
+}
+
+/// Who is online in a channel, as its gateways say?
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Online {
+    /// The channel.
+    pub channel: ChannelName,
+}
+
+impl ServiceRequest for Online {
+    const SERVICE: Service = Service::Admin;
+    const ENDPOINT: &'static str = "online";
+    /// By uid; in a large channel, those whom gateways list.
+    type Response = Vec<Uid>;
 }
 
 /// Which of these members may still use these channels? For gateways that check their seats, because

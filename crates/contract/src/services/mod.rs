@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod broker;
 pub mod history;
+pub mod webhooks;
 
 use std::time::Duration;
 

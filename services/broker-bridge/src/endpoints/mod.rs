@@ -1,4 +1,4 @@
-//! What other services ask about the log; one endpoint a file.
+//! What other services ask about the log, and about webhooks; one endpoint a file, or one theme.
 
 mod catchup;
 mod count;
@@ -7,16 +7,18 @@ mod find;
 mod page;
 mod purge;
 mod tails;
+mod webhooks;
 
 use goch_chassis::{StartError, endpoints::Endpoints};
 
-use crate::{eraser::Eraser, replay::Replay};
+use crate::{eraser::Eraser, replay::Replay, webhooks::Webhooks};
 
 /// Serves every endpoint.
 pub(crate) async fn serve(
     endpoints: &Endpoints,
     replay: &Replay,
     eraser: &Eraser,
+    webhooks: &Webhooks,
 ) -> Result<(), StartError> {
     catchup::serve(endpoints, replay.clone()).await?;
     page::serve(endpoints, replay.clone()).await?;
@@ -24,5 +26,6 @@ pub(crate) async fn serve(
     tails::serve(endpoints, replay.clone()).await?;
     find::serve(endpoints, replay.clone()).await?;
     purge::serve(endpoints, eraser.clone()).await?;
-    erase::serve(endpoints, eraser.clone()).await
+    erase::serve(endpoints, eraser.clone()).await?;
+    webhooks::serve(endpoints, webhooks.clone()).await
 }

@@ -123,6 +123,11 @@ impl Replay {
         &self.log
     }
 
+    /// The names of this installation.
+    pub(crate) fn subjects(&self) -> &Subjects {
+        &self.subjects
+    }
+
     /// The first events after `after`.
     ///
     /// # Errors

@@ -1,20 +1,28 @@
-//! What gateways ask over NATS; one endpoint a file.
+//! What other services ask over NATS; one endpoint a file.
 
 mod authorize;
 mod enrol;
 mod members;
+mod online;
 mod register;
+mod roster;
 mod verify;
 
 use goch_chassis::{StartError, endpoints::Endpoints};
 
-use crate::registry::Registry;
+use crate::{presence::Presence, registry::Registry};
 
 /// Serves every endpoint.
-pub(crate) async fn serve(endpoints: &Endpoints, registry: &Registry) -> Result<(), StartError> {
+pub(crate) async fn serve(
+    endpoints: &Endpoints,
+    registry: &Registry,
+    presence: &Presence,
+) -> Result<(), StartError> {
     authorize::serve(endpoints, registry.clone()).await?;
     enrol::serve(endpoints, registry.clone()).await?;
     register::serve(endpoints, registry.clone()).await?;
     members::serve(endpoints, registry.clone()).await?;
+    online::serve(endpoints, presence.clone()).await?;
+    roster::serve(endpoints, registry.clone()).await?;
     verify::serve(endpoints, registry.clone()).await
 }

@@ -12,6 +12,6 @@ pub(super) async fn create_channel(
     body: web::Json<CreateChannelBody>,
 ) -> Result<HttpResponse, Refusal> {
     let name = desk.limits.parse_channel("name", &body.name)?;
-    let created = desk.registry.create_channel(name, body.is_private).await?;
+    let created = desk.lifecycle.create(&desk.registry, name, body.is_private).await?;
     Ok(HttpResponse::Created().json(created))
 }

@@ -18,6 +18,7 @@ mod remove_member;
 mod transcript;
 mod turn_channel;
 mod unread;
+mod webhooks;
 
 use actix_web::{
     HttpResponse, Resource,
@@ -78,6 +79,7 @@ pub(crate) fn configure(app: &mut ServiceConfig, body_bytes: usize) {
                     .route(web::delete().to(delete_channel::delete_channel)),
             )
             .configure(configure_lifecycle)
+            .configure(configure_webhooks)
             .service(resource("/channels/{name}/members").route(web::get().to(members::members)))
             .service(resource("/channels/{name}/presence").route(web::get().to(presence::presence)))
             .service(resource("/channels/{name}/user/{uid}").route(web::get().to(unread::unread)))
@@ -112,6 +114,34 @@ fn configure_lifecycle(scope: &mut ServiceConfig) {
         )
         .service(resource("/users/{uid}").route(web::delete().to(erase_user::erase_user)))
         .service(resource("/users/{uid}/export").route(web::get().to(export_user::export_user)));
+}
+
+/// Adds the routes of what ticketing is told.
+fn configure_webhooks(scope: &mut ServiceConfig) {
+    scope
+        .service(
+            resource("/webhooks")
+                .route(web::get().to(webhooks::list))
+                .route(web::post().to(webhooks::create)),
+        )
+        .service(
+            resource("/webhooks/{id}")
+                .route(web::get().to(webhooks::show))
+                .route(web::patch().to(webhooks::change))
+                .route(web::delete().to(webhooks::delete)),
+        )
+        .service(resource("/webhooks/{id}/enable").route(web::post().to(webhooks::enable)))
+        .service(
+            resource("/webhooks/{id}/dead-letters").route(web::get().to(webhooks::dead_letters)),
+        )
+        .service(
+            resource("/webhooks/{id}/dead-letters/replay")
+                .route(web::post().to(webhooks::replay_all)),
+        )
+        .service(
+            resource("/webhooks/{id}/dead-letters/{letter}/replay")
+                .route(web::post().to(webhooks::replay)),
+        );
 }
 
 /// 204 when something is done; 202 when it is certain to be done.

@@ -128,6 +128,7 @@ fn text_line(logged: &Logged) -> Option<String> {
             (joined.time, format!("* {} ({}) joined", joined.display_name, joined.uid))
         }
         Event::Left(left) => (left.time, format!("* {} left", left.uid)),
+        Event::Created(turned) => (turned.time, "* the channel was created".to_owned()),
         Event::Closed(turned) => (turned.time, "* the channel was closed".to_owned()),
         Event::Reopened(turned) => (turned.time, "* the channel was reopened".to_owned()),
     };

@@ -1,12 +1,12 @@
-//! Closing and reopening a channel: its record, then the event.
+//! Creating, closing and reopening a channel: its record, then the event.
 
-use goch_contract::{ChannelName, Error};
+use goch_contract::{ChannelName, Error, rest::CreatedChannelBody};
 
 use super::{ANNOUNCE_WITHIN, Lifecycle, finisher::Unfinished};
 use crate::{
     log::About,
     record::ChannelRecord,
-    registry::{bucket::Revised, projection::Key},
+    registry::{Registry, bucket::Revised, projection::Key},
 };
 
 impl Lifecycle {
@@ -35,13 +35,34 @@ impl Lifecycle {
         let record = turned.record.clone();
         if !record.announced {
             tracing::info!(channel = %name, closed = close, "channel turned");
-            let announced = tokio::time::timeout(ANNOUNCE_WITHIN, self.announce_turn(turned)).await;
-            if !matches!(announced, Ok(Ok(()))) {
-                tracing::warn!(channel = %name, "the closed or reopened event will follow");
-                self.unfinished.add(Unfinished::Channel(name.clone()));
-            }
+            self.announce_turn_within(turned).await;
         }
         Ok(record)
+    }
+
+    /// Creates a channel, with a secret if it is to be private.
+    ///
+    /// # Errors
+    /// `conflict` if there is one of that name.
+    pub(crate) async fn create(
+        &self,
+        registry: &Registry,
+        name: ChannelName,
+        is_private: bool,
+    ) -> Result<CreatedChannelBody, Error> {
+        let (created, stored) = registry.create_channel(name, is_private).await?;
+        self.announce_turn_within(stored).await;
+        Ok(created)
+    }
+
+    /// Publishes the event of the last turn, or leaves it to whoever finishes such things.
+    async fn announce_turn_within(&self, turned: Revised<ChannelRecord>) {
+        let name = turned.record.name.clone();
+        let announced = tokio::time::timeout(ANNOUNCE_WITHIN, self.announce_turn(turned)).await;
+        if !matches!(announced, Ok(Ok(()))) {
+            tracing::warn!(channel = %name, "the event of the channel will follow");
+            self.unfinished.add(Unfinished::Channel(name));
+        }
     }
 
     /// Publishes the event of the last turn, and notes that it is.
@@ -60,7 +81,7 @@ impl Lifecycle {
     }
 
     async fn publish_turn(&self, record: &ChannelRecord) -> Result<(), Error> {
-        let Some((event, deduplication_id)) = record.turned() else { return Ok(()) };
+        let (event, deduplication_id) = record.turned();
         self.log.publish(&record.name, &event, deduplication_id, About::Channel).await?;
         Ok(())
     }

@@ -65,7 +65,7 @@ impl Registry {
         Self { channels, members, projection, announcer, metrics, bucket_lists }
     }
 
-    /// Creates a channel, with a secret if it is to be private.
+    /// Creates a channel, with a secret if it is to be private; the event is still to be published.
     ///
     /// # Errors
     /// `conflict` if there is one of that name.
@@ -73,21 +73,22 @@ impl Registry {
         &self,
         name: ChannelName,
         is_private: bool,
-    ) -> Result<CreatedChannelBody, Error> {
+    ) -> Result<(CreatedChannelBody, Revised<ChannelRecord>), Error> {
         let secret = is_private.then(secret::generate).transpose()?;
         let record = ChannelRecord::new(name.clone(), secret.as_ref())?;
-        match self.channels.create(name.as_str(), &record).await? {
+        let revision = match self.channels.create(name.as_str(), &record).await? {
             Creation::Done(revision) => {
                 self.project(Key::Channel(name.clone()), revision, &record).await;
+                revision
             }
             Creation::Taken(_) => {
                 let message = "there is a channel of this name";
                 return Err(Error::of_field(ErrorCode::Conflict, "name", message));
             }
-        }
+        };
         self.metrics.channels_created.inc();
         tracing::info!(channel = %name, is_private, "channel created");
-        Ok(CreatedChannelBody { name, is_private, secret })
+        Ok((CreatedChannelBody { name, is_private, secret }, Revised { revision, record }))
     }
 
     /// The channel, if there is one.

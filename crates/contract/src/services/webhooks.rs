@@ -1,0 +1,85 @@
+//! Requests to broker-bridge about webhooks. They come from chat-admin, which shows them to ticketing.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Service, ServiceRequest};
+use crate::webhook::{CreatedWebhook, DeadLettersBody, EventKind, Webhook};
+
+macro_rules! request {
+    ($request:ty, $endpoint:literal, $response:ty) => {
+        impl ServiceRequest for $request {
+            const SERVICE: Service = Service::Broker;
+            const ENDPOINT: &'static str = $endpoint;
+            type Response = $response;
+        }
+    };
+}
+
+/// Create a webhook, which is sent what happens from now on.
+///
+/// Refused with `bad_request` for a URL that requests may not be sent to, or too many webhooks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CreateWebhook {
+    /// Where events are sent.
+    pub url: String,
+    /// Which events are sent.
+    pub events: BTreeSet<EventKind>,
+}
+
+request!(CreateWebhook, "create_webhook", CreatedWebhook);
+
+/// All webhooks, in the order of their creation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Webhooks {}
+
+request!(Webhooks, "webhooks", Vec<Webhook>);
+
+/// Change a webhook, or look at it: what is left out stays. One that is enabled goes on where it
+/// stopped, and tries at once what it waited for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ChangeWebhook {
+    /// Which one.
+    pub id: String,
+    /// Where events are sent.
+    pub url: Option<String>,
+    /// Which events are sent.
+    pub events: Option<BTreeSet<EventKind>>,
+    /// Whether anything is sent.
+    pub enabled: Option<bool>,
+}
+
+request!(ChangeWebhook, "change_webhook", Webhook);
+
+/// Delete a webhook with all that is kept for it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeleteWebhook {
+    /// Which one.
+    pub id: String,
+}
+
+request!(DeleteWebhook, "delete_webhook", ());
+
+/// The oldest dead letters of a webhook.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeadLetters {
+    /// Of which webhook.
+    pub webhook: String,
+}
+
+request!(DeadLetters, "dead_letters", DeadLettersBody);
+
+/// The most dead letters of one answer.
+pub const DEAD_LETTERS_MAX: usize = 500;
+
+/// Try once more to deliver dead letters. Those that are delivered are dead letters no longer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReplayDeadLetters {
+    /// Of which webhook.
+    pub webhook: String,
+    /// Which one; all if it is left out.
+    pub id: Option<String>,
+}
+
+request!(ReplayDeadLetters, "replay_dead_letters", ());

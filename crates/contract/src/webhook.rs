@@ -1,0 +1,207 @@
+//! Webhooks: what ticketing subscribes to, and what it is sent.
+//!
+//! Requests are signed and their bodies shaped as Standard Webhooks says
+//! (<https://www.standardwebhooks.com>).
+
+use std::{borrow::Cow, collections::BTreeSet, fmt};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::ids::{Secret, Seq, UnixMillis};
+
+/// What happened, as a webhook calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventKind {
+    /// A channel was created.
+    ChannelCreated,
+    /// A channel takes no more messages.
+    ChannelClosed,
+    /// A channel takes messages again.
+    ChannelReopened,
+    /// Somebody became a member.
+    MemberJoined,
+    /// Somebody is no longer a member.
+    MemberLeft,
+    /// Somebody said something.
+    MessageCreated,
+    /// A member has not read a message for some time.
+    MessageUnread,
+}
+
+impl EventKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::ChannelCreated,
+        Self::ChannelClosed,
+        Self::ChannelReopened,
+        Self::MemberJoined,
+        Self::MemberLeft,
+        Self::MessageCreated,
+        Self::MessageUnread,
+    ];
+
+    /// The kind's word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ChannelCreated => "channel.created",
+            Self::ChannelClosed => "channel.closed",
+            Self::ChannelReopened => "channel.reopened",
+            Self::MemberJoined => "member.joined",
+            Self::MemberLeft => "member.left",
+            Self::MessageCreated => "message.created",
+            Self::MessageUnread => "message.unread",
+        }
+    }
+
+    /// The kind for a word on the wire.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// The kind of an event of the log, by its `type`; none for one that is not sent.
+    #[must_use]
+    pub fn of_event(kind: &str) -> Option<Self> {
+        match kind {
+            "created" => Some(Self::ChannelCreated),
+            "closed" => Some(Self::ChannelClosed),
+            "reopened" => Some(Self::ChannelReopened),
+            "joined" => Some(Self::MemberJoined),
+            "left" => Some(Self::MemberLeft),
+            "message" => Some(Self::MessageCreated),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl Serialize for EventKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for EventKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&word).ok_or_else(|| de::Error::custom("an unknown type of event"))
+    }
+}
+
+/// A webhook as ticketing sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Webhook {
+    /// Its identifier.
+    pub id: String,
+    /// Where events are sent.
+    pub url: String,
+    /// Which events are sent.
+    pub events: BTreeSet<EventKind>,
+    /// Whether anything is sent.
+    pub enabled: bool,
+    /// Why nothing is sent; null while something is.
+    pub disabled_reason: Option<String>,
+    /// When it was created.
+    pub created_at: UnixMillis,
+}
+
+/// A webhook that was just created.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CreatedWebhook {
+    /// The webhook.
+    #[serde(flatten)]
+    pub webhook: Webhook,
+    /// What requests are signed with: `whsec_` and 32 random bytes in Base64. It is never shown
+    /// again.
+    pub secret: Secret,
+}
+
+/// An event that could not be delivered, after all attempts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Its identifier within the webhook.
+    pub id: String,
+    /// The event's sequence in the log; for `message.unread`, that of the message.
+    pub seq: Seq,
+    /// Attempts that failed.
+    pub attempts: u32,
+    /// When the last one failed.
+    pub failed_at: UnixMillis,
+    /// How it failed.
+    pub error: String,
+    /// Whether another attempt is under way.
+    pub replaying: bool,
+}
+
+/// `POST /admin/webhooks`.
+#[derive(Debug, Deserialize)]
+pub struct CreateWebhookBody {
+    /// Where events are to be sent.
+    pub url: String,
+    /// Which events are to be sent.
+    pub events: Vec<String>,
+}
+
+/// `PATCH /admin/webhooks/{id}`; what is left out stays.
+#[derive(Debug, Deserialize)]
+pub struct ChangeWebhookBody {
+    /// Where events are to be sent.
+    pub url: Option<String>,
+    /// Which events are to be sent.
+    pub events: Option<Vec<String>>,
+    /// Whether anything is to be sent.
+    pub enabled: Option<bool>,
+}
+
+/// `GET /admin/webhooks`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct WebhooksBody {
+    /// The webhooks, in the order of their creation.
+    pub webhooks: Vec<Webhook>,
+}
+
+/// `GET /admin/webhooks/{id}/dead-letters`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeadLettersBody {
+    /// The oldest dead letters of the webhook, in the order of the log.
+    pub dead_letters: Vec<DeadLetter>,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_one_word_on_the_wire() {
+        for kind in EventKind::ALL {
+            assert_eq!(EventKind::parse(kind.as_str()), Some(kind));
+            let word = serde_json::to_string(&kind).unwrap();
+            assert_eq!(serde_json::from_str::<EventKind>(&word).unwrap(), kind);
+        }
+    }
+
+    #[test]
+    fn a_created_webhook_has_its_golden_form() {
+        let webhook = Webhook {
+            id: "5e1f".to_owned(),
+            url: "https://tickets.example.org/goch".to_owned(),
+            events: [EventKind::ChannelClosed, EventKind::MessageUnread].into(),
+            enabled: true,
+            disabled_reason: None,
+            created_at: UnixMillis(1_700_000_000_123),
+        };
+        let created = CreatedWebhook { webhook, secret: Secret::new("whsec_c2VjcmV0") };
+        assert_eq!(
+            serde_json::to_string(&created).unwrap(),
+            r#"{"id":"5e1f","url":"https://tickets.example.org/goch","events":["channel.closed","message.unread"],"enabled":true,"disabled_reason":null,"created_at":1700000000123,"secret":"whsec_c2VjcmV0"}"#
+        );
+    }
+}

@@ -1,0 +1,216 @@
+//! What an event of the log says to ticketing: no request, one, or one for each member concerned.
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use goch_contract::{
+    ChannelName, Error, ErrorCode, Seq, Uid, UnixMillis,
+    event::Outline,
+    rest::AdminMember,
+    services::{
+        admin::{Online, Roster},
+        broker::Count,
+        history::Unread,
+    },
+    webhook::EventKind,
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{
+    Webhooks,
+    record::{Lane, WebhookRecord},
+    sender::Notice,
+};
+
+/// Members whose unread messages are asked for at the same time.
+const MEMBERS_AT_A_TIME: usize = 16;
+
+/// An event at its place.
+#[derive(Debug, Clone)]
+pub(crate) struct LogEvent {
+    pub(crate) channel: ChannelName,
+    pub(crate) seq: Seq,
+    pub(crate) headers: Option<HeaderMap>,
+    pub(crate) payload: Bytes,
+}
+
+/// A request's body, as Standard Webhooks shapes it.
+#[derive(Serialize)]
+struct Body<D> {
+    #[serde(rename = "type")]
+    kind: EventKind,
+    timestamp: String,
+    data: D,
+}
+
+/// The data of `message.unread`: who may want an e-mail, and about how much. Never what was said.
+#[derive(Serialize)]
+struct UnreadData<'a> {
+    channel: &'a ChannelName,
+    uid: Uid,
+    display_name: String,
+    email: Option<String>,
+    /// The first message that is unread.
+    seq: Seq,
+    /// When it was said.
+    since: UnixMillis,
+    /// All that are unread by now.
+    unread: u64,
+    /// Whether the member has the channel open somewhere, and yet has not read.
+    online: bool,
+}
+
+impl LogEvent {
+    fn outline(&self) -> Option<Outline<'_>> {
+        serde_json::from_slice(&self.payload).ok()
+    }
+
+    /// When it was published.
+    pub(crate) fn time(&self) -> UnixMillis {
+        self.outline().map_or(UnixMillis(0), |outline| outline.time)
+    }
+
+    /// Whether a lane of a webhook has to do with it.
+    pub(crate) fn is_wanted(&self, lane: Lane, webhook: &WebhookRecord) -> bool {
+        self.outline().is_some_and(|outline| match lane {
+            Lane::Unread => outline.kind == "message",
+            Lane::Events => EventKind::of_event(&outline.kind)
+                .is_some_and(|kind| webhook.events.contains(&kind)),
+        })
+    }
+}
+
+impl Webhooks {
+    /// The requests that an event asks for.
+    ///
+    /// # Errors
+    /// `unavailable` when it cannot be told now.
+    pub(crate) async fn notices(
+        &self,
+        lane: Lane,
+        webhook: &WebhookRecord,
+        log: i64,
+        event: &LogEvent,
+    ) -> Result<Vec<Notice>, Error> {
+        if !event.is_wanted(lane, webhook) {
+            return Ok(Vec::new());
+        }
+        match lane {
+            Lane::Events => Ok(event_notice(log, event).into_iter().collect()),
+            Lane::Unread => self.unread_notices(log, event).await,
+        }
+    }
+
+    /// One for each member for whom the message is the first one that is unread. Each stretch of
+    /// unread messages has one first message, so nobody is told of twice, and nothing needs to be
+    /// remembered.
+    async fn unread_notices(&self, log: i64, event: &LogEvent) -> Result<Vec<Notice>, Error> {
+        let Some(outline) = event.outline() else { return Ok(Vec::new()) };
+        let roster = Roster { channel: event.channel.clone() };
+        let members = self.services.call(&roster).await?;
+        let others = members
+            .into_iter()
+            .filter(|member| Some(member.uid.as_str()) != outline.from_uid.as_deref());
+        let unread = others.map(|member| self.unread_since(event, outline.time, member));
+        let unread: Vec<Option<UnreadData<'_>>> =
+            stream::iter(unread).buffered(MEMBERS_AT_A_TIME).try_collect().await?;
+        let mut unread: Vec<_> = unread.into_iter().flatten().collect();
+        if !unread.is_empty() {
+            let online = self.services.call(&Online { channel: event.channel.clone() }).await?;
+            for data in &mut unread {
+                data.online = online.contains(&data.uid);
+            }
+        }
+        unread.into_iter().map(|data| unread_notice(log, event.seq, data)).collect()
+    }
+
+    /// What is unread of a member, if the message is the first of it.
+    async fn unread_since<'a>(
+        &self,
+        event: &'a LogEvent,
+        since: UnixMillis,
+        member: AdminMember,
+    ) -> Result<Option<UnreadData<'a>>, Error> {
+        let (channel, uid) = (event.channel.clone(), member.uid);
+        let unread = Unread { channel: channel.clone(), uid: uid.clone() };
+        let unread = self.services.call(&unread).await?;
+        if unread.count == 0 || unread.position >= event.seq {
+            return Ok(None);
+        }
+        let not_from = uid.clone();
+        let earlier = Count { channel, after: unread.position, before: event.seq, not_from };
+        if self.replay.count(&earlier).await? > 0 {
+            return Ok(None);
+        }
+        Ok(Some(UnreadData {
+            channel: &event.channel,
+            uid,
+            display_name: member.display_name,
+            email: member.email,
+            seq: event.seq,
+            since,
+            unread: unread.count,
+            online: false,
+        }))
+    }
+}
+
+fn unread_notice(log: i64, seq: Seq, data: UnreadData<'_>) -> Result<Notice, Error> {
+    let id = format!("{log}-{seq}-unread-{}", data.uid);
+    let body = Body { kind: EventKind::MessageUnread, timestamp: rfc3339(UnixMillis::now()), data };
+    let body = serde_json::to_vec(&body)
+        .map_err(|_| Error::new(ErrorCode::Internal, "a notice cannot be serialized"))?;
+    Ok(Notice { id, body })
+}
+
+/// The stored event with its sequence; nothing if it cannot be read.
+fn event_notice(log: i64, event: &LogEvent) -> Option<Notice> {
+    let outline = event.outline()?;
+    let kind = EventKind::of_event(&outline.kind)?;
+    let object = std::str::from_utf8(&event.payload).ok()?.trim_end().strip_suffix('}')?;
+    let data = RawValue::from_string(format!("{object},\"seq\":{}}}", event.seq)).ok()?;
+    let body = Body { kind, timestamp: rfc3339(outline.time), data };
+    let id = format!("{log}-{}", event.seq);
+    Some(Notice { id, body: serde_json::to_vec(&body).ok()? })
+}
+
+fn rfc3339(time: UnixMillis) -> String {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.0) * 1_000_000)
+        .ok()
+        .and_then(|moment| moment.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_has_its_golden_form() {
+        let payload = r#"{"type":"closed","channel":"ticket-42","time":1700000000123}"#;
+        let event = LogEvent {
+            channel: ChannelName::parse("ticket-42").unwrap(),
+            seq: Seq(7),
+            headers: None,
+            payload: payload.into(),
+        };
+        let notice = event_notice(1_690_000_000, &event).unwrap();
+        assert_eq!(notice.id, "1690000000-7");
+        assert_eq!(
+            String::from_utf8(notice.body).unwrap(),
+            r#"{"type":"channel.closed","timestamp":"2023-11-14T22:13:20.123Z","data":{"type":"closed","channel":"ticket-42","time":1700000000123,"seq":7}}"#
+        );
+    }
+
+    #[test]
+    fn what_is_no_event_says_nothing() {
+        for payload in ["", "{}", "[]", r#"{"type":"pinned","time":1}"#, r#"{"type":"closed"}"#] {
+            let channel = ChannelName::parse("c").unwrap();
+            let payload = Bytes::from_static(payload.as_bytes());
+            let event = LogEvent { channel, seq: Seq(1), headers: None, payload };
+            assert!(event_notice(1, &event).is_none());
+        }
+    }
+}

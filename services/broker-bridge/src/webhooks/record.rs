@@ -1,0 +1,197 @@
+//! What is stored of webhooks: who is told what, how far that is, and what went wrong.
+//!
+//! Events themselves are never copied: everything here points into the log, so what is deleted there
+//! is gone from here too.
+
+use std::collections::BTreeSet;
+
+use goch_contract::{
+    Secret, Seq, UnixMillis,
+    webhook::{DeadLetter, EventKind, Webhook},
+};
+use serde::{Deserialize, Serialize};
+
+/// Reads the log for a webhook in its own time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Lane {
+    /// Events as they come.
+    Events,
+    /// Messages that have been unread for some time.
+    Unread,
+}
+
+impl Lane {
+    pub(crate) const ALL: [Self; 2] = [Self::Events, Self::Unread];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "event",
+            Self::Unread => "unread",
+        }
+    }
+
+    /// Whether a webhook with these events needs it.
+    pub(crate) fn is_wanted(self, events: &BTreeSet<EventKind>) -> bool {
+        let wants_unread = events.contains(&EventKind::MessageUnread);
+        match self {
+            Self::Events => events.len() > usize::from(wants_unread),
+            Self::Unread => wants_unread,
+        }
+    }
+}
+
+/// A webhook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WebhookRecord {
+    pub(crate) id: String,
+    pub(crate) url: String,
+    pub(crate) events: BTreeSet<EventKind>,
+    /// What requests are signed with. It must be known, so it cannot be stored as a hash.
+    pub(crate) secret: Secret,
+    pub(crate) created_at: UnixMillis,
+    /// When it was last created, changed or enabled: what failed before is forgiven.
+    pub(crate) enabled_at: UnixMillis,
+    pub(crate) disabled_reason: Option<String>,
+    /// Events after this one are sent, from the lane's beginning on.
+    pub(crate) starts: Starts,
+    /// How often dead letters were to be tried again; a change lets the deliverer look.
+    pub(crate) replays: u64,
+}
+
+/// Where each lane begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Starts {
+    pub(crate) events: Seq,
+    pub(crate) unread: Seq,
+}
+
+impl WebhookRecord {
+    pub(crate) fn start(&self, lane: Lane) -> Seq {
+        match lane {
+            Lane::Events => self.starts.events,
+            Lane::Unread => self.starts.unread,
+        }
+    }
+
+    /// The webhook as ticketing sees it.
+    pub(crate) fn public(&self) -> Webhook {
+        Webhook {
+            id: self.id.clone(),
+            url: self.url.clone(),
+            events: self.events.clone(),
+            enabled: self.disabled_reason.is_none(),
+            disabled_reason: self.disabled_reason.clone(),
+            created_at: self.created_at,
+        }
+    }
+}
+
+/// How far a lane of a webhook is, and which replica delivers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cursor {
+    /// When the log was created, in Unix seconds: sequences of another log mean nothing here.
+    pub(crate) log: i64,
+    /// Everything up to here is delivered, or its channel waits.
+    pub(crate) through: Seq,
+    /// The replica that delivers; empty when it has let go. The record changes as long as it lives.
+    pub(crate) holder: String,
+    /// Counts the renewals, so that each is a change.
+    pub(crate) renewals: u64,
+    /// Since when nothing has been accepted although something was sent.
+    pub(crate) failing_since: Option<UnixMillis>,
+}
+
+/// A channel whose events wait, in their order, because one of them failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Backlog {
+    /// The next event to deliver is the channel's first from here on.
+    pub(crate) next: Seq,
+    /// Attempts of that event that failed.
+    pub(crate) attempts: u32,
+    /// When to try again.
+    pub(crate) due: UnixMillis,
+    /// When the last attempt failed.
+    pub(crate) failed_at: UnixMillis,
+}
+
+/// An event whose attempts have all failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DeadRecord {
+    pub(crate) seq: Seq,
+    pub(crate) attempts: u32,
+    pub(crate) failed_at: UnixMillis,
+    pub(crate) error: String,
+    /// It is to be tried again.
+    pub(crate) replay: bool,
+}
+
+impl DeadRecord {
+    /// The dead letter as ticketing sees it.
+    pub(crate) fn public(self, lane: Lane) -> DeadLetter {
+        DeadLetter {
+            id: letter_id(lane, self.seq),
+            seq: self.seq,
+            attempts: self.attempts,
+            failed_at: self.failed_at,
+            error: self.error,
+            replaying: self.replay,
+        }
+    }
+}
+
+/// A dead letter's identifier within its webhook.
+fn letter_id(lane: Lane, seq: Seq) -> String {
+    format!("{}-{seq}", lane.as_str())
+}
+
+/// The dead letter of an identifier, if it is one.
+pub(crate) fn parse_letter_id(id: &str) -> Option<(Lane, Seq)> {
+    let (lane, seq) = id.split_once('-')?;
+    let lane = Lane::ALL.into_iter().find(|known| known.as_str() == lane)?;
+    Some((lane, Seq(seq.parse().ok()?)))
+}
+
+/// Keys in the buckets.
+pub(crate) mod key {
+    use goch_contract::{ChannelName, Seq};
+
+    use super::Lane;
+
+    /// A lane's cursor; with more tokens, what belongs to the lane.
+    pub(crate) fn lane(webhook: &str, lane: Lane) -> String {
+        format!("{webhook}.{}", lane.as_str())
+    }
+
+    /// A channel that waits.
+    pub(crate) fn backlog(webhook: &str, lane: Lane, channel: &ChannelName) -> String {
+        format!("{webhook}.{}.{channel}", lane.as_str())
+    }
+
+    /// A dead letter.
+    pub(crate) fn dead(webhook: &str, lane: Lane, seq: Seq) -> String {
+        format!("{webhook}.{}.{seq}", lane.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_letter_is_found_again_by_its_id() {
+        for lane in Lane::ALL {
+            assert_eq!(parse_letter_id(&letter_id(lane, Seq(42))), Some((lane, Seq(42))));
+        }
+        for id in ["", "42", "other-42", "event-", "event-x", "event-4-2"] {
+            assert_eq!(parse_letter_id(id), None, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_lane_is_read_only_for_those_who_want_it() {
+        let unread = [EventKind::MessageUnread].into();
+        assert!(!Lane::Events.is_wanted(&unread) && Lane::Unread.is_wanted(&unread));
+        let closed = [EventKind::ChannelClosed].into();
+        assert!(Lane::Events.is_wanted(&closed) && !Lane::Unread.is_wanted(&closed));
+    }
+}

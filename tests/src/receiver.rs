@@ -1,0 +1,130 @@
+//! A ticketing system that is told of events: takes webhooks' requests, and answers as it is told.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+
+use crate::wait::until;
+
+/// A request that came.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// The header's fields, with names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// The body as it came.
+    pub text: String,
+    /// The body.
+    pub body: Value,
+    /// What it was answered with.
+    pub status: u16,
+}
+
+type Answers = Box<dyn FnMut(&Value) -> u16 + Send>;
+
+struct Shared {
+    received: Mutex<Vec<Received>>,
+    answers: Mutex<Answers>,
+}
+
+/// Listens until it is dropped.
+pub struct Receiver {
+    address: String,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+impl Receiver {
+    /// Starts to listen, and accepts everything.
+    ///
+    /// # Panics
+    /// When that is not possible.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let answers: Answers = Box::new(|_| 204);
+        let shared = Arc::new(Shared { received: Mutex::default(), answers: Mutex::new(answers) });
+        let for_task = Arc::clone(&shared);
+        let task = tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                tokio::spawn(serve(connection, Arc::clone(&for_task)));
+            }
+        });
+        Self { address, shared, task }
+    }
+
+    /// Where webhooks are to be sent.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/goch?key=value", self.address)
+    }
+
+    /// Decides from now on with which status a body is answered.
+    pub fn answer(&self, answers: impl FnMut(&Value) -> u16 + Send + 'static) {
+        *self.shared.answers.lock().unwrap() = Box::new(answers);
+    }
+
+    /// All that came, in order.
+    #[must_use]
+    pub fn received(&self) -> Vec<Received> {
+        self.shared.received.lock().unwrap().clone()
+    }
+
+    /// What was accepted of a channel, in order.
+    #[must_use]
+    pub fn accepted(&self, channel: &str) -> Vec<Received> {
+        let received = self.received().into_iter();
+        received
+            .filter(|request| request.body["data"]["channel"] == channel && request.status < 300)
+            .collect()
+    }
+
+    /// Waits until `count` requests of a channel have been accepted; these.
+    pub async fn until_accepted(&self, channel: &str, count: usize) -> Vec<Received> {
+        until(&format!("{count} webhooks of {channel}"), async || {
+            let accepted = self.accepted(channel);
+            (accepted.len() >= count).then_some(accepted)
+        })
+        .await
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(mut connection: TcpStream, shared: Arc<Shared>) -> Option<()> {
+    let mut received = Vec::new();
+    loop {
+        let head = loop {
+            if let Some(end) = received.windows(4).position(|part| part == b"\r\n\r\n") {
+                break end + 4;
+            }
+            (connection.read_buf(&mut received).await.ok()? > 0).then_some(())?;
+        };
+        let lines = String::from_utf8_lossy(&received[..head]).into_owned();
+        let fields = lines.lines().skip(1).filter_map(|line| line.split_once(':'));
+        let headers: BTreeMap<_, _> =
+            fields.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect();
+        let end = head + headers.get("content-length")?.parse::<usize>().ok()?;
+        while received.len() < end {
+            (connection.read_buf(&mut received).await.ok()? > 0).then_some(())?;
+        }
+        let text = String::from_utf8(received[head..end].to_vec()).ok()?;
+        received.drain(..end);
+        let body = serde_json::from_str(&text).ok()?;
+        let status = shared.answers.lock().unwrap()(&body);
+        shared.received.lock().unwrap().push(Received { headers, text, body, status });
+        let answer = format!("HTTP/1.1 {status} Status\r\nContent-Length: 0\r\n\r\n");
+        connection.write_all(answer.as_bytes()).await.ok()?;
+    }
+}
