@@ -14,7 +14,7 @@ use crate::member::Member;
 
 /// How long a handshake or an answer may take before the connection counts as dead. Longer than the
 /// gateway's own five seconds, so that it gets to say `unavailable`.
-const ANSWER_WITHIN: Duration = Duration::from_secs(8);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 
 /// The connection is of no use any more.
 #[derive(Debug)]

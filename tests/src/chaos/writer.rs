@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::line::{Broken, Line, is_temporary};
+use super::line::{ANSWER_WITHIN, Broken, Line, is_temporary};
 use crate::{
     checker::{Ack, Send},
     member::Member,
@@ -50,13 +50,14 @@ pub(super) struct Writer {
     gateways: Vec<String>,
     rng: Rng,
     under_way: VecDeque<UnderWay>,
+    next_say: Instant,
     written: Written,
 }
 
 impl Writer {
     pub(super) fn new(member: Member, gateways: Vec<String>, rng: Rng) -> Self {
-        let under_way = VecDeque::new();
-        Self { member, gateways, rng, under_way, written: Written::default() }
+        let (under_way, next_say) = (VecDeque::new(), Instant::now());
+        Self { member, gateways, rng, under_way, next_say, written: Written::default() }
     }
 
     /// Talks until `stop`, and then until everything is acked or given up.
@@ -90,18 +91,20 @@ impl Writer {
                 line.close().await;
                 return Ok(());
             }
-            if !is_over && self.under_way.len() < UNDER_WAY_MAX {
+            let may_speak = !is_over && self.under_way.len() < UNDER_WAY_MAX;
+            if may_speak && Instant::now() >= self.next_say {
                 self.say(&mut line).await?;
+                self.next_say = Instant::now() + Duration::from_millis(self.rng.u64(20..500));
             }
-            // Waits a moment for an answer, longer when nothing more may be said.
-            let patience = if self.under_way.len() < UNDER_WAY_MAX && !is_over {
-                Duration::from_millis(self.rng.u64(20..500))
+            // Waits until it is time to speak, or for an answer when nothing more may be said.
+            let patience = if may_speak {
+                self.next_say.saturating_duration_since(Instant::now())
             } else {
-                Duration::from_secs(8)
+                ANSWER_WITHIN
             };
             match timeout(patience, line.next()).await {
                 Ok(frame) => self.hear(&frame?, &mut line).await?,
-                Err(_) if patience > Duration::from_secs(1) => return Err(Broken),
+                Err(_) if !may_speak => return Err(Broken),
                 Err(_) => {}
             }
         }
