@@ -302,13 +302,17 @@ impl Goch {
         for (name, _, health) in &self.services {
             let metrics = self.metrics(*health)?;
             for line in metrics.lines() {
-                let Some(rest) = line.strip_prefix("requests_total{") else { continue };
+                let Some(rest) = line.strip_prefix("goch_requests_total{") else { continue };
                 let Some((labels, count)) = rest.rsplit_once("} ") else { continue };
                 let endpoint =
                     labels.split("endpoint=\"").nth(1).and_then(|rest| rest.split('"').next());
                 let count = count.trim().parse().unwrap_or_default();
                 requests.push((format!("{name} {}", endpoint.unwrap_or_default()), count));
             }
+        }
+        // The members of any measurement were registered: no count at all is a count that is not read.
+        if requests.is_empty() {
+            return Err(Error::wrong("the services do not tell how many requests they answered"));
         }
         Ok(requests)
     }
