@@ -20,7 +20,7 @@ const MEMBERS: usize = CHANNELS * MEMBERS_OF_EACH;
 const MESSAGES: usize = 5;
 
 /// Storms after which every room has had its first look into the log.
-const COLD_ROUNDS_MAX: usize = 4;
+const COLD_ROUNDS_MAX: usize = 6;
 
 /// What a test prepares, it prepares a few at a time.
 const AT_ONCE: usize = 32;
@@ -171,7 +171,8 @@ async fn a_storm_costs_warm_rooms_no_request_and_cold_ones_one_fetch_per_channel
     assert_eq!(clients.len(), MEMBERS);
 
     // Everybody is cut off at once, and misses what is said then. A room that has just opened looks
-    // into the log once and asks anew how far its members have read, so it is warm after that.
+    // into the log once, asks anew how far its members have read and counts what they have not; it
+    // is warm after that.
     let mut sockets = sockets;
     for round in 0.. {
         assert!(round < COLD_ROUNDS_MAX, "warm rooms ask");
@@ -183,8 +184,8 @@ async fn a_storm_costs_warm_rooms_no_request_and_cold_ones_one_fetch_per_channel
         let cached = Metrics::of(home).await.sum("goch_authorizations_cached_total", "") - known;
         assert_eq!(cached, MEMBERS as u64);
         let [admin, history, broker] = before.since(&system).await;
-        assert_eq!([admin, broker], [BTreeMap::new(), BTreeMap::new()]);
-        if history.is_empty() {
+        assert_eq!(admin, BTreeMap::new());
+        if history.is_empty() && broker.is_empty() {
             break;
         }
     }
