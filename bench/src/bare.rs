@@ -40,7 +40,7 @@ use crate::{
         usage::{Usage, Watched},
     },
     work::{
-        drive::{Stretch, timer},
+        drive::{Stretch, clear, timer},
         latency,
         rooms::Latencies,
     },
@@ -269,7 +269,7 @@ impl Paced<'_> {
             tokio::select! {
                 ready = timer.readable(), if next < end => {
                     ready.trying("a timer")?.clear_ready();
-                    let _ = rustix::io::read(timer.get_ref(), &mut [0_u8; 8]);
+                    clear(timer.get_ref());
                     while next <= Instant::now() && next < end {
                         let index = self.publisher.publish(next).await?;
                         self.due.push_back((index, next));

@@ -211,7 +211,7 @@ fn rates(started: Instant, before: &Tally, now: &Tally) -> String {
 
 /// A clock that wakes epoll to the microsecond, where its own time-outs count milliseconds.
 pub struct Ticker {
-    _timer: OwnedFd,
+    timer: OwnedFd,
     started: Instant,
     interval: Duration,
     taken: u32,
@@ -229,17 +229,28 @@ impl Ticker {
             .registry()
             .register(&mut SourceFd(&timer.as_raw_fd()), Token(usize::MAX >> 1), Interest::READABLE)
             .trying("epoll")?;
-        Ok(Self { _timer: timer, started: Instant::now(), interval, taken: 0 })
+        Ok(Self { timer, started: Instant::now(), interval, taken: 0 })
     }
 
     /// The next moment at which a message was due, if that is past.
     fn due(&mut self) -> Option<Instant> {
         let due = self.started + self.interval * (self.taken + 1);
-        (due <= Instant::now()).then(|| {
-            self.taken += 1;
-            due
-        })
+        if due > Instant::now() {
+            clear(&self.timer);
+            // It may have ticked just before it was read, and does not wake anybody for that again.
+            if due > Instant::now() {
+                return None;
+            }
+        }
+        self.taken += 1;
+        Some(due)
     }
+}
+
+/// Reads a timer, which ticks on only after that.
+pub fn clear(timer: &OwnedFd) {
+    // Nothing to read means that it has not ticked, which is as well.
+    let _ = rustix::io::read(timer, &mut [0_u8; 8]);
 }
 
 /// A timer that becomes readable every `interval`.
