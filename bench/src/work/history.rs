@@ -55,7 +55,8 @@ pub struct Channel {
 /// Asks for one page after the other.
 struct Pages {
     before: u64,
-    answered: bool,
+    /// When the answer was there: looking whether it is right is not part of the wait.
+    answered: Option<Instant>,
 }
 
 impl Handler for Pages {
@@ -69,6 +70,7 @@ impl Handler for Pages {
             messages: Vec<Positioned>,
             more: bool,
         }
+        let arrived = Instant::now();
         let Incoming::Answer(answer) = Dialect::Goch.classify(payload)? else { return Ok(()) };
         let page: History = serde_json::from_slice(answer).trying("reading a page")?;
         let is_chained = page
@@ -80,7 +82,7 @@ impl Handler for Pages {
         if !is_chained || !is_whole || !page.more {
             return Err(Error::wrong(format!("a page that is not whole: {:?}", page.messages)));
         }
-        self.answered = true;
+        self.answered = Some(arrived);
         Ok(())
     }
 }
@@ -106,7 +108,7 @@ impl Channel {
     /// # Errors
     /// When a page is not what it should be.
     pub fn read(&mut self, count: usize) -> Result<Figures> {
-        let mut pages = Pages { before: self.before, answered: false };
+        let mut pages = Pages { before: self.before, answered: None };
         let mut times = histogram()?;
         let Seat { channel, .. } = &self.seat;
         let frame = format!(
@@ -117,14 +119,17 @@ impl Channel {
             let started = Instant::now();
             self.sockets.say(0, |output| append_masked(output, Opcode::Text, frame.as_bytes()));
             self.sockets.flush()?;
-            while !std::mem::take(&mut pages.answered) {
+            let answered = loop {
                 self.sockets.turn(PATIENCE, &mut pages)?;
+                if let Some(answered) = pages.answered.take() {
+                    break answered;
+                }
                 if started.elapsed() > PATIENCE {
                     let what = "a page of history".to_owned();
                     return Err(Error::Timeout { what, seconds: PATIENCE.as_secs() });
                 }
-            }
-            times.saturating_record(micros_since(started));
+            };
+            times.saturating_record(micros(answered - started));
         }
         figures(times)
     }
@@ -153,7 +158,7 @@ impl Channel {
                     )
                     .await
                     .trying("reading from Redis")?;
-                times.saturating_record(micros_since(started));
+                times.saturating_record(micros(started.elapsed()));
                 if events.len() != PAGE {
                     let count = events.len();
                     return Err(Error::wrong(format!("Redis has {count} events of a page")));
@@ -175,8 +180,8 @@ async fn find_key(redis: &Client, channel: &str) -> Result<String> {
         .ok_or_else(|| Error::wrong(format!("Redis has no history of {channel}")))
 }
 
-fn micros_since(started: Instant) -> u64 {
-    u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX)
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn figures(times: Histogram<u64>) -> Result<Figures> {

@@ -34,11 +34,14 @@ pub fn run(
     let Joined { mut sockets, answers, .. } =
         join(target.dialect, &target.addresses, seats, AT_A_TIME, progress)?;
     let mut rooms = Rooms::new(target.dialect, seats, &answers);
-    let mut back = seats.to_vec();
+    // In whatever order: otherwise each would find the very worker that it was at.
+    let mut order: Vec<usize> = (0..seats.len()).collect();
+    fastrand::shuffle(&mut order);
+    let mut back: Vec<Seat> = order.iter().map(|socket| seats[*socket].clone()).collect();
     if target.dialect == Dialect::Goch {
         say_in_each(&mut sockets, &mut rooms, 1)?;
-        for (socket, seat) in back.iter_mut().enumerate() {
-            seat.after = rooms.last_seq_of(socket);
+        for (seat, socket) in back.iter_mut().zip(&order) {
+            seat.after = rooms.last_seq_of(*socket);
         }
         say_in_each(&mut sockets, &mut rooms, MISSED)?;
     }
@@ -52,7 +55,7 @@ pub fn run(
     let after = goch.map(Counts::read).transpose()?;
 
     for (socket, answer) in joined.answers.iter().enumerate() {
-        check(socket, back[socket].after, rooms.last_seq_of(socket), answer)?;
+        check(socket, back[socket].after, rooms.last_seq_of(order[socket]), answer)?;
     }
     let mut figures = cpu_figures(&usage, seats.len() as f64);
     figures.insert(SECONDS.to_owned(), joined.took.as_secs_f64());
