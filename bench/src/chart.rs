@@ -63,6 +63,7 @@ pub fn write(results: &Results, path: &Path) -> Result<()> {
     chart
         .configure_mesh()
         .disable_x_mesh()
+        .max_light_lines(0)
         .x_labels(groups * 2 + 1)
         // Labels fall on halves; the middle of each group is one.
         .x_label_formatter(&|x| label(&cases, *x))
@@ -88,7 +89,7 @@ pub fn write(results: &Results, path: &Path) -> Result<()> {
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(SeriesLabelPosition::UpperMiddle)
         .label_font(("sans-serif", 13))
         .background_style(WHITE.mix(0.8))
         .draw()
