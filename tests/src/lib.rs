@@ -18,6 +18,7 @@ mod collector;
 mod member;
 mod metrics;
 mod page;
+mod parameter;
 mod ports;
 mod process;
 mod programs;

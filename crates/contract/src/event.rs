@@ -124,6 +124,18 @@ pub struct Logged {
     pub event: Box<RawValue>,
 }
 
+impl Logged {
+    /// The event as [`write_positioned`] writes it.
+    ///
+    /// # Errors
+    /// [`MalformedEvent`]: the log only has such a one when something other than Goch wrote there.
+    pub fn positioned(&self) -> Result<Vec<u8>, MalformedEvent> {
+        let mut json = Vec::new();
+        write_positioned(&mut json, self.event.get().as_bytes(), self.seq, self.prev)?;
+        Ok(json)
+    }
+}
+
 /// What every stored event has, whatever its type: enough to place and to count it.
 #[derive(Debug, Deserialize)]
 pub struct Outline<'a> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     error::{Error, ErrorCode},
-    event::{Logged, write_positioned},
+    event::Logged,
     ids::{ChannelName, MessageId, Secret, Seq, Uid, UnixMillis},
     limits::{Limits, page_limit},
     services::history::Window,
@@ -572,20 +572,9 @@ pub fn history_json(
         channel: &'a ChannelName,
         more: bool,
     }
-    with_messages(&Head { kind: "history", id, channel, more }, &positioned(events))
-}
-
-/// Events as positioned frames. A malformed one is left out: the log only has it when something
-/// other than Goch wrote there.
-#[must_use]
-pub fn positioned(events: &[Logged]) -> Vec<Vec<u8>> {
-    let position = |logged: &Logged| {
-        let mut frame = Vec::new();
-        write_positioned(&mut frame, logged.event.get().as_bytes(), logged.seq, logged.prev)
-            .ok()
-            .map(|()| frame)
-    };
-    events.iter().filter_map(position).collect()
+    // A malformed event is left out.
+    let messages: Vec<_> = events.iter().filter_map(|logged| logged.positioned().ok()).collect();
+    with_messages(&Head { kind: "history", id, channel, more }, &messages)
 }
 
 fn with_messages<M: AsRef<[u8]>>(head: &impl Serialize, messages: &[M]) -> Vec<u8> {

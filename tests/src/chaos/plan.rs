@@ -1,6 +1,8 @@
 //! How a run is to be.
 
-use std::{env, str::FromStr, time::Duration};
+use std::time::Duration;
+
+use crate::parameter::number;
 
 /// A run's parameters. The same seed makes the same faults in the same order; what they hit depends
 /// on the machine's timing.
@@ -55,11 +57,4 @@ impl Plan {
             cluster: number::<u8>("CLUSTER").is_some_and(|value| value > 0),
         }
     }
-}
-
-fn number<T: FromStr>(variable: &str) -> Option<T> {
-    let value = env::var(variable).ok().filter(|value| !value.is_empty())?;
-    let parsed = value.parse().ok();
-    assert!(parsed.is_some(), "{variable} must be a number, and is {value}");
-    parsed
 }

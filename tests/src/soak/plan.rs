@@ -1,6 +1,8 @@
 //! How a soak run is to be.
 
-use std::{env, str::FromStr, time::Duration};
+use std::time::Duration;
+
+use crate::parameter::number;
 
 /// A run's parameters.
 #[derive(Debug, Clone)]
@@ -23,11 +25,4 @@ impl Plan {
             clients: number("CLIENTS").unwrap_or(50),
         }
     }
-}
-
-fn number<T: FromStr>(variable: &str) -> Option<T> {
-    let value = env::var(variable).ok().filter(|value| !value.is_empty())?;
-    let parsed = value.parse().ok();
-    assert!(parsed.is_some(), "{variable} must be a number, and is {value}");
-    parsed
 }

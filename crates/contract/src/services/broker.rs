@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Service, ServiceRequest,
+    Service, ServiceClient, ServiceRequest,
     history::{Page, Window},
 };
 use crate::{
-    event::Logged,
-    ids::{ChannelName, Seq, Uid},
+    error::{Error, ErrorCode},
+    event::{Logged, Outline},
+    ids::{ChannelName, Seq, Uid, UnixMillis},
 };
 
 /// The events of a channel after a sequence, from the log.
@@ -54,6 +55,24 @@ impl ServiceRequest for LogPage {
     const SERVICE: Service = Service::Broker;
     const ENDPOINT: &'static str = "page";
     type Response = Page;
+}
+
+/// The time of the event at `seq`, from the log: of the message that a resend duplicates.
+///
+/// # Errors
+/// `internal` when the log does not have it, and what [`ServiceClient::call`] says.
+pub async fn stored_time(
+    services: &ServiceClient,
+    channel: ChannelName,
+    seq: Seq,
+) -> Result<UnixMillis, Error> {
+    let window = Window::After(Seq(seq.0.saturating_sub(1)));
+    let page = services.call(&LogPage { channel, window, limit: 1 }).await?;
+    let first = page.events.first().filter(|logged| logged.seq == seq);
+    first
+        .and_then(|logged| serde_json::from_str::<Outline<'_>>(logged.event.get()).ok())
+        .map(|outline| outline.time)
+        .ok_or_else(|| Error::new(ErrorCode::Internal, "the first message could not be read"))
 }
 
 /// How many messages of a channel lie between two sequences, leaving out one member's own?

@@ -21,9 +21,7 @@ pub(super) async fn ban(
     desk: web::Data<Desk>,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Refusal> {
-    let (name, uid) = path.into_inner();
-    let uid = desk.limits.parse_uid("uid", &uid)?;
-    let (channel, _) = desk.channel(&name).await?;
+    let (channel, uid) = desk.channel_and_uid(path).await?;
     let ban = desk.lifecycle.ban(&channel, &uid).await?;
     Ok(HttpResponse::Ok().json(ban))
 }
@@ -33,9 +31,7 @@ pub(super) async fn unban(
     desk: web::Data<Desk>,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Refusal> {
-    let (name, uid) = path.into_inner();
-    let uid = desk.limits.parse_uid("uid", &uid)?;
-    let (channel, _) = desk.channel(&name).await?;
+    let (channel, uid) = desk.channel_and_uid(path).await?;
     desk.lifecycle.unban(&channel, &uid).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{
     Error,
-    event::{Logged, write_positioned},
+    event::Logged,
     rest::{ChannelBody, ChannelsBody},
     services::{
         ServiceClient,
@@ -80,9 +80,7 @@ fn last_message(logged: Option<Logged>) -> Option<Box<RawValue>> {
 
 /// An event with its place in the log.
 pub(super) fn positioned(logged: &Logged) -> Option<Box<RawValue>> {
-    let mut json = Vec::new();
-    write_positioned(&mut json, logged.event.get().as_bytes(), logged.seq, logged.prev).ok()?;
-    RawValue::from_string(String::from_utf8(json).ok()?).ok()
+    RawValue::from_string(String::from_utf8(logged.positioned().ok()?).ok()?).ok()
 }
 
 #[cfg(test)]

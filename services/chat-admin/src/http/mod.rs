@@ -27,7 +27,7 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use goch_chassis::problem::{Refusal, json_config, method_not_allowed, not_found, query_config};
-use goch_contract::{ChannelName, Error, ErrorCode, limits::Limits, services::ServiceClient};
+use goch_contract::{ChannelName, Error, ErrorCode, Uid, limits::Limits, services::ServiceClient};
 
 pub(crate) use self::{authenticate::Credentials, observe::observe};
 use crate::{
@@ -60,6 +60,20 @@ impl Desk {
             Error::of_field(ErrorCode::NotFound, "name", "there is no channel of this name")
         })?;
         Ok((name, channel))
+    }
+
+    /// The channel and the uid that a path names; whether it is a member's is not looked at.
+    ///
+    /// # Errors
+    /// As [`Self::channel`].
+    async fn channel_and_uid(
+        &self,
+        path: web::Path<(String, String)>,
+    ) -> Result<(ChannelName, Uid), Error> {
+        let (name, uid) = path.into_inner();
+        let uid = self.limits.parse_uid("uid", &uid)?;
+        let (channel, _) = self.channel(&name).await?;
+        Ok((channel, uid))
     }
 }
 

@@ -3,11 +3,11 @@
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{
-    ChannelName, Error, ErrorCode, MessageId, Seq, Uid, UnixMillis,
-    event::{Event, Message, Outline, deduplication_id},
+    Error, ErrorCode, MessageId, Uid, UnixMillis,
+    event::{Event, Message, deduplication_id},
     limits::Limits,
     rest::{PostMessageBody, PostedMessageBody},
-    services::{ServiceClient, broker::LogPage, history::Window},
+    services::broker::stored_time,
 };
 
 use super::Desk;
@@ -48,7 +48,7 @@ pub(super) async fn post_message(
     tracing::info!(%channel, from_uid = %from_uid, seq = %stored.seq, duplicate = stored.duplicate, "message posted");
     let seq = stored.seq;
     if stored.duplicate {
-        let time = first_time(&desk.services, channel, seq).await?;
+        let time = stored_time(&desk.services, channel, seq).await?;
         return Ok(HttpResponse::Ok().json(PostedMessageBody { id, seq, time, duplicate: true }));
     }
     let posted = PostedMessageBody { id, seq, time: now, duplicate: false };
@@ -71,31 +71,12 @@ impl Checked {
         let from_uid = body.from_uid.as_deref().unwrap_or(SYSTEM);
         let from_uid = limits.parse_uid("from_uid", from_uid)?;
         let from_name = body.from_name.unwrap_or_else(|| from_uid.as_str().to_owned());
-        limits.display_name.check("from_name", &from_name)?;
-        if from_name.trim().is_empty() || from_name.chars().any(char::is_control) {
-            let message = "from_name must have visible characters and no control characters";
-            return Err(Error::bad_request("from_name", message));
-        }
+        limits.check_display_name("from_name", &from_name)?;
         limits.check_text(&body.text)?;
         body.meta.as_ref().map_or(Ok(()), |meta| limits.check_meta(meta))?;
         let id = Limits::parse_message_id("id", &id)?;
         Ok(Self { id, from_uid, from_name, text: body.text, meta: body.meta })
     }
-}
-
-/// The time of the message that a resend duplicates.
-async fn first_time(
-    services: &ServiceClient,
-    channel: ChannelName,
-    seq: Seq,
-) -> Result<UnixMillis, Error> {
-    let window = Window::After(Seq(seq.0.saturating_sub(1)));
-    let page = services.call(&LogPage { channel, window, limit: 1 }).await?;
-    let first = page.events.first().filter(|logged| logged.seq == seq);
-    first
-        .and_then(|logged| serde_json::from_str::<Outline<'_>>(logged.event.get()).ok())
-        .map(|outline| outline.time)
-        .ok_or_else(|| Error::new(ErrorCode::Internal, "the first message could not be read"))
 }
 
 #[cfg(test)]

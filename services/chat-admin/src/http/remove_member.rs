@@ -10,9 +10,7 @@ pub(super) async fn remove_member(
     desk: web::Data<Desk>,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Refusal> {
-    let (name, uid) = path.into_inner();
-    let uid = desk.limits.parse_uid("uid", &uid)?;
-    let (channel, _) = desk.channel(&name).await?;
+    let (channel, uid) = desk.channel_and_uid(path).await?;
     desk.lifecycle.remove(&channel, &uid).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -11,9 +11,7 @@ pub(super) async fn unread(
     desk: web::Data<Desk>,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Refusal> {
-    let (name, uid) = path.into_inner();
-    let uid = desk.limits.parse_uid("uid", &uid)?;
-    let (channel, _) = desk.channel(&name).await?;
+    let (channel, uid) = desk.channel_and_uid(path).await?;
     if desk.registry.member(&channel, &uid).await?.is_none() {
         let message = "there is no member of this uid";
         return Err(Error::of_field(ErrorCode::NotFound, "uid", message).into());

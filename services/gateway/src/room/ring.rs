@@ -106,9 +106,7 @@ pub(crate) fn keep(logged: &Logged) -> Option<Kept> {
     let outline: goch_contract::event::Outline<'_> = serde_json::from_slice(payload).ok()?;
     let from = outline.from_uid.filter(|_| outline.kind == "message");
     let from = from.and_then(|uid| Uid::parse(&uid).ok());
-    let mut json = Vec::new();
-    goch_contract::event::write_positioned(&mut json, payload, logged.seq, logged.prev).ok()?;
-    Some(Kept { seq: logged.seq, from, json: json.into() })
+    Some(Kept { seq: logged.seq, from, json: logged.positioned().ok()?.into() })
 }
 
 #[cfg(test)]

@@ -12,9 +12,9 @@ use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use goch_chassis::nats::REQUEST_TIMEOUT;
 use goch_contract::{
     Error, ErrorCode, MessageId, Seq, UnixMillis,
-    event::{Event, FROM_HEADER, Message, Outline, deduplication_id},
+    event::{Event, FROM_HEADER, Message, deduplication_id},
     frame::{Send, ServerFrame},
-    services::{ServiceClient, broker::LogPage, history::Window},
+    services::{ServiceClient, broker::stored_time},
     trace,
 };
 use tracing::Instrument as _;
@@ -144,13 +144,7 @@ async fn first_time(seq: Seq, room: &Room, services: &ServiceClient) -> Result<U
     if let Some(time) = kept.as_deref().and_then(|json| time_of(json, seq)) {
         return Ok(time);
     }
-    let channel = room.channel().clone();
-    let page = services.call(&LogPage { channel, window: Window::After(before), limit: 1 }).await?;
-    let first = page.events.first().filter(|logged| logged.seq == seq);
-    first
-        .and_then(|logged| serde_json::from_str::<Outline<'_>>(logged.event.get()).ok())
-        .map(|outline| outline.time)
-        .ok_or_else(|| Error::new(ErrorCode::Internal, "the first message could not be read"))
+    stored_time(services, room.channel().clone(), seq).await
 }
 
 /// The time of a positioned event, if it is the one at `seq`.
