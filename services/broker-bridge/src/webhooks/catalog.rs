@@ -89,11 +89,13 @@ impl Webhooks {
             events.as_ref().is_some_and(wanted) && !wanted(&record.events)
         };
         let stored = self.webhook(&id).await?;
-        if starts_unread(&stored.record) {
+        let last = if starts_unread(&stored.record) {
             // What was unread before nobody asked for.
             self.cursors.erase(&key::lane(&id, Lane::Unread)).await?;
-        }
-        let last = if starts_unread(&stored.record) { Some(self.log_last().await?) } else { None };
+            Some(self.log_last().await?)
+        } else {
+            None
+        };
         let record = self
             .update(&id, |record| {
                 if let Some(last) = last {
