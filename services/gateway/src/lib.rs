@@ -8,6 +8,7 @@ mod config;
 mod edge;
 mod http;
 mod metrics;
+mod pages;
 mod revocations;
 mod room;
 mod serve;

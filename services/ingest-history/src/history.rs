@@ -8,8 +8,8 @@ use goch_contract::{
         ServiceClient,
         broker::{Count, LogPage, Tails},
         history::{
-            LAST_MESSAGES_MAX, LastMessages, PAGE_BYTES_MAX, Page, PageRequest, PageResponse, Read,
-            Unread, UnreadCount, Window,
+            LAST_MESSAGES_MAX, LastMessages, PAGE_BYTES_MAX, Page, PageRequest, Read, Unread,
+            UnreadCount, Window,
         },
     },
 };
@@ -50,25 +50,10 @@ impl History {
 
     // Pages.
 
-    /// A page, with the unread count of a member if that is asked for and can be told.
-    pub(crate) async fn page(&self, request: PageRequest) -> Result<PageResponse, Error> {
-        let PageRequest { channel, window, limit, unread_of } = request;
-        let limit = limit.clamp(1, PAGE_EVENTS_MAX);
-        let page = self.events(&channel, window, limit);
-        let Some(uid) = unread_of else {
-            return Ok(PageResponse { page: page.await?, unread: None });
-        };
-        let unread = self.unread(Unread { channel: channel.clone(), uid });
-        let (page, unread) = tokio::join!(page, unread);
-        Ok(PageResponse { page: page?, unread: unread.ok() })
-    }
-
-    async fn events(
-        &self,
-        channel: &ChannelName,
-        window: Window,
-        limit: u32,
-    ) -> Result<Page, Error> {
+    /// A page.
+    pub(crate) async fn page(&self, request: PageRequest) -> Result<Page, Error> {
+        let PageRequest { channel, window, limit } = request;
+        let (channel, limit) = (&channel, limit.clamp(1, PAGE_EVENTS_MAX));
         let progress = self.progress();
         let reaches_tail = !matches!(window, Window::Before(_));
         if reaches_tail && progress.is_behind() {

@@ -69,17 +69,6 @@ pub struct PageRequest {
     pub window: Window,
     /// The most events of the answer.
     pub limit: u32,
-    /// The member whose unread messages are to be counted along with it.
-    pub unread_of: Option<Uid>,
-}
-
-/// The answer to [`PageRequest`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct PageResponse {
-    /// The events.
-    pub page: Page,
-    /// The member's unread messages, if they were asked for.
-    pub unread: Option<UnreadCount>,
 }
 
 /// A member's unread messages.
@@ -94,7 +83,7 @@ pub struct UnreadCount {
 impl ServiceRequest for PageRequest {
     const SERVICE: Service = Service::History;
     const ENDPOINT: &'static str = "page";
-    type Response = PageResponse;
+    type Response = Page;
 }
 
 /// How many messages has a member not read?

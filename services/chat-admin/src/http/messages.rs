@@ -46,9 +46,9 @@ pub(super) async fn messages(
     let window = query.window()?;
     let limit = page_limit(query.limit)?;
     let (channel, _) = desk.channel(&name).await?;
-    let request = PageRequest { channel: channel.clone(), window, limit, unread_of: None };
+    let request = PageRequest { channel: channel.clone(), window, limit };
     let page = match desk.services.call(&request).await {
-        Ok(response) => response.page,
+        Ok(page) => page,
         // Slower, but the log has it all.
         Err(error) if error.code == ErrorCode::Unavailable => {
             desk.services.call(&LogPage { channel: channel.clone(), window, limit }).await?

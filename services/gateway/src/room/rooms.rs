@@ -16,8 +16,8 @@ use goch_contract::{
     ChannelName, Error, Seq,
     services::{
         ServiceClient,
-        broker::{LogPage, TAILS_MAX, Tails},
-        history::{Page, PageRequest, Window},
+        broker::{TAILS_MAX, Tails},
+        history::{Page, Window},
     },
     subjects::Subjects,
 };
@@ -29,7 +29,7 @@ use super::{
     feed::{Feed, catch_up},
     keep,
 };
-use crate::metrics::GatewayMetrics;
+use crate::{metrics::GatewayMetrics, pages};
 
 /// Events that a room begins with.
 const FIRST_EVENTS: u32 = 100;
@@ -236,7 +236,7 @@ impl RoomContext {
     async fn feed(&self, channel: &ChannelName) -> Result<Feed, Error> {
         let live = self.subscribe(self.subjects.live(channel)).await?;
         let signals = self.subscribe(self.subjects.signal(channel)).await?;
-        let page = self.first_page(channel).await?;
+        let page = pages::read(&self.services, channel, Window::Latest, FIRST_EVENTS).await?;
         let first_check = Instant::now() + FIRST_CHECK;
         let stirred = Rc::clone(&self.stirred);
         let room = Room::new(channel.clone(), ring_of(&page), first_check, self.presence, stirred);
@@ -252,24 +252,6 @@ impl RoomContext {
             .ok()
             .and_then(Result::ok)
             .ok_or_else(|| Error::unavailable("the message broker is away"))
-    }
-
-    async fn first_page(&self, channel: &ChannelName) -> Result<Page, Error> {
-        let request = PageRequest {
-            channel: channel.clone(),
-            window: Window::Latest,
-            limit: FIRST_EVENTS,
-            unread_of: None,
-        };
-        match self.services.call(&request).await {
-            Ok(answer) => Ok(answer.page),
-            Err(error) => {
-                tracing::debug!(%channel, %error, "the first page comes from the log");
-                let channel = channel.clone();
-                let (window, limit) = (Window::Latest, FIRST_EVENTS);
-                self.services.call(&LogPage { channel, window, limit }).await
-            }
-        }
     }
 }
 

@@ -6,14 +6,16 @@ use goch_contract::{
     services::history::Window,
 };
 
-use super::{connection::Connection, encode, page};
+use super::{connection::Connection, encode};
+use crate::pages;
 
 impl Connection {
     /// Answers with a page of older events.
     pub(super) async fn history(&self, history: History) -> Result<(), Error> {
         let room = self.subscription(&history.channel)?.seat.room();
         let window = Window::Before(history.before);
-        let page = page::history(&self.worker, room, window, history.limit).await?;
+        let page =
+            pages::read(&self.worker.services, room.channel(), window, history.limit).await?;
         let json = history_json(history.id.as_ref(), &history.channel, &page.events, page.more);
         self.outbox().push(encode::text(&json));
         Ok(())

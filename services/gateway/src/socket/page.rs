@@ -6,12 +6,13 @@ use goch_contract::{
     Error, Seq,
     frame::Subscribe,
     services::{
-        broker::{Catchup, LogPage, Tails},
-        history::{Page, PageRequest, Window},
+        broker::{Catchup, Tails},
+        history::{Page, Window},
     },
 };
 
 use crate::{
+    pages,
     room::{Kept, Ring, Room, keep},
     worker::Worker,
 };
@@ -51,15 +52,18 @@ pub(super) async fn fetch(
             nothing(within_log(worker, room, after).await?)
         }
         Window::After(after) => {
-            let page = history(worker, room, subscribe.window, limit).await?;
+            let page =
+                pages::read(&worker.services, room.channel(), subscribe.window, limit).await?;
             onwards(&page, after)
         }
         Window::Since(_) => {
             let end = room.with_ring(Ring::last_seq);
-            let mut page = history(worker, room, subscribe.window, limit).await?;
+            let mut page =
+                pages::read(&worker.services, room.channel(), subscribe.window, limit).await?;
             if page.events.is_empty() {
                 // History can be behind; the log cannot.
-                page = log(worker, room, subscribe.window, limit).await?;
+                page = pages::read_log(&worker.services, room.channel(), subscribe.window, limit)
+                    .await?;
             }
             onwards(&page, end)
         }
@@ -142,33 +146,10 @@ async fn before_ring(worker: &Worker, room: &Room, limit: u32) -> Result<Fetched
     let Some(first) = first.filter(|_| held < limit && !reaches_start) else {
         return Ok(from_ring);
     };
-    let page = history(worker, room, Window::Before(first), limit - held).await?;
+    let page =
+        pages::read(&worker.services, room.channel(), Window::Before(first), limit - held).await?;
     let events = page.events.iter().filter_map(keep).collect();
     Ok(Fetched { events, older: page.more, ..from_ring })
-}
-
-/// A page from history, or from the log when history is away.
-pub(super) async fn history(
-    worker: &Worker,
-    room: &Room,
-    window: Window,
-    limit: u32,
-) -> Result<Page, Error> {
-    let channel = room.channel().clone();
-    let request = PageRequest { channel, window, limit, unread_of: None };
-    match worker.services.call(&request).await {
-        Ok(answer) => Ok(answer.page),
-        Err(error) => {
-            let channel = room.channel();
-            tracing::debug!(%channel, %error, "a page comes from the log");
-            log(worker, room, window, limit).await
-        }
-    }
-}
-
-async fn log(worker: &Worker, room: &Room, window: Window, limit: u32) -> Result<Page, Error> {
-    let channel = room.channel().clone();
-    worker.services.call(&LogPage { channel, window, limit }).await
 }
 
 #[cfg(test)]
