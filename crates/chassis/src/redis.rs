@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use fred::{
-    clients::Client,
+    clients::{Client, Pipeline},
     interfaces::ClientLike as _,
     types::{
-        Builder,
+        Builder, ClusterHash, CustomCommand,
         config::{Config, ReconnectPolicy, TcpConfig},
     },
 };
@@ -44,6 +44,24 @@ pub async fn connect(chassis: &Chassis, config: &RedisConfig) -> Result<Client, 
     chassis.health.require("redis", move || state.is_connected());
     tracing::info!("connected to Redis");
     Ok(client)
+}
+
+/// Adds a script over keys of one channel to a pipeline; the client library has no call for that.
+///
+/// # Errors
+/// When the pipeline does not take the command.
+pub async fn queue_script(
+    pipeline: &Pipeline<Client>,
+    script: &str,
+    keys: &[String],
+    arguments: &[&str],
+) -> Result<(), fred::error::Error> {
+    // EVAL script, number of keys, keys: the first one decides the node of a cluster.
+    let command = CustomCommand::new_static("EVAL", ClusterHash::Offset(2), false);
+    let count = keys.len().to_string();
+    let keys = keys.iter().map(String::as_str);
+    let all = [script, &count].into_iter().chain(keys).chain(arguments.iter().copied());
+    pipeline.custom(command, all.map(str::to_owned).collect()).await
 }
 
 fn build(config: Config) -> Result<Client, fred::error::Error> {

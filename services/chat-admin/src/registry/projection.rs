@@ -15,11 +15,10 @@ use std::{
 
 use fred::{
     clients::{Client, Pipeline},
-    interfaces::{
-        ClientLike as _, HashesInterface as _, KeysInterface as _, SortedSetsInterface as _,
-    },
-    types::{ClusterHash, CustomCommand, Expiration, Value},
+    interfaces::{HashesInterface as _, KeysInterface as _, SortedSetsInterface as _},
+    types::{Expiration, Value},
 };
+use goch_chassis::redis::queue_script;
 use goch_contract::{ChannelName, Error, Uid};
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
@@ -235,7 +234,7 @@ impl Projection {
         let (epoch, revision) = (epoch.to_string(), write.revision.to_string());
         let seconds = GONE_SECONDS.to_string();
         let arguments = [field, &epoch, &revision, &write.record, &seconds];
-        queue_script(pipeline, PUT, vec![key, gone], &arguments).await?;
+        queue_script(pipeline, PUT, &[key, gone], &arguments).await?;
         match &write.key {
             Key::Channel(name) if write.record.is_empty() => {
                 pipeline.zrem::<(), _, _>(self.names_key(), name.as_str()).await
@@ -334,7 +333,7 @@ impl Projection {
         for name in names {
             pipeline.hget::<(), _, _>(self.channel_key(name), STATE).await?;
             let count = MEMBERS_MAX.to_string();
-            queue_script(&pipeline, SCAN, vec![self.members_key(name)], &[&count]).await?;
+            queue_script(&pipeline, SCAN, &[self.members_key(name)], &[&count]).await?;
         }
         // Last: if it is still there, nothing was wiped before the reads.
         pipeline.exists::<(), _>(&*self.marker).await?;
@@ -351,21 +350,6 @@ impl Projection {
         }
         Ok(described)
     }
-}
-
-/// Adds a script over keys of one channel to a pipeline; the client library has no call for that.
-async fn queue_script(
-    pipeline: &Pipeline<Client>,
-    script: &str,
-    keys: Vec<String>,
-    arguments: &[&str],
-) -> Result<(), fred::error::Error> {
-    // EVAL script, number of keys, keys: the first one decides the node of a cluster.
-    let command = CustomCommand::new_static("EVAL", ClusterHash::Offset(2), false);
-    let mut all = vec![script.to_owned(), keys.len().to_string()];
-    all.extend(keys);
-    all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-    pipeline.custom(command, all).await
 }
 
 #[derive(Debug, thiserror::Error)]

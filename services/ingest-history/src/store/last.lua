@@ -3,18 +3,7 @@
 --
 -- Nothing when Redis does not know the channel; else { floor }, or { floor, message, predecessor }
 -- if it holds one.
-local events, certain = KEYS[1], ARGV[1]
-local mark = redis.call('ZRANGE', events, '[w', '(x', 'BYLEX', 'LIMIT', 0, 1)[1]
-if not mark then return false end
-local floor, top, history = string.match(mark, '^w(%d+):(%d+):(%w+)$')
-if history ~= string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') then
-  return false
-end
-local trimmed = redis.call('ZRANGE', events, '[t', '(u', 'BYLEX', 'LIMIT', 0, 1)[1]
-if trimmed then
-  trimmed = string.sub(trimmed, 2)
-  if trimmed > floor then floor = trimmed end
-end
+local certain = ARGV[1]
 if top > certain then certain = top end
 local newest, oldest = '(m' .. certain .. '~', '(m' .. floor .. '~'
 local message = redis.call('ZRANGE', events, newest, oldest, 'BYLEX', 'REV', 'LIMIT', 0, 1)[1]

@@ -26,10 +26,11 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use fred::{
-    clients::{Client, Pipeline},
+    clients::Client,
     interfaces::{ClientLike as _, KeysInterface as _, SortedSetsInterface as _},
-    types::{ClusterHash, CustomCommand, Value, scripts::Script},
+    types::{Value, scripts::Script},
 };
+use goch_chassis::redis::queue_script;
 use goch_contract::{
     ChannelName, Seq, Uid, UnixMillis,
     event::Logged,
@@ -41,9 +42,9 @@ use layout::{digits, read_event};
 
 use crate::{config::HistoryConfig, progress::Progress};
 
-const READ: &str = include_str!("read.lua");
-const COUNT: &str = include_str!("count.lua");
-const LAST: &str = include_str!("last.lua");
+const READ: &str = concat!(include_str!("known.lua"), include_str!("read.lua"));
+const COUNT: &str = concat!(include_str!("known.lua"), include_str!("count.lua"));
+const LAST: &str = concat!(include_str!("known.lua"), include_str!("last.lua"));
 const TRIM: &str = include_str!("trim.lua");
 const FILL: &str = include_str!("fill.lua");
 const BEGIN: &str = include_str!("begin.lua");
@@ -186,7 +187,7 @@ impl Store {
         let pipeline = self.client.pipeline();
         let mut any = false;
         for (key, _) in counts.filter(|(_, count)| *count > most) {
-            queue_script(&pipeline, TRIM, key, &[&self.window.to_string()]).await?;
+            queue_script(&pipeline, TRIM, &[key], &[&self.window.to_string()]).await?;
             any = true;
         }
         if any {
@@ -322,7 +323,7 @@ impl Store {
         let pipeline = self.client.pipeline();
         for channel in channels {
             let key = self.key(progress.generation, channel);
-            queue_script(&pipeline, LAST, key, &[&written]).await?;
+            queue_script(&pipeline, LAST, &[key], &[&written]).await?;
         }
         if channels.is_empty() {
             return Ok(Vec::new());
@@ -346,20 +347,6 @@ impl Store {
         let newest = newest.map_err(|_| StoreError::Slow)??;
         Ok(newest.first().and_then(|member| read_event(member)).map_or(Seq(0), |event| event.seq))
     }
-}
-
-/// Adds a script over one key to a pipeline; the client library has no call for that.
-async fn queue_script(
-    pipeline: &Pipeline<Client>,
-    script: &str,
-    key: String,
-    arguments: &[&str],
-) -> Result<(), fred::error::Error> {
-    // EVAL script, number of keys, key: the key decides the node of a cluster.
-    let command = CustomCommand::new_static("EVAL", ClusterHash::Offset(2), false);
-    let mut all = vec![script.to_owned(), "1".to_owned(), key];
-    all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-    pipeline.custom(command, all).await
 }
 
 fn read_seq(value: &Value) -> Option<Seq> {

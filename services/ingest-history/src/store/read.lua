@@ -7,26 +7,10 @@
 -- Nothing when Redis does not know the channel; else
 -- { floor, certain, predecessor of the earliest event, whether the end was reached,
 --   whether older events were skipped, events }.
-local events = KEYS[1]
 local certain, direction, bound = ARGV[1], ARGV[2], ARGV[3]
 local limit, bytes_left = tonumber(ARGV[4]), tonumber(ARGV[5])
 local CHUNK = 128
 
-local function one(from, to, ...)
-  return redis.call('ZRANGE', events, from, to, 'BYLEX', ...)[1]
-end
-
-local mark = one('[w', '(x', 'LIMIT', 0, 1)
-if not mark then return false end
-local floor, top, history = string.match(mark, '^w(%d+):(%d+):(%w+)$')
-if history ~= string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') then
-  return false
-end
-local trimmed = one('[t', '(u', 'LIMIT', 0, 1)
-if trimmed then
-  trimmed = string.sub(trimmed, 2)
-  if trimmed > floor then floor = trimmed end
-end
 if top > certain then certain = top end
 
 local from, to = '(e' .. floor .. '~', '(e' .. certain .. '~'
@@ -74,7 +58,8 @@ end
 
 if not backward and rows[1] then
   local seq = string.sub(rows[1], 2, 21)
-  local before = one('(e' .. seq, '(e' .. floor .. '~', 'REV', 'LIMIT', 0, 1)
+  local oldest = '(e' .. floor .. '~'
+  local before = redis.call('ZRANGE', events, '(e' .. seq, oldest, 'BYLEX', 'REV', 'LIMIT', 0, 1)[1]
   if before then predecessor = string.sub(before, 2, 21) end
 end
 return { floor, certain, predecessor, ended, skipped, rows }
