@@ -125,8 +125,10 @@ fn options(
     }
 }
 
-/// The pause before attempt `attempt`, doubled each time, from 50 ms to [`LONGEST_PAUSE`].
-fn pause(attempt: usize) -> Duration {
+/// The pause before attempt `attempt` of the same thing, counted from 1: doubled each time, from 50 ms
+/// to two seconds.
+#[must_use]
+pub fn pause(attempt: usize) -> Duration {
     let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX).min(8);
     (Duration::from_millis(50) * 2_u32.pow(doublings)).min(LONGEST_PAUSE)
 }

@@ -13,7 +13,7 @@ use async_nats::jetstream::{
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use goch_chassis::{
     Chassis, StartError,
-    nats::{Nats, persist},
+    nats::{Nats, pause, persist},
 };
 use goch_contract::{event, subjects, trace};
 use tokio::{
@@ -42,9 +42,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(3);
 /// Looks after a batch, until the server has counted its acknowledgements.
 const LOOKS_MAX: usize = 5;
 
-/// The pauses between attempts, doubled each time.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The consumer was followed for so long that the next pause is a short one again.
+const STEADY_AFTER: Duration = Duration::from_secs(2);
 
 /// Follows the log.
 pub(crate) struct Consumer {
@@ -94,7 +93,7 @@ impl Consumer {
     /// Works until the service ends, beginning with what `opened` found.
     pub(crate) async fn run(self, opened: Opened) {
         let mut opened = opened;
-        let mut pause = SHORTEST_PAUSE;
+        let mut attempt = 1;
         loop {
             let started = Instant::now();
             let Err(interrupted) = self.follow(&opened).await;
@@ -102,8 +101,8 @@ impl Consumer {
                 return;
             }
             tracing::warn!(reason = %interrupted, "reading the log was interrupted");
-            pause = if started.elapsed() > LONGEST_PAUSE { SHORTEST_PAUSE } else { pause * 2 };
-            tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
+            attempt = if started.elapsed() > STEADY_AFTER { 1 } else { attempt + 1 };
+            tokio::time::sleep(pause(attempt)).await;
             let Ok(again) = open(&self.chassis, &self.nats).await else { return };
             if again.generation != opened.generation {
                 tracing::warn!("the log is another than before; Redis begins anew");
@@ -200,7 +199,7 @@ impl Consumer {
 
     /// Tries until Redis has the entries.
     async fn persist(&self, generation: u64, entries: &[Entry]) -> Result<(), Interrupted> {
-        let mut pause = SHORTEST_PAUSE;
+        let mut attempt = 1;
         let mut is_reported = false;
         while let Err(error) = self.store.write(generation, entries).await {
             self.metrics.write_failures.inc();
@@ -208,10 +207,11 @@ impl Consumer {
                 tracing::warn!(%error, "Redis does not take events; trying again");
                 is_reported = true;
             }
-            let slept = self.chassis.shutdown.unless_begun(tokio::time::sleep(pause)).await;
+            let slept =
+                self.chassis.shutdown.unless_begun(tokio::time::sleep(pause(attempt))).await;
             // The events are delivered again, to whoever pulls next.
             slept.ok_or(Interrupted::Stopped)?;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            attempt += 1;
         }
         Ok(())
     }

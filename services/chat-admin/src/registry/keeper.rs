@@ -6,7 +6,10 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
-use goch_chassis::{Chassis, nats::Nats};
+use goch_chassis::{
+    Chassis,
+    nats::{Nats, pause},
+};
 use goch_contract::{ChannelName, Error};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -30,10 +33,6 @@ const BATCH: usize = 512;
 
 /// How often the marker is looked for.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
-
-/// The pauses between builds that fail, doubled each time.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Follows both buckets.
 pub(crate) struct Keeper {
@@ -84,7 +83,7 @@ impl Keeper {
     }
 
     async fn keep(&mut self) {
-        let mut pause = SHORTEST_PAUSE;
+        let mut attempt = 1;
         let mut reported = false;
         loop {
             let built = match self.build_and_follow().await {
@@ -97,8 +96,8 @@ impl Keeper {
                 tracing::warn!(reason = %built.damage, "the copy in Redis is not whole; rebuilding");
             }
             reported = true;
-            pause = if built.was_whole { SHORTEST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
-            tokio::time::sleep(pause).await;
+            attempt = if built.was_whole { 1 } else { attempt + 1 };
+            tokio::time::sleep(pause(attempt)).await;
         }
     }
 
