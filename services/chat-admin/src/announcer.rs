@@ -84,11 +84,11 @@ impl Announcer {
             member.record.announced = true;
             if !matches!(member.record.standing, Standing::Removed(_)) {
                 // If it has changed meanwhile, whoever changed it knows or will be told by the bucket.
-                self.members.replace(&key, &member).await?;
+                self.members.replace(&key, &member.record, member.revision).await?;
             }
         }
         if matches!(member.record.standing, Standing::Removed(_)) {
-            self.members.remove(&key, member.revision).await?;
+            self.members.remove(&key, Some(member.revision)).await?;
         }
         Ok(())
     }
@@ -121,7 +121,7 @@ impl Announcer {
         let stored = self.channels.get(channel.as_str()).await?;
         if stored.is_none_or(|stored| stored.record.deleting) {
             // Nothing may be written about a channel that is gone.
-            self.members.remove(&key, member.revision).await?;
+            self.members.remove(&key, Some(member.revision)).await?;
             return Ok(());
         }
         self.announce(channel, member).await?;

@@ -20,7 +20,12 @@ use crate::{
     log::Log,
     metrics::AdminMetrics,
     presence::Presence,
-    registry::{Registry, bucket::Bucket, keeper::Keeper, projection::Projection},
+    registry::{
+        Registry,
+        bucket::{self, Bucket},
+        keeper::Keeper,
+        projection::Projection,
+    },
     secret::random_text,
     waiting::Waiting,
 };
@@ -50,11 +55,11 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
     let redis = redis::connect(&chassis, &config.redis).await?;
     let subjects = &chassis.nats.subjects;
     let channels = nats.bucket(&chassis, &subjects.channels_bucket()).await?;
-    let channels = Arc::new(Bucket::new(nats.client.clone(), channels));
+    let channels = Arc::new(Bucket::new(nats.client.clone(), channels, bucket::RULES));
     let members = nats.bucket(&chassis, &subjects.members_bucket()).await?;
-    let members = Arc::new(Bucket::new(nats.client.clone(), members));
+    let members = Arc::new(Bucket::new(nats.client.clone(), members, bucket::RULES));
     let erasures = nats.bucket(&chassis, &subjects.erasures_bucket()).await?;
-    let erasures = Arc::new(Bucket::new(nats.client.clone(), erasures));
+    let erasures = Arc::new(Bucket::new(nats.client.clone(), erasures, bucket::RULES));
     let buckets =
         Buckets { channels: Arc::clone(&channels), members: Arc::clone(&members), erasures };
 

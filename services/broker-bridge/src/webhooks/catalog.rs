@@ -12,7 +12,7 @@ use goch_contract::{
 
 use super::{
     Webhooks,
-    bucket::Revised,
+    bucket::{Revised, erase, list},
     random_id,
     record::{DeadRecord, Lane, Starts, WebhookRecord, key, parse_letter_id},
 };
@@ -36,7 +36,7 @@ impl Webhooks {
     /// `bad_request`; `conflict` when there are too many.
     pub(crate) async fn create(&self, request: CreateWebhook) -> Result<CreatedWebhook, Error> {
         self.sender.check(&request.url)?;
-        if self.records.list("*", WEBHOOKS_MAX).await?.len() == WEBHOOKS_MAX {
+        if list(&self.records, "*", WEBHOOKS_MAX).await?.len() == WEBHOOKS_MAX {
             let reason = format!("there can be at most {WEBHOOKS_MAX} webhooks");
             return Err(Error::new(ErrorCode::Conflict, reason));
         }
@@ -66,7 +66,7 @@ impl Webhooks {
     /// # Errors
     /// `unavailable`.
     pub(crate) async fn all(&self, _request: ListWebhooks) -> Result<Vec<Webhook>, Error> {
-        let records = self.records.list("*", usize::MAX).await?;
+        let records = list(&self.records, "*", usize::MAX).await?;
         let mut webhooks: Vec<_> = records.iter().map(|(_, record)| record.public()).collect();
         webhooks.sort_unstable_by(|one, other| {
             (one.created_at, &one.id).cmp(&(other.created_at, &other.id))
@@ -91,7 +91,7 @@ impl Webhooks {
         let stored = self.webhook(&id).await?;
         let last = if starts_unread(&stored.record) {
             // What was unread before nobody asked for.
-            self.cursors.erase(&key::lane(&id, Lane::Unread)).await?;
+            erase(&self.cursors, &key::lane(&id, Lane::Unread)).await?;
             Some(self.log_last().await?)
         } else {
             None
@@ -147,7 +147,7 @@ impl Webhooks {
     pub(crate) async fn delete(&self, request: DeleteWebhook) -> Result<(), Error> {
         let id = request.id;
         self.webhook(&id).await?;
-        self.records.remove(&id).await?;
+        self.records.remove(&id, None).await?;
         tracing::info!(webhook = id, "webhook deleted");
         // Whoever delivers it does so again once it has stopped.
         self.erase_all_of(&id).await
@@ -155,8 +155,8 @@ impl Webhooks {
 
     /// Removes the cursors, backlogs and dead letters of a webhook.
     pub(crate) async fn erase_all_of(&self, id: &str) -> Result<(), Error> {
-        self.cursors.erase(&format!("{id}.>")).await?;
-        self.dead.erase(&format!("{id}.>")).await
+        erase(&self.cursors, &format!("{id}.>")).await?;
+        erase(&self.dead, &format!("{id}.>")).await
     }
 
     /// The oldest dead letters of a webhook.
@@ -172,7 +172,7 @@ impl Webhooks {
         let mut dead_letters = Vec::new();
         for lane in Lane::ALL {
             let filter = format!("{}.*", key::lane(&id, lane));
-            let records = self.dead.list(&filter, DEAD_LETTERS_MAX + 1).await?;
+            let records = list(&self.dead, &filter, DEAD_LETTERS_MAX + 1).await?;
             dead_letters.extend(records.into_iter().map(|(_, record)| record.public(lane)));
         }
         dead_letters.sort_unstable_by(|one, other| (one.seq, &one.id).cmp(&(other.seq, &other.id)));
@@ -203,7 +203,7 @@ impl Webhooks {
             let stored = self.dead.get(&key).await?.ok_or_else(no_letter)?;
             self.mark_for_replay(&key, stored.record).await?;
         } else {
-            for (key, record) in self.dead.list(&format!("{id}.>"), REPLAYS_MAX).await? {
+            for (key, record) in list(&self.dead, &format!("{id}.>"), REPLAYS_MAX).await? {
                 self.mark_for_replay(&key, record).await?;
             }
         }

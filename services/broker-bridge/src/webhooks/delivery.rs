@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::attempt::{Attempt, Outcome};
 use super::{
     Webhooks,
-    bucket::Revised,
+    bucket::{Revised, erase, list},
     lane::RENEW_EVERY,
     notice::LogEvent,
     record::{Backlog, Cursor, DeadRecord, Lane, WebhookRecord, key},
@@ -159,7 +159,7 @@ impl Delivery {
     async fn load(&mut self) -> Result<(), DeliveryError> {
         let id = &self.webhook.id;
         let filter = format!("{}.*", key::lane(id, self.lane));
-        for (key, mut backlog) in self.context.backlogs.list(&filter, BACKLOGS_MAX).await? {
+        for (key, mut backlog) in list(&self.context.backlogs, &filter, BACKLOGS_MAX).await? {
             let Some(channel) =
                 key.rsplit('.').next().and_then(|name| ChannelName::parse(name).ok())
             else {
@@ -170,7 +170,7 @@ impl Delivery {
             }
             self.wait(channel, backlog, Seq(0));
         }
-        let dead = self.context.dead.list(&filter, REPLAYS_MAX).await?;
+        let dead = list(&self.context.dead, &filter, REPLAYS_MAX).await?;
         let mut replays: Vec<_> = dead.into_iter().filter(|(_, record)| record.replay).collect();
         replays.sort_unstable_by_key(|(_, record)| record.seq);
         self.replays = replays.into();
@@ -339,7 +339,7 @@ impl Delivery {
             Done::Replay { key, record, outcome } => {
                 match outcome {
                     None | Some(Outcome::Delivered | Outcome::Skipped) => {
-                        self.context.dead.erase(&key).await?;
+                        erase(&self.context.dead, &key).await?;
                     }
                     Some(Outcome::Failed(error)) => {
                         let attempts = record.attempts + 1;
@@ -405,7 +405,7 @@ impl Delivery {
                 self.wait(channel, backlog, skipped);
                 return Ok(());
             }
-            self.context.backlogs.erase(&key).await?;
+            erase(&self.context.backlogs, &key).await?;
             self.waiting.remove(&channel);
             self.context.metrics.waiting.dec();
             return Ok(());

@@ -2,21 +2,37 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
-use goch_chassis::Chassis;
-use goch_contract::Error;
-use tokio::{task::JoinHandle, time::sleep};
+use futures_util::{StreamExt as _, future::join_all};
+use goch_chassis::{
+    Chassis,
+    bucket::{Change, Changes, FollowError},
+};
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Webhooks,
-    bucket::{Change, Changes},
+    bucket::RULES,
     lane,
     record::{Lane, WebhookRecord},
 };
 
 /// The pause before the bucket is followed anew.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Why the bucket has to be followed anew.
+#[derive(Debug, thiserror::Error)]
+enum Interrupted {
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    #[error("NATS did not answer in time")]
+    TooLong,
+    #[error("there are no more changes")]
+    Ended,
+}
 
 /// See the module.
 pub(crate) struct Manager {
@@ -55,12 +71,13 @@ impl Manager {
         }
     }
 
-    async fn follow(&mut self) -> Result<(), Error> {
-        let mut changes = self.context.records.follow("*").await?;
+    async fn follow(&mut self) -> Result<(), Interrupted> {
+        let changes = timeout(RULES.write_within, self.context.records.follow("*")).await;
+        let mut changes = changes.map_err(|_| Interrupted::TooLong)??;
         let mut known = HashMap::new();
         let mut pending = changes.pending;
         while pending > 0 {
-            let change = changes.next().await?;
+            let change = changes.next().await.ok_or(Interrupted::Ended)??;
             pending = change.pending;
             known.insert(change.key.clone(), change);
         }
@@ -74,19 +91,21 @@ impl Manager {
         self.follow_further(&mut changes).await
     }
 
-    async fn follow_further(&mut self, changes: &mut Changes<WebhookRecord>) -> Result<(), Error> {
+    async fn follow_further(&mut self, changes: &mut Changes) -> Result<(), Interrupted> {
         loop {
-            let change = changes.next().await?;
+            let change = changes.next().await.ok_or(Interrupted::Ended)??;
             self.apply(change);
         }
     }
 
-    fn apply(&mut self, change: Change<WebhookRecord>) {
-        let Change { key: id, revision, record, .. } = change;
-        let Some(record) = record else {
+    fn apply(&mut self, change: Change) {
+        let Change { key: id, revision, value, .. } = change;
+        let Some(value) = value else {
             self.stop(&id);
             return;
         };
+        // What cannot be read goes on as it was: a newer service may have written it.
+        let Ok(record) = self.context.records.parse(&id, &value) else { return };
         let running = self.running.get(&id);
         if running.is_some_and(|running| running.revision == revision) {
             return;

@@ -25,7 +25,7 @@ use goch_contract::services::ServiceClient;
 
 pub(crate) use self::manager::Manager;
 use self::{
-    bucket::Bucket,
+    bucket::{Bucket, RULES},
     config::WebhookConfig,
     metrics::WebhookMetrics,
     record::{Backlog, Cursor, DeadRecord, WebhookRecord},
@@ -70,10 +70,10 @@ impl Webhooks {
         let holder =
             random_id().map_err(|error| StartError::because("naming this process", error))?;
         Ok(Self {
-            records: Bucket::new(client.clone(), webhooks),
-            cursors: Bucket::new(client.clone(), deliveries.clone()),
-            backlogs: Bucket::new(client.clone(), deliveries),
-            dead: Bucket::new(client.clone(), dead),
+            records: Bucket::new(client.clone(), webhooks, RULES),
+            cursors: Bucket::new(client.clone(), deliveries.clone(), RULES),
+            backlogs: Bucket::new(client.clone(), deliveries, RULES),
+            dead: Bucket::new(client.clone(), dead, RULES),
             replay: replay.clone(),
             services: nats.services(chassis),
             sender: Sender::new(&config)?,

@@ -74,7 +74,9 @@ impl Lifecycle {
         turned.record.announced = true;
         let name = turned.record.name.clone();
         // If it has changed meanwhile, whoever changed it has seen to the event.
-        if let Some(revision) = self.buckets.channels.replace(name.as_str(), &turned).await? {
+        if let Some(revision) =
+            self.buckets.channels.replace(name.as_str(), &turned.record, turned.revision).await?
+        {
             self.project(Key::Channel(name), revision, &turned.record).await;
         }
         Ok(())

@@ -66,7 +66,7 @@ impl Lifecycle {
         self.revoke(name, None).await;
         self.remove_members(name, revision).await?;
         self.empty_log(name, revision).await?;
-        if self.buckets.channels.remove(name.as_str(), revision).await? {
+        if self.buckets.channels.remove(name.as_str(), Some(revision)).await? {
             tracing::info!(channel = %name, "channel deleted");
         }
         Ok(())
@@ -81,14 +81,14 @@ impl Lifecycle {
     async fn remove_members(&self, name: &ChannelName, revision: u64) -> Result<(), Error> {
         let members = &self.buckets.members;
         loop {
-            let found = members.revisions(&format!("{name}.*"), RECORDS).await?;
+            let found = members.list(&format!("{name}.*"), RECORDS).await?;
             if found.is_empty() {
                 return Ok(());
             }
             self.require_mark(name, revision).await?;
-            let removals = found.into_iter().map(|(key, revision)| {
+            let removals = found.into_iter().map(|entry| {
                 let members = Arc::clone(members);
-                async move { members.remove(&key, revision).await }
+                async move { members.remove(&entry.key, Some(entry.revision)).await }
             });
             let mut removals = stream::iter(removals).buffer_unordered(REMOVED_AT_A_TIME);
             while removals.try_next().await?.is_some() {}

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use super::{ATTEMPTS_MAX, Lifecycle, Progress, finisher::Unfinished, too_many_changes};
 use crate::{
     record::{ErasurePage, ErasureRecord, Standing, member_key, parse_member_key},
-    registry::bucket::Revised,
+    registry::bucket::{self, Revised},
 };
 
 /// Channels whose copies are forgotten at the same time.
@@ -37,7 +37,7 @@ impl Lifecycle {
     pub(crate) async fn erase(&self, uid: &Uid) -> Result<Progress, Error> {
         let record = ErasureRecord::new(uid.clone())?;
         // Whoever holds the key has the same done.
-        self.buckets.erasures.create(uid.as_str(), &record).await?;
+        bucket::create(&self.buckets.erasures, uid.as_str(), &record).await?;
         tracing::info!("a person's data is being erased");
         let unfinished = Unfinished::Erasure(uid.clone());
         Ok(self.finish_within(unfinished, self.finish_erasure(uid)).await)
@@ -56,7 +56,7 @@ impl Lifecycle {
                     } else {
                         self.services.call(&ForgetPositions::OfPerson(uid.clone())).await?;
                         // Nobody follows this bucket: no marker is needed.
-                        self.buckets.erasures.erase(uid.as_str(), stored.revision).await?;
+                        self.buckets.erasures.purge(uid.as_str(), Some(stored.revision)).await?;
                         tracing::info!("a person's data is erased");
                     }
                 }
@@ -67,11 +67,11 @@ impl Lifecycle {
 
     async fn end_memberships(&self, uid: &Uid) -> Result<(), Error> {
         loop {
-            let keys = self.buckets.members.revisions(&format!("*.{uid}"), MEMBERSHIPS).await?;
+            let keys = self.buckets.members.list(&format!("*.{uid}"), MEMBERSHIPS).await?;
             if keys.is_empty() {
                 return Ok(());
             }
-            for (channel, uid) in keys.iter().filter_map(|(key, _)| parse_member_key(key)) {
+            for (channel, uid) in keys.iter().filter_map(|entry| parse_member_key(&entry.key)) {
                 self.end_membership(&channel, &uid).await?;
             }
         }
@@ -86,7 +86,7 @@ impl Lifecycle {
                 if let Some(dismissed) = self.dismiss(channel, stored, standing).await? {
                     return self.announcer.announce(channel, dismissed).await;
                 }
-            } else if self.buckets.members.remove(&key, stored.revision).await? {
+            } else if self.buckets.members.remove(&key, Some(stored.revision)).await? {
                 return Ok(());
             }
         }
@@ -102,7 +102,7 @@ impl Lifecycle {
         let channels: BTreeSet<_> = events.iter().filter_map(channel_of).collect();
         let events = events.iter().map(|logged| logged.seq).collect();
         stored.record.page = Some(ErasurePage { events, channels, through, more });
-        self.buckets.erasures.replace(uid.as_str(), &stored).await?;
+        self.buckets.erasures.replace(uid.as_str(), &stored.record, stored.revision).await?;
         Ok(())
     }
 
@@ -130,7 +130,7 @@ impl Lifecycle {
         stored.record.through = page.through;
         stored.record.page = None;
         let key = stored.record.uid.as_str().to_owned();
-        self.buckets.erasures.replace(&key, &stored).await?;
+        self.buckets.erasures.replace(&key, &stored.record, stored.revision).await?;
         Ok(())
     }
 }

@@ -94,7 +94,7 @@ impl Lifecycle {
     }
 
     async fn learn_of_erasures(&self) {
-        match self.buckets.erasures.list(">", ERASURES_MAX).await {
+        match self.buckets.erasures.records(">", ERASURES_MAX).await {
             Ok(records) => {
                 for record in records {
                     self.unfinished.add(Unfinished::Erasure(record.uid));

@@ -12,7 +12,7 @@ use super::{ANNOUNCE_WITHIN, ATTEMPTS_MAX, Lifecycle, too_many_changes};
 use crate::{
     record::{MemberRecord, Standing, member_key, parse_member_key},
     registry::{
-        bucket::{Creation, Revised},
+        bucket::{self, Creation, Revised},
         projection::Key,
     },
 };
@@ -59,7 +59,7 @@ impl Lifecycle {
             let banned = match self.buckets.members.get(&key).await? {
                 None => {
                     let record = MemberRecord::banned(uid.clone())?;
-                    match self.buckets.members.create(&key, &record).await? {
+                    match bucket::create(&self.buckets.members, &key, &record).await? {
                         Creation::Done(revision) => Some(Revised { revision, record }),
                         Creation::Taken(_) => None,
                     }
@@ -90,14 +90,16 @@ impl Lifecycle {
                 break;
             }
             if stored.record.announced {
-                if self.buckets.members.remove(&key, stored.revision).await? {
+                if self.buckets.members.remove(&key, Some(stored.revision)).await? {
                     return Ok(());
                 }
                 continue;
             }
             // The log has no `left` event yet.
             stored.record.standing = Standing::Removed(UnixMillis::now());
-            if let Some(revision) = self.buckets.members.replace(&key, &stored).await? {
+            if let Some(revision) =
+                self.buckets.members.replace(&key, &stored.record, stored.revision).await?
+            {
                 stored.revision = revision;
                 self.announcer.announce_within(ANNOUNCE_WITHIN, channel, stored).await;
                 return Ok(());
@@ -111,7 +113,7 @@ impl Lifecycle {
     /// # Errors
     /// `unavailable`.
     pub(crate) async fn bans(&self, channel: &ChannelName) -> Result<Vec<Ban>, Error> {
-        let records = self.buckets.members.list(&format!("{channel}.*"), RECORDS_MAX).await?;
+        let records = self.buckets.members.records(&format!("{channel}.*"), RECORDS_MAX).await?;
         let bans = records.into_iter().filter_map(MemberRecord::into_ban);
         let mut bans: Vec<_> = bans.take(BANS_MAX).collect();
         bans.sort_unstable_by(|one, other| one.uid.cmp(&other.uid));
@@ -125,8 +127,8 @@ impl Lifecycle {
     pub(crate) async fn memberships(&self, uid: &Uid) -> Result<Vec<Membership>, Error> {
         let filter = format!("*.{uid}");
         let members = &self.buckets.members;
-        let found = members.revisions(&filter, RECORDS_MAX).await?;
-        let channels = found.iter().filter_map(|(key, _)| parse_member_key(key));
+        let found = members.list(&filter, RECORDS_MAX).await?;
+        let channels = found.iter().filter_map(|entry| parse_member_key(&entry.key));
         let mut memberships = Vec::new();
         for (channel, uid) in channels {
             let stored = members.get(&member_key(&channel, &uid)).await?;
@@ -152,7 +154,9 @@ impl Lifecycle {
         }
         stored.record.dismiss(standing);
         let key = member_key(channel, &uid);
-        let Some(revision) = self.buckets.members.replace(&key, &stored).await? else {
+        let Some(revision) =
+            self.buckets.members.replace(&key, &stored.record, stored.revision).await?
+        else {
             return Ok(None);
         };
         stored.revision = revision;

@@ -124,7 +124,12 @@ impl Lifecycle {
             if !change(&mut stored).await? {
                 return Ok(stored);
             }
-            if let Some(revision) = self.buckets.channels.replace(name.as_str(), &stored).await? {
+            if let Some(revision) = self
+                .buckets
+                .channels
+                .replace(name.as_str(), &stored.record, stored.revision)
+                .await?
+            {
                 stored.revision = revision;
                 self.project(Key::Channel(name.clone()), revision, &stored.record).await;
                 return Ok(stored);

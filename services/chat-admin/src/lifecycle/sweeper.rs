@@ -62,12 +62,14 @@ impl Sweeper {
     }
 
     async fn remove(&self, marker: &Marker) -> Result<(), Error> {
-        if !self.buckets.channels.can_erase() {
+        if !self.buckets.channels.can_purge() {
             return Ok(());
         }
         match marker {
-            Marker::Channel(key, revision) => self.buckets.channels.erase(key, *revision).await,
-            Marker::Member(key, revision) => self.buckets.members.erase(key, *revision).await,
+            Marker::Channel(key, revision) => {
+                self.buckets.channels.purge(key, Some(*revision)).await
+            }
+            Marker::Member(key, revision) => self.buckets.members.purge(key, Some(*revision)).await,
         }
     }
 }

@@ -47,7 +47,7 @@ impl Registry {
             Creation::Taken(mut stored) if is_renamed(&stored.record, display_name.as_deref()) => {
                 stored.record.display_name = record.display_name;
                 // If it has changed meanwhile, the next token renames it.
-                self.members.replace(&key, &stored).await?;
+                self.members.replace(&key, &stored.record, stored.revision).await?;
                 stored.record.display_name
             }
             Creation::Taken(stored) => {

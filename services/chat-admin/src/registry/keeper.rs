@@ -8,15 +8,13 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{StreamExt as _, stream};
 use goch_chassis::{
     Chassis,
+    bucket::{Bucket, Change, Changes, FollowError},
     nats::{Nats, pause},
 };
 use goch_contract::{ChannelName, Error};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{
-    bucket::{Bucket, Change, Changes, FollowError},
-    projection::{Epochs, Key, Projection, Write},
-};
+use super::projection::{Epochs, Key, Projection, Write};
 use crate::{
     announcer::Announcer,
     lifecycle::{

@@ -76,7 +76,7 @@ impl Registry {
     ) -> Result<(CreatedChannelBody, Revised<ChannelRecord>), Error> {
         let secret = is_private.then(secret::generate).transpose()?;
         let record = ChannelRecord::new(name.clone(), secret.as_ref())?;
-        let revision = match self.channels.create(name.as_str(), &record).await? {
+        let revision = match bucket::create(&self.channels, name.as_str(), &record).await? {
             Creation::Done(revision) => {
                 self.project(Key::Channel(name.clone()), revision, &record).await;
                 revision
@@ -123,7 +123,7 @@ impl Registry {
             .bucket_lists
             .try_acquire()
             .map_err(|_| Error::unavailable("members cannot be listed now"))?;
-        let mut members = self.members.list(&format!("{channel}.*"), MEMBERS_MAX).await?;
+        let mut members = self.members.records(&format!("{channel}.*"), MEMBERS_MAX).await?;
         members.retain(MemberRecord::is_member);
         members.sort_unstable_by(|one, other| one.uid.cmp(&other.uid));
         Ok(members)
@@ -231,10 +231,10 @@ impl Registry {
         record: &MemberRecord,
     ) -> Result<Creation<MemberRecord>, Error> {
         let key = member_key(channel, &record.uid);
-        match self.members.create(&key, record).await? {
+        match bucket::create(&self.members, &key, record).await? {
             Creation::Taken(stored) if matches!(stored.record.standing, Standing::Removed(_)) => {
                 self.announcer.announce(channel, stored).await?;
-                self.members.create(&key, record).await
+                bucket::create(&self.members, &key, record).await
             }
             creation => Ok(creation),
         }
@@ -251,7 +251,7 @@ impl Registry {
         if stored.is_some_and(|stored| !stored.record.deleting) {
             return Ok(());
         }
-        self.members.remove(&member_key(channel, uid), revision).await?;
+        self.members.remove(&member_key(channel, uid), Some(revision)).await?;
         Err(not_admitted())
     }
 
