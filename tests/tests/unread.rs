@@ -119,7 +119,11 @@ async fn watched_and_subscribed_channels_share_the_limit_of_a_socket() {
 
 #[tokio::test]
 async fn a_member_far_behind_is_counted_exactly() {
-    let builder = System::builder().gateways(2).env("gateway", "FRAMES_PER_SECOND", "10000");
+    let builder = System::builder().gateways(2).env("gateway", "FRAMES_PER_SECOND", "10000").env(
+        "gateway",
+        "MEMBER_MESSAGES_PER_SECOND",
+        "0",
+    );
     let system = builder.start().await;
     let channel = system.channel().await;
     let agent = Member::join(system.gateway(), &channel, "agent").await;
