@@ -19,6 +19,7 @@ use crate::{
     edge::Edge,
     http,
     metrics::GatewayMetrics,
+    socket::peer::Peer,
     token::Keyring,
     worker::{Shared, Worker},
 };
@@ -94,10 +95,11 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
 }
 
 /// Sets what every connection needs from the kernel.
-fn tune(connection: &dyn Any, _: &mut Extensions) {
+fn tune(connection: &dyn Any, of_connection: &mut Extensions) {
     let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
     let socket = SockRef::from(stream);
     // Neither failure harms more than latency and the time until a dead peer is noticed.
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_user_timeout(Some(PEER_TIMEOUT));
+    of_connection.insert(Peer::of(stream));
 }

@@ -32,7 +32,7 @@ use crate::{
     edge::Edge,
     metrics::GatewayMetrics,
     room::{PresenceRules, RoomContext, Rooms, Stirred},
-    socket::Sockets,
+    socket::{Sockets, flusher::Flusher},
     token::{Keyring, Tokens},
 };
 
@@ -69,6 +69,7 @@ pub(crate) struct Worker {
     pub(crate) edge: Arc<Edge>,
     pub(crate) rooms: Rc<Rooms>,
     pub(crate) sockets: Rc<Sockets>,
+    pub(crate) flusher: Rc<Flusher>,
     pub(crate) metrics: GatewayMetrics,
     chassis: Chassis,
 }
@@ -89,6 +90,7 @@ impl Worker {
             .await
             .map_err(|error| StartError::because("subscribing to what is revoked", error))?;
         let metrics = shared.metrics;
+        let flusher = Rc::new(Flusher::default());
         let rooms = Rooms::new(RoomContext {
             client: nats.client.clone(),
             subjects: subjects.clone(),
@@ -103,6 +105,7 @@ impl Worker {
                 max: shared.config.presence_max,
             },
             stirred: Rc::new(Stirred::default()),
+            flusher: Rc::clone(&flusher),
         });
         let authorizer = Authorizer::new(
             services.clone(),
@@ -121,9 +124,11 @@ impl Worker {
             tokens,
             edge: shared.edge,
             rooms,
+            flusher,
             metrics,
             chassis,
         });
+        rt::spawn(Rc::clone(&worker.flusher).run());
         rt::spawn(Rc::clone(&worker).look_after());
         rt::spawn(Rc::clone(&worker).check_rooms());
         rt::spawn(Rc::clone(&worker).settle_rooms());

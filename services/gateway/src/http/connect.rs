@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::{
     edge::Throttled,
-    socket::{Connection, incoming::Incoming, outbox::OutboxBody},
+    socket::{Connection, incoming::Incoming, outbox::OutboxBody, peer::Peer},
     worker::Worker,
 };
 
@@ -49,7 +49,8 @@ pub(super) async fn connect(
     let first = subscription_of(request.query_string(), &worker.config.limits);
     let registered = worker.sockets.register();
     let outbox = Rc::clone(&registered.watched().outbox);
-    rt::spawn(Connection::new(worker, registered, address).run(incoming, first));
+    let peer = request.conn_data::<Peer>().copied();
+    rt::spawn(Connection::new(worker, registered, address, peer).run(incoming, first));
     Ok(HttpResponse::from(handshake.finish()).map_body(|_, _| OutboxBody::new(outbox)))
 }
 

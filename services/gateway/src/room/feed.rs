@@ -22,7 +22,7 @@ use goch_contract::{
 use super::{Delivered, Kept, Room, keep};
 use crate::{
     metrics::{CloseLabel, GatewayMetrics},
-    socket::outbox::Closing,
+    socket::{closing::Closing, flusher::Flusher},
 };
 
 /// Live events that are handed on in one go when they have gathered.
@@ -46,6 +46,7 @@ pub(super) struct Feed {
     pub(super) client: Client,
     pub(super) services: ServiceClient,
     pub(super) metrics: GatewayMetrics,
+    pub(super) flusher: Rc<Flusher>,
 }
 
 /// A live copy: the event and its place.
@@ -100,6 +101,9 @@ impl Feed {
             next = self.live.next().now_or_never().flatten();
         }
         self.deliver(batch);
+        if self.room.is_large() {
+            self.flusher.flushed().await;
+        }
     }
 
     fn deliver(&self, events: Vec<Kept>) {

@@ -48,6 +48,9 @@ const OVERDUE_AFTER: Duration = Duration::from_secs(1);
 /// The pause after a service did not take or tell what was read.
 const WORK_PAUSE: Duration = Duration::from_secs(2);
 
+/// With so many sockets, what comes while they are written to is handed out after that, in one piece.
+const LARGE_FROM: usize = 64;
+
 /// See the module.
 pub(crate) struct Room {
     channel: ChannelName,
@@ -146,6 +149,11 @@ impl Room {
     /// answer may be old.
     pub(crate) fn note_closed_unless_known(&self, closed: bool) {
         self.state.borrow_mut().closed.get_or_insert(closed);
+    }
+
+    /// Whether writing to all sockets takes long.
+    fn is_large(&self) -> bool {
+        self.state.borrow().subscribers.len() >= LARGE_FROM
     }
 
     /// Whether so many are online that nobody is told who is typing.

@@ -29,7 +29,7 @@ use super::{
     feed::{Feed, catch_up},
     keep,
 };
-use crate::{metrics::GatewayMetrics, pages};
+use crate::{metrics::GatewayMetrics, pages, socket::flusher::Flusher};
 
 /// Events that a room begins with.
 const FIRST_EVENTS: u32 = 100;
@@ -53,6 +53,7 @@ pub(crate) struct RoomContext {
     pub(crate) presence: PresenceRules,
     /// Rooms that have something to settle.
     pub(crate) stirred: Rc<Stirred>,
+    pub(crate) flusher: Rc<Flusher>,
 }
 
 /// Rooms that store what was read, or count what was not, at a time.
@@ -243,7 +244,8 @@ impl RoomContext {
         let room = Rc::new(room);
         catch_up(&room, &self.services, &self.metrics).await?;
         let (services, metrics) = (self.services.clone(), self.metrics.clone());
-        Ok(Feed { room, live, signals, client: self.client.clone(), services, metrics })
+        let (client, flusher) = (self.client.clone(), Rc::clone(&self.flusher));
+        Ok(Feed { room, live, signals, client, services, metrics, flusher })
     }
 
     async fn subscribe(&self, subject: String) -> Result<async_nats::Subscriber, Error> {

@@ -19,9 +19,11 @@ use goch_contract::{
 };
 
 use super::{
+    closing::Closing,
     encode,
     incoming::{Fault, Incoming, Message},
-    outbox::{Closing, Outbox},
+    outbox::Outbox,
+    peer::Peer,
     registry::Registered,
     send::Sent,
     watch::Watching,
@@ -60,6 +62,8 @@ pub(crate) struct Connection {
     pub(super) watches: HashMap<ChannelName, Watching>,
     frames: Meter,
     address: SocketOfAddress,
+    /// Until the client has sent a frame.
+    peer: Option<Peer>,
 }
 
 type SendsUnderWay = FuturesUnordered<LocalBoxFuture<'static, Sent>>;
@@ -69,11 +73,12 @@ impl Connection {
         worker: Rc<Worker>,
         registered: Registered,
         address: SocketOfAddress,
+        peer: Option<Peer>,
     ) -> Self {
         let quota = Quota::per(worker.config.limits.frames_per_second, Duration::from_secs(1));
         let frames = Meter::new(quota);
         let (subscriptions, watches) = (HashMap::new(), HashMap::new());
-        Self { worker, registered, subscriptions, watches, frames, address }
+        Self { worker, registered, subscriptions, watches, frames, address, peer }
     }
 
     pub(super) fn outbox(&self) -> &Rc<Outbox> {
@@ -140,6 +145,9 @@ impl Connection {
     async fn take(&mut self, message: Message, sends: &mut SendsUnderWay) {
         let now = Instant::now();
         self.registered.watched().hear(now);
+        if let Some(peer) = self.peer.take() {
+            self.outbox().write_to(peer, &self.worker.flusher);
+        }
         match message {
             Message::Text(text) => {
                 let frame = ClientFrame::parse(&text, &self.worker.config.limits);

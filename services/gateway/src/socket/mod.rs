@@ -4,12 +4,15 @@
 //! acks it once it is stored. Its way back to every socket is [`crate::room`].
 
 mod authenticate;
+pub(crate) mod closing;
 mod connection;
 pub(crate) mod encode;
+pub(crate) mod flusher;
 mod history;
 pub(crate) mod incoming;
 pub(crate) mod outbox;
 mod page;
+pub(crate) mod peer;
 mod registry;
 mod send;
 mod signals;

@@ -1,23 +1,25 @@
 //! What waits to be written to one socket.
 //!
 //! Whoever has something for a socket pushes it here and goes on; nobody ever waits for a slow
-//! reader. The HTTP connection takes what has gathered in one piece, so that frames that wait
-//! together leave in one write.
+//! reader. What has gathered leaves in one write: by the [`Flusher`], straight to the socket, as long
+//! as the kernel takes it; else, and before the client has said anything, as the body of the HTTP
+//! response.
 
 use std::{
     cell::RefCell,
     collections::VecDeque,
     future::poll_fn,
+    io::ErrorKind,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
 };
 
 use actix_web::body::{BodySize, MessageBody};
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use goch_contract::ChannelName;
 
-use super::encode;
+use super::{closing::Closing, encode, flusher::Flusher, peer::Peer};
 
 /// Bytes that are merged into one write.
 const MERGED_BYTES_MAX: usize = 64 * 1024;
@@ -27,61 +29,6 @@ const SLOTS_KEPT: usize = 16;
 
 /// The longest reason of a close frame (RFC 6455, 5.5: 125 bytes with the code).
 const REASON_BYTES_MAX: usize = 123;
-
-/// Why a socket ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Closing {
-    /// 1001: this gateway is draining.
-    Draining,
-    /// 1000: the client said goodbye.
-    Goodbye,
-    /// 1007: a text frame is not UTF-8 (RFC 6455, 8.1).
-    InvalidText,
-    /// 1002: the client broke the WebSocket protocol.
-    ProtocolError,
-    /// 1008: no subscription succeeded in time.
-    Unauthorized,
-    /// 1008: the token has ended.
-    TokenExpired,
-    /// 1009: a message is larger than allowed.
-    TooLarge,
-    /// 1013: no room for another socket.
-    Overloaded,
-    /// 4000: the client reads too slowly.
-    TooSlow,
-    /// 4001: the member was removed from a channel, or the channel is gone; see [`Outbox::put_out`].
-    Removed,
-}
-
-impl Closing {
-    pub(crate) const fn code(self) -> u16 {
-        match self {
-            Self::Goodbye => 1000,
-            Self::Draining => 1001,
-            Self::ProtocolError => 1002,
-            Self::InvalidText => 1007,
-            Self::Unauthorized | Self::TokenExpired => 1008,
-            Self::TooLarge => 1009,
-            Self::Overloaded => 1013,
-            Self::TooSlow => 4000,
-            Self::Removed => 4001,
-        }
-    }
-
-    const fn reason(self) -> &'static str {
-        match self {
-            Self::Goodbye | Self::Removed => "",
-            Self::Draining => "draining: connect again",
-            Self::ProtocolError => "WebSocket protocol error",
-            Self::InvalidText => "text is not UTF-8",
-            Self::Unauthorized => "not authorised in time",
-            Self::TokenExpired => "token expired",
-            Self::TooLarge => "message too large",
-            Self::Overloaded => "overloaded",
-            Self::TooSlow => "too slow: connect again and resume",
-        }
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -93,6 +40,17 @@ enum State {
     Cut,
 }
 
+/// How frames get to the socket.
+enum Line {
+    /// As the response's body; nothing has yet.
+    Unused,
+    /// Past the HTTP server, which has written all that it was given.
+    /// `is_reported`: the flusher knows that something waits.
+    Direct { peer: Peer, flusher: Rc<Flusher>, is_reported: bool },
+    /// As the response's body, for good: nobody knows how much of it the HTTP server still holds.
+    Body,
+}
+
 /// The queue of one socket.
 pub(crate) struct Outbox {
     inner: RefCell<Inner>,
@@ -102,6 +60,9 @@ pub(crate) struct Outbox {
 struct Inner {
     chunks: VecDeque<Bytes>,
     bytes: usize,
+    /// Whether the socket has got a part of the first chunk.
+    is_begun: bool,
+    line: Line,
     state: State,
     /// Whether it has been emptied because it was full.
     overflowed: bool,
@@ -117,6 +78,8 @@ impl Outbox {
         let inner = Inner {
             chunks: VecDeque::new(),
             bytes: 0,
+            is_begun: false,
+            line: Line::Unused,
             state: State::Open,
             overflowed: false,
             writer: None,
@@ -129,22 +92,49 @@ impl Outbox {
     /// Queues encoded frames. When that is more than the bound, everything queued is dropped and the
     /// socket is closed with 4000: its client resumes, so nothing is lost silently. Tells whether
     /// the frames were queued.
-    pub(crate) fn push(&self, chunk: Bytes) -> bool {
+    pub(crate) fn push(self: &Rc<Self>, chunk: Bytes) -> bool {
         let mut inner = self.inner.borrow_mut();
+        let inner = &mut *inner;
         if inner.state != State::Open {
             return false;
         }
         if inner.bytes + chunk.len() > self.bytes_max {
-            inner.chunks.clear();
-            inner.bytes = 0;
-            inner.overflowed = true;
-            inner.close(Closing::TooSlow, Closing::TooSlow.reason());
+            inner.overflow();
             return false;
         }
         inner.bytes += chunk.len();
         inner.chunks.push_back(chunk);
-        inner.wake_writer();
+        match &mut inner.line {
+            Line::Direct { flusher, is_reported, .. } => {
+                if !std::mem::replace(is_reported, true) {
+                    flusher.add(Rc::clone(self));
+                }
+            }
+            Line::Unused | Line::Body => {
+                inner.line = Line::Body;
+                inner.wake_writer();
+            }
+        }
         true
+    }
+
+    /// From now on writes past the HTTP server, if that was not given anything yet. The client has
+    /// sent a frame, so it has the response's head.
+    pub(super) fn write_to(&self, peer: Peer, flusher: &Rc<Flusher>) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.state == State::Open && matches!(inner.line, Line::Unused) {
+            let flusher = Rc::clone(flusher);
+            inner.line = Line::Direct { peer, flusher, is_reported: false };
+        }
+    }
+
+    /// Writes what waits, as far as the kernel takes it.
+    pub(super) fn write(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.write();
+        if inner.wants_room && inner.bytes <= self.bytes_max / 2 {
+            inner.wake_watcher();
+        }
     }
 
     /// Queues a close frame; no more is taken after it.
@@ -187,6 +177,7 @@ impl Outbox {
     pub(crate) fn cut(&self) {
         let mut inner = self.inner.borrow_mut();
         inner.state = State::Cut;
+        inner.line = Line::Body;
         inner.chunks = VecDeque::new();
         inner.bytes = 0;
         inner.wake_writer();
@@ -223,7 +214,12 @@ impl Outbox {
 
     fn poll_take(&self, context: &Context<'_>) -> Poll<Option<Bytes>> {
         let mut inner = self.inner.borrow_mut();
+        if inner.state == State::Open && matches!(inner.line, Line::Direct { .. }) {
+            inner.writer = Some(context.waker().clone());
+            return Poll::Pending;
+        }
         if let Some(chunk) = inner.take_merged() {
+            inner.line = Line::Body;
             if inner.wants_room && inner.bytes <= self.bytes_max / 2 {
                 inner.wake_watcher();
             }
@@ -238,6 +234,57 @@ impl Outbox {
 }
 
 impl Inner {
+    /// Drops what is queued, but for the rest of what the socket has got a part of.
+    fn overflow(&mut self) {
+        self.chunks.truncate(usize::from(self.is_begun));
+        self.bytes = self.chunks.iter().map(Bytes::len).sum();
+        self.overflowed = true;
+        self.close(Closing::TooSlow, Closing::TooSlow.reason());
+    }
+
+    #[expect(unsafe_code, reason = "the socket belongs to the HTTP server")]
+    fn write(&mut self) {
+        let Line::Direct { peer, is_reported, .. } = &mut self.line else { return };
+        let peer = *peer;
+        *is_reported = false;
+        while self.state == State::Open && !self.chunks.is_empty() {
+            // SAFETY: the connection has not been dropped: it owns the response's body with its
+            // socket, on this thread, and dropping the body cuts the outbox, which ends `Direct`.
+            match unsafe { peer.write(self.chunks.iter()) } {
+                Ok(written) => self.advance(written),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // The server waits until the socket can be written to, or finds out what it has.
+                Err(_) => {
+                    self.line = Line::Body;
+                    self.wake_writer();
+                    break;
+                }
+            }
+        }
+        self.shrink();
+    }
+
+    /// Drops bytes that have been written.
+    fn advance(&mut self, mut written: usize) {
+        self.bytes -= written;
+        while let Some(first) = self.chunks.front_mut() {
+            if written < first.len() {
+                first.advance(written);
+                self.is_begun |= written > 0;
+                return;
+            }
+            written -= first.len();
+            self.is_begun = false;
+            self.chunks.pop_front();
+        }
+    }
+
+    fn shrink(&mut self) {
+        if self.chunks.is_empty() && self.chunks.capacity() > SLOTS_KEPT {
+            self.chunks = VecDeque::new();
+        }
+    }
+
     fn close(&mut self, closing: Closing, reason: &str) {
         self.state = State::Closing;
         let frame = encode::close(closing.code(), reason);
@@ -250,6 +297,7 @@ impl Inner {
     fn take_merged(&mut self) -> Option<Bytes> {
         let first = self.chunks.pop_front()?;
         self.bytes -= first.len();
+        self.is_begun = false;
         let is_whole =
             self.chunks.front().is_none_or(|next| first.len() + next.len() > MERGED_BYTES_MAX);
         let taken = if is_whole {
@@ -266,9 +314,7 @@ impl Inner {
             }
             merged.freeze()
         };
-        if self.chunks.is_empty() && self.chunks.capacity() > SLOTS_KEPT {
-            self.chunks = VecDeque::new();
-        }
+        self.shrink();
         Some(taken)
     }
 
@@ -319,6 +365,9 @@ impl Drop for OutboxBody {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
+    use actix_web::rt::net::{TcpListener, TcpStream};
     use futures_util::FutureExt as _;
     use proptest::prelude::*;
 
@@ -375,6 +424,69 @@ mod tests {
         assert_eq!(u16::from_be_bytes([close[2], close[3]]), 4000);
         assert_eq!(take(&outbox), None);
         assert!(!outbox.push(Bytes::from_static(b"x")));
+    }
+
+    /// An outbox that writes to a socket with little room, and the socket's other end.
+    async fn direct(bytes_max: usize) -> (Rc<Outbox>, TcpStream, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let reader = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        socket2::SockRef::from(&stream).set_send_buffer_size(4_096).unwrap();
+        let outbox = Outbox::new(bytes_max);
+        outbox.write_to(Peer::of(&stream), &Rc::default());
+        (outbox, stream, reader)
+    }
+
+    #[actix_web::test]
+    async fn what_the_kernel_takes_goes_past_the_body() {
+        let (outbox, _stream, mut reader) = direct(1_000).await;
+        outbox.push(Bytes::from_static(b"ab"));
+        outbox.push(Bytes::from_static(b"cd"));
+        assert!(outbox.poll_take(&Context::from_waker(Waker::noop())).is_pending());
+        outbox.write();
+        let mut read = [0; 4];
+        reader.read_exact(&mut read).unwrap();
+        assert_eq!(read, *b"abcd");
+        assert_eq!(outbox.bytes(), 0);
+        outbox.close(Closing::Goodbye);
+        assert_eq!(take(&outbox).unwrap(), encode::close(1000, ""));
+    }
+
+    #[actix_web::test]
+    async fn what_the_kernel_does_not_take_follows_through_the_body_whole_and_in_order() {
+        for overflows in [false, true] {
+            let (outbox, stream, mut reader) = direct(1 << 20).await;
+            let mut written = Vec::new();
+            while matches!(outbox.inner.borrow().line, Line::Direct { .. }) {
+                let chunk: Vec<u8> = (0..1_000).map(|_| fastrand::u8(..)).collect();
+                written.extend_from_slice(&chunk);
+                outbox.push(chunk.into());
+                outbox.write();
+            }
+            let begun = outbox.inner.borrow().is_begun;
+            let tail = if overflows {
+                while outbox.push(Bytes::from(vec![0; 100_000])) {}
+                encode::close(4000, Closing::TooSlow.reason())
+            } else {
+                outbox.push(Bytes::from_static(b"tail"));
+                Bytes::from_static(b"tail")
+            };
+            let mut rest = Vec::new();
+            while let Poll::Ready(Some(chunk)) =
+                outbox.poll_take(&Context::from_waker(Waker::noop()))
+            {
+                rest.extend_from_slice(&chunk);
+            }
+            drop(stream);
+            let mut read = Vec::new();
+            reader.read_to_end(&mut read).unwrap();
+            if overflows && !begun {
+                written.truncate(read.len());
+            }
+            written.extend_from_slice(&tail);
+            read.extend_from_slice(&rest);
+            assert!(read == written, "{} of {} bytes", read.len(), written.len());
+        }
     }
 
     #[derive(Debug, Clone)]

@@ -16,10 +16,7 @@ use goch_contract::{UnixMillis, frame::ServerFrame};
 use slab::Slab;
 use tokio::sync::Notify;
 
-use super::{
-    encode,
-    outbox::{Closing, Outbox},
-};
+use super::{closing::Closing, encode, outbox::Outbox};
 use crate::{
     metrics::{CloseLabel, GatewayMetrics},
     token,
