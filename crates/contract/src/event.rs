@@ -21,6 +21,7 @@ pub const MEMBER_HEADER: &str = "Goch-Member";
 
 /// An event of a channel's life.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// Somebody said something.
@@ -48,6 +49,7 @@ impl Event {
 
 /// A message of a member, of an agent or of the system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Message {
     /// The channel it was said in.
     pub channel: ChannelName,
@@ -59,16 +61,20 @@ pub struct Message {
     /// Who said it.
     pub from_uid: Uid,
     /// The sender's display name at the time.
+    #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::DisplayName))]
     pub from_name: String,
     /// What was said.
+    #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::Text))]
     pub text: String,
     /// Whatever the product attaches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::Meta>, nullable = false))]
     pub meta: Option<BTreeMap<String, String>>,
 }
 
 /// A new member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Joined {
     /// The channel that was joined.
     pub channel: ChannelName,
@@ -77,11 +83,13 @@ pub struct Joined {
     /// Who joined.
     pub uid: Uid,
     /// The member's display name.
+    #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::DisplayName))]
     pub display_name: String,
 }
 
 /// Somebody who was removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Left {
     /// The channel that was left.
     pub channel: ChannelName,
@@ -93,6 +101,7 @@ pub struct Left {
 
 /// A channel that was created, closed or reopened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Turned {
     /// The channel.
     pub channel: ChannelName,

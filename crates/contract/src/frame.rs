@@ -372,6 +372,7 @@ fn not_an_object() -> RefusedFrame {
 
 /// What a client is told, apart from the log's events.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerFrame<'a> {
     /// A message is stored.
@@ -469,6 +470,7 @@ impl<'a> ServerFrame<'a> {
 /// What members tell each other without its being stored. On the channel's signal subject it is the
 /// very frame that the others' sockets get.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Signal {
     /// Somebody's read position moved.

@@ -15,7 +15,7 @@ use crate::{
     AdminConfig,
     announcer::Announcer,
     endpoints,
-    http::{self, Credentials, Desk},
+    http::{self, Credentials, Description, Desk},
     lifecycle::{Buckets, Lifecycle, finisher, sweeper::Sweeper},
     log::Log,
     metrics::AdminMetrics,
@@ -142,12 +142,14 @@ fn rest(
 ) -> Result<Server, StartError> {
     let body_bytes = config.limits.body_bytes;
     let credentials = web::Data::new(Credentials::new(&config.username, &config.password));
+    let description = web::Data::new(Description::new(&config.limits));
     let desk = web::Data::new(desk);
     let metrics = web::Data::new(metrics);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(credentials.clone())
             .app_data(desk.clone())
+            .app_data(description.clone())
             .app_data(metrics.clone())
             .wrap(from_fn(http::observe))
             .configure(|app| http::configure(app, body_bytes))

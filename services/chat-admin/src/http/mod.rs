@@ -6,6 +6,7 @@ mod channel;
 mod channels;
 mod create_channel;
 mod delete_channel;
+mod describe;
 mod erase_user;
 mod export_user;
 mod members;
@@ -29,7 +30,7 @@ use actix_web::{
 use goch_chassis::problem::{Refusal, json_config, method_not_allowed, not_found, query_config};
 use goch_contract::{ChannelName, Error, ErrorCode, Uid, limits::Limits, services::ServiceClient};
 
-pub(crate) use self::{authenticate::Credentials, observe::observe};
+pub(crate) use self::{authenticate::Credentials, describe::Description, observe::observe};
 use crate::{
     lifecycle::{Lifecycle, Progress},
     log::Log,
@@ -92,6 +93,7 @@ pub(crate) fn configure(app: &mut ServiceConfig, body_bytes: usize) {
                     .route(web::get().to(channel::channel))
                     .route(web::delete().to(delete_channel::delete_channel)),
             )
+            .service(resource("/openapi.json").route(web::get().to(describe::openapi)))
             .configure(configure_lifecycle)
             .configure(configure_webhooks)
             .service(resource("/channels/{name}/members").route(web::get().to(members::members)))
