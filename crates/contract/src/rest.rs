@@ -180,8 +180,8 @@ pub struct ChannelBody {
 pub struct AdminMember {
     /// The member's identifier.
     pub uid: Uid,
-    /// The member's name.
-    #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::DisplayName))]
+    /// The member's name; empty for somebody of whom only a ban is known.
+    #[cfg_attr(feature = "schemas", schema(examples("Ann")))]
     pub display_name: String,
     /// The member's address.
     #[cfg_attr(feature = "schemas", schema(required, examples("ann@example.org")))]

@@ -15,7 +15,7 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The events that this program wants to hear of.
-const EVENTS: [&str; 3] = ["channel.closed", "message.created", "message.unread"];
+pub(crate) const EVENTS: [&str; 3] = ["channel.closed", "message.created", "message.unread"];
 
 /// chat-admin.
 pub(crate) struct Goch {
@@ -60,7 +60,8 @@ impl Goch {
     /// Says something as the ticketing system. Said again with the same `id`, it is stored once.
     pub(crate) async fn say(&self, channel: &str, id: &str, text: &str) -> Result<(), Failure> {
         let path = format!("/admin/channels/{channel}/messages");
-        let body = json!({"id": id, "text": text, "from_uid": "ticketing", "from_name": "Ticketing"});
+        let body =
+            json!({"id": id, "text": text, "from_uid": "ticketing", "from_name": "Ticketing"});
         self.ask::<IgnoredAny>(self.request(Method::POST, &path).json(&body)).await.map(drop)
     }
 
@@ -115,7 +116,10 @@ impl Goch {
         request.basic_auth(&self.username, Some(&self.password))
     }
 
-    async fn ask<T: for<'de> Deserialize<'de>>(&self, request: RequestBuilder) -> Result<T, Failure> {
+    async fn ask<T: for<'de> Deserialize<'de>>(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<T, Failure> {
         Ok(self.accepted(request).await?.json().await?)
     }
 

@@ -211,9 +211,12 @@ mod tests {
             from_name: "Ann".to_owned(),
             text: "Hello".to_owned(),
         };
-        for (webhook_id, channel) in
-            [("1-7", &*ticket.channel), ("1-7", &ticket.channel), ("1-8", "demo"), ("1-9", "ticket-0")]
-        {
+        for (webhook_id, channel) in [
+            ("1-7", &*ticket.channel),
+            ("1-7", &ticket.channel),
+            ("1-8", "demo"),
+            ("1-9", "ticket-0"),
+        ] {
             tickets.hear(webhook_id, said(channel));
         }
         assert_eq!(tickets.show(id).unwrap().messages.len(), 1);

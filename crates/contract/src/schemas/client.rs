@@ -131,9 +131,7 @@ pub fn frames(limits: &Limits) -> Frames {
         match kind.as_str() {
             "subscribe" => {
                 require_credentials(schema);
-                let given = |field: &str| {
-                    json!({"required": [field], "properties": {field: {"type": "integer"}}})
-                };
+                let given = |field: &str| json!({"required": [field], "properties": {field: {"type": "integer"}}});
                 let after = json!({"anyOf": [given("after"), given("last_seq")]});
                 schema["not"] = json!({"allOf": [given("since"), after]});
             }
@@ -240,7 +238,8 @@ mod tests {
                 } else {
                     Just(None).boxed()
                 };
-                prop_oneof![4 => absent, 12 => good, 1 => wrong].prop_map(move |value| (name, value))
+                prop_oneof![4 => absent, 12 => good, 1 => wrong]
+                    .prop_map(move |value| (name, value))
             })
             .collect();
         let kind = kind.to_owned();

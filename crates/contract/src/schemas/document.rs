@@ -16,7 +16,8 @@ pub fn finish(mut document: OpenApi, limits: &Limits) -> Value {
     let mut document = json!(document);
     let asks_for_credentials = document["security"].is_array();
     if let Some(paths) = document["paths"].as_object_mut() {
-        let operations = paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut);
+        let operations =
+            paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut);
         operations.for_each(|operation| add_refusals(operation, asks_for_credentials));
     }
     let words = document.to_string();

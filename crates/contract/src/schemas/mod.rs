@@ -213,7 +213,10 @@ fn words<'a>(words: impl Iterator<Item = &'a str>, description: String) -> Schem
 
 fn error_code() -> Schema {
     let meanings = ErrorCode::ALL.map(|code| format!("- `{code}`: {}", meaning(code)));
-    let about = format!("A stable word for programs. Later versions may add some.\n\n{}", meanings.join("\n"));
+    let about = format!(
+        "A stable word for programs. Later versions may add some.\n\n{}",
+        meanings.join("\n")
+    );
     words(ErrorCode::ALL.iter().map(|code| code.as_str()), about)
 }
 
@@ -221,7 +224,9 @@ fn error_code() -> Schema {
 const fn meaning(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::BadFrame => "the frame is not text, not a JSON object, or of an unknown type",
-        ErrorCode::BadRequest => "a field is missing, of the wrong type, or has an impossible value",
+        ErrorCode::BadRequest => {
+            "a field is missing, of the wrong type, or has an impossible value"
+        }
         ErrorCode::Unauthorized => "credentials are missing or wrong; do not repeat them",
         ErrorCode::Forbidden => "the channel cannot be joined like this, or does not exist",
         ErrorCode::NotFound => "there is no such thing",
@@ -229,12 +234,18 @@ const fn meaning(code: ErrorCode) -> &'static str {
         ErrorCode::Conflict => "the name is taken, or the state does not allow it",
         ErrorCode::TooLarge => "the body is larger than allowed",
         ErrorCode::UnsupportedMediaType => "the body's content type is not JSON",
-        ErrorCode::NotSubscribed => "this socket has not subscribed to the channel; subscribe, then repeat",
+        ErrorCode::NotSubscribed => {
+            "this socket has not subscribed to the channel; subscribe, then repeat"
+        }
         ErrorCode::TooLong => "a value is longer than its limit",
         ErrorCode::Empty => "a value is shorter than its limit, or all white space",
-        ErrorCode::RateLimited => "too much in too short a time; wait, then repeat with the same `id`",
+        ErrorCode::RateLimited => {
+            "too much in too short a time; wait, then repeat with the same `id`"
+        }
         ErrorCode::ChannelClosed => "the channel takes no more messages",
-        ErrorCode::Unavailable => "a part of the system is away; wait, then repeat with the same `id`",
+        ErrorCode::Unavailable => {
+            "a part of the system is away; wait, then repeat with the same `id`"
+        }
         ErrorCode::Internal => "a defect on the server; wait, then repeat with the same `id`",
     }
 }
@@ -244,7 +255,8 @@ fn variants(schema: &RefOr<Schema>) -> Vec<(String, Value)> {
     let schema = json!(schema);
     let variants = schema["oneOf"].as_array().cloned().unwrap_or_default();
     let tag = |variant: &Value| {
-        let parts = variant["allOf"].as_array().map_or(std::slice::from_ref(variant), Vec::as_slice);
+        let parts =
+            variant["allOf"].as_array().map_or(std::slice::from_ref(variant), Vec::as_slice);
         let tag = parts.iter().find_map(|part| part["properties"]["type"]["enum"][0].as_str());
         tag.map(ToOwned::to_owned)
     };

@@ -77,7 +77,8 @@ fn leave_out_rather_than_null(schema: &mut Value) {
     let Some(properties) = schema["properties"].as_object_mut() else { return };
     for property in properties.values_mut() {
         if let Some(types) = property["type"].as_array() {
-            property["type"] = types.iter().find(|kind| *kind != "null").cloned().unwrap_or_default();
+            property["type"] =
+                types.iter().find(|kind| *kind != "null").cloned().unwrap_or_default();
         }
         let Some(choices) = property["oneOf"].as_array() else { continue };
         let Some(choice) = choices.iter().find(|choice| choice["type"] != "null") else { continue };

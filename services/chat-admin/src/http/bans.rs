@@ -2,7 +2,11 @@
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
-use goch_contract::{ChannelName, Uid, rest::{Ban, BansBody}, schemas::problems::NotFound};
+use goch_contract::{
+    ChannelName, Uid,
+    rest::{Ban, BansBody},
+    schemas::problems::NotFound,
+};
 
 use super::Desk;
 

@@ -2,7 +2,15 @@
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
-use goch_contract::{ChannelName, Error, event::Logged, rest::{ChannelBody, ChannelsBody}, services::{ServiceClient, history::{LAST_MESSAGES_MAX, LastMessages}}};
+use goch_contract::{
+    ChannelName, Error,
+    event::Logged,
+    rest::{ChannelBody, ChannelsBody},
+    services::{
+        ServiceClient,
+        history::{LAST_MESSAGES_MAX, LastMessages},
+    },
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

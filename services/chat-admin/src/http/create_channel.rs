@@ -2,7 +2,10 @@
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
-use goch_contract::{rest::{CreateChannelBody, CreatedChannelBody}, schemas::problems::Conflict};
+use goch_contract::{
+    rest::{CreateChannelBody, CreatedChannelBody},
+    schemas::problems::Conflict,
+};
 
 use super::Desk;
 

@@ -115,6 +115,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_path_of_the_service_is_described() {
+        let described = describe(&Limits::default());
+        let routes = include_str!("mod.rs").split("resource(\"").skip(1);
+        let paths: Vec<&str> = routes.filter_map(|rest| rest.split('"').next()).collect();
+        assert!(paths.len() > 10, "{paths:?}");
+        for path in paths {
+            assert!(described["paths"][format!("/admin{path}")].is_object(), "{path}");
+        }
+    }
+
+    #[test]
     fn the_committed_document_is_what_the_code_says() {
         committed::check("openapi/chat-admin.json", &describe(&Limits::default()))
             .unwrap_or_else(|drift| panic!("{drift}"));

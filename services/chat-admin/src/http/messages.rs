@@ -2,7 +2,16 @@
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
-use goch_contract::{ChannelName, Error, ErrorCode, Seq, limits::page_limit, rest::MessagesBody, schemas::problems::NotFound, services::{broker::LogPage, history::{Page, PageRequest, Window}}};
+use goch_contract::{
+    ChannelName, Error, ErrorCode, Seq,
+    limits::page_limit,
+    rest::MessagesBody,
+    schemas::problems::NotFound,
+    services::{
+        broker::LogPage,
+        history::{Page, PageRequest, Window},
+    },
+};
 use serde::Deserialize;
 
 use super::{Desk, channels::positioned};

@@ -2,7 +2,14 @@
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
-use goch_contract::{ChannelName, Error, ErrorCode, MessageId, Uid, UnixMillis, event::{Event, Message, deduplication_id}, limits::Limits, rest::{PostMessageBody, PostedMessageBody}, schemas::problems::{Conflict, NotFound}, services::broker::stored_time};
+use goch_contract::{
+    ChannelName, Error, ErrorCode, MessageId, Uid, UnixMillis,
+    event::{Event, Message, deduplication_id},
+    limits::Limits,
+    rest::{PostMessageBody, PostedMessageBody},
+    schemas::problems::{Conflict, NotFound},
+    services::broker::stored_time,
+};
 
 use super::Desk;
 use crate::{log::About, secret::random_text};

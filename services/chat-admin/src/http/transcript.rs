@@ -6,7 +6,14 @@ use actix_web::{
     web,
 };
 use goch_chassis::problem::Refusal;
-use goch_contract::{ChannelName, Error, Seq, UnixMillis, event::{Event, Logged}, limits::PAGE_MAX, rest::TranscriptBody, schemas::problems::NotFound, services::{broker::LogPage, history::Window}};
+use goch_contract::{
+    ChannelName, Error, Seq, UnixMillis,
+    event::{Event, Logged},
+    limits::PAGE_MAX,
+    rest::TranscriptBody,
+    schemas::problems::NotFound,
+    services::{broker::LogPage, history::Window},
+};
 use serde::Deserialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 

@@ -2,7 +2,10 @@
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
-use goch_contract::{ChannelName, Error, ErrorCode, Uid, rest::UnreadBody, schemas::problems::NotFound, services::history::Unread};
+use goch_contract::{
+    ChannelName, Error, ErrorCode, Uid, rest::UnreadBody, schemas::problems::NotFound,
+    services::history::Unread,
+};
 
 use super::Desk;
 

@@ -4,7 +4,17 @@ use std::collections::BTreeSet;
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
-use goch_contract::{Error, schemas::problems::{Conflict, NotFound}, services::webhooks::{ChangeWebhook, CreateWebhook, DeadLetters, DeleteWebhook, ReplayDeadLetters, Webhooks}, webhook::{ChangeWebhookBody, CreateWebhookBody, CreatedWebhook, DeadLettersBody, EventKind, Webhook, WebhooksBody}};
+use goch_contract::{
+    Error,
+    schemas::problems::{Conflict, NotFound},
+    services::webhooks::{
+        ChangeWebhook, CreateWebhook, DeadLetters, DeleteWebhook, ReplayDeadLetters, Webhooks,
+    },
+    webhook::{
+        ChangeWebhookBody, CreateWebhookBody, CreatedWebhook, DeadLettersBody, EventKind, Webhook,
+        WebhooksBody,
+    },
+};
 
 use super::Desk;
 

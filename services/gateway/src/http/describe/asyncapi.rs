@@ -24,7 +24,10 @@ const ANSWERS: [(&str, &str); 6] = [
 /// Why a gateway closes a socket, and what a client then does.
 const CLOSINGS: [(Closing, &str); 9] = [
     (Closing::Goodbye, "Closed as asked."),
-    (Closing::Draining, "The gateway is draining: connect again, after `after_ms` if `reconnect` came."),
+    (
+        Closing::Draining,
+        "The gateway is draining: connect again, after `after_ms` if `reconnect` came.",
+    ),
     (Closing::ProtocolError, "A defect in the client: the WebSocket protocol is broken."),
     (Closing::InvalidText, "A defect in the client: a text frame is not UTF-8."),
     (
@@ -34,7 +37,10 @@ const CLOSINGS: [(Closing, &str); 9] = [
     ),
     (Closing::TooLarge, "A frame was larger than the limit: drop that frame, connect again."),
     (Closing::Overloaded, "The gateway is overloaded: connect again, with a longer back-off."),
-    (Closing::TooSlow, "Events could not be handed over in time: connect again at once and resume."),
+    (
+        Closing::TooSlow,
+        "Events could not be handed over in time: connect again at once and resume.",
+    ),
     (Closing::Removed, "Removed from the channel that the reason names, or it was deleted."),
 ];
 
@@ -120,7 +126,8 @@ fn message(side: Side, kind: &str, payload: &Value, examples: &Value) -> Value {
 
 fn channel(limits: &Limits, messages: Map<String, Value>) -> Value {
     let parameter = |schema: &str| reference("components/schemas", schema);
-    let closings = CLOSINGS.map(|(closing, meaning)| json!({"code": closing.code(), "meaning": meaning}));
+    let closings =
+        CLOSINGS.map(|(closing, meaning)| json!({"code": closing.code(), "meaning": meaning}));
     json!({
         "address": "/connect",
         "title": "A socket",
@@ -229,7 +236,8 @@ mod tests {
     #[test]
     fn the_frames_of_the_documentation_are_messages() {
         let validators = validators(&document(&Limits::default()));
-        let blocks = PROTOCOL.split("```json\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+        let blocks =
+            PROTOCOL.split("```json\n").skip(1).filter_map(|rest| rest.split("\n```").next());
         let mut frames = 0;
         for block in blocks {
             let frame: Value = serde_json::from_str(block).unwrap();

@@ -30,10 +30,7 @@ impl Descriptions {
 
 /// The paths, and what each is answered with.
 pub(super) fn routes() -> [(&'static str, Route); 2] {
-    [
-        ("/openapi.json", web::get().to(openapi)),
-        ("/asyncapi.json", web::get().to(asyncapi)),
-    ]
+    [("/openapi.json", web::get().to(openapi)), ("/asyncapi.json", web::get().to(asyncapi))]
 }
 
 /// Answers with this document.
