@@ -55,7 +55,9 @@ pub fn frames(limits: &Limits) -> Frames {
     let mut frames = variants(&PageFields::schema());
     frames.extend(variants(&ServerFrame::schema()));
     frames.extend(variants(&Signal::schema()));
-    frames.iter_mut().for_each(|(_, schema)| leave_out_rather_than_null(schema));
+    for (_, schema) in &mut frames {
+        leave_out_rather_than_null(schema);
+    }
     let events = variants(&Event::schema()).into_iter().map(|(kind, event)| {
         let place = json!({
             "type": "object",

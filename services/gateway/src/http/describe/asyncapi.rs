@@ -75,11 +75,9 @@ pub(super) fn document(limits: &Limits) -> Value {
             messages.insert(side.key(kind), message(side, kind, payload, &examples));
         }
     }
-    let here = messages.keys().map(|key| (key.clone(), reference("components/messages", key)));
-    let channel = channel(limits, here.collect());
+    let channel = channel(limits, messages.keys());
+    let operations = operations(&client.frames, &server.frames);
     let schemas: Map<_, _> = client.components.into_iter().chain(server.components).collect();
-    let kinds = |frames: Vec<(String, Value)>| frames.into_iter().map(|(kind, _)| kind).collect();
-    let operations = operations(kinds(client.frames), kinds(server.frames));
     let mut document = json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -124,7 +122,9 @@ fn message(side: Side, kind: &str, payload: &Value, examples: &Value) -> Value {
     })
 }
 
-fn channel(limits: &Limits, messages: Map<String, Value>) -> Value {
+fn channel<'a>(limits: &Limits, messages: impl Iterator<Item = &'a String>) -> Value {
+    let messages = messages.map(|key| (key.clone(), reference("components/messages", key)));
+    let messages: Map<_, _> = messages.collect();
     let parameter = |schema: &str| reference("components/schemas", schema);
     let closings =
         CLOSINGS.map(|(closing, meaning)| json!({"code": closing.code(), "meaning": meaning}));
@@ -167,23 +167,23 @@ fn channel(limits: &Limits, messages: Map<String, Value>) -> Value {
 }
 
 /// What the gateway receives, with its answers, and what it sends.
-fn operations(client: Vec<String>, server: Vec<String>) -> Map<String, Value> {
+fn operations(client: &[(String, Value)], server: &[(String, Value)]) -> Map<String, Value> {
     let channel = reference("channels", "connect");
     let message = |side: Side, kind: &str| reference("channels/connect/messages", &side.key(kind));
     let mut operations = Map::new();
-    for kind in client {
-        let answer = ANSWERS.iter().find(|(asked, _)| *asked == kind).map(|(_, answer)| *answer);
+    for (kind, _) in client {
+        let answer = ANSWERS.iter().find(|(asked, _)| asked == kind).map(|(_, answer)| *answer);
         let answers = answer.into_iter().chain(["error"]);
         let answers: Vec<Value> = answers.map(|kind| message(Side::Server, kind)).collect();
         let operation = json!({
             "action": "receive",
             "channel": channel,
-            "messages": [message(Side::Client, &kind)],
+            "messages": [message(Side::Client, kind)],
             "reply": {"channel": channel, "messages": answers},
         });
-        operations.insert(kind, operation);
+        operations.insert(kind.clone(), operation);
     }
-    let told: Vec<Value> = server.iter().map(|kind| message(Side::Server, kind)).collect();
+    let told: Vec<Value> = server.iter().map(|(kind, _)| message(Side::Server, kind)).collect();
     let tell = json!({
         "action": "send",
         "channel": channel,
