@@ -212,17 +212,30 @@ pub struct PostMessageBody {
     pub meta: Option<BTreeMap<String, String>>,
 }
 
-/// The answer to [`PostMessageBody`].
+/// The answer to [`PostMessageBody`] and [`EditMessageBody`].
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PostedMessageBody {
-    /// The message's id.
+    /// The message's or the edit's id.
     pub id: MessageId,
-    /// The message's sequence.
+    /// The event's sequence.
     pub seq: Seq,
-    /// The message's time.
+    /// The event's time.
     pub time: UnixMillis,
     /// Whether an earlier request with the same id stored it.
     pub duplicate: bool,
+}
+
+/// `PATCH /admin/channels/{name}/messages/{seq}`: changes what a message says, whoever said it.
+#[derive(Debug, Deserialize)]
+pub struct EditMessageBody {
+    /// The idempotency key; a random one if it is left out.
+    pub id: Option<String>,
+    /// Who edits it; `system` if it is left out.
+    pub uid: Option<String>,
+    /// What it is to say.
+    pub text: String,
+    /// What the product attaches; what it has stays if this is left out.
+    pub meta: Option<BTreeMap<String, String>>,
 }
 
 /// `GET /admin/channels/{name}/messages`.
