@@ -724,7 +724,8 @@ mod tests {
             ("text", json!("x".repeat(4_097))),
             ("meta", json!({"k": "x".repeat(4_096)})),
         ] {
-            let mut frame = json!({"type": "edit", "id": "e1", "channel": "c", "seq": 7, "text": "x"});
+            let mut frame =
+                json!({"type": "edit", "id": "e1", "channel": "c", "seq": 7, "text": "x"});
             frame[field] = value;
             assert_eq!(parse(&frame).unwrap_err().error.field.as_deref(), Some(field), "{frame}");
         }

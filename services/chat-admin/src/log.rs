@@ -80,7 +80,7 @@ impl Log {
         about: About<'_>,
     ) -> Result<Stored, Error> {
         let headers = about.headers(deduplication_id);
-        self.store(channel, event, headers).await.map_err(|failure| failure.tell())
+        self.store(channel, event, headers).await.map_err(Failure::tell)
     }
 
     /// Stores an event of `channel` if its latest event is `after`; nothing if it is another one. One

@@ -154,8 +154,7 @@ impl Replay {
             .iter()
             .map(|logged| self.latest_text(logged, of_messages.get(&logged.seq), &at_hand))
             .collect();
-        let texts: Vec<_> =
-            stream::iter(texts).buffered(CONCURRENT_GETS_MAX).try_collect().await?;
+        let texts: Vec<_> = stream::iter(texts).buffered(CONCURRENT_GETS_MAX).try_collect().await?;
         let mut shown = Vec::with_capacity(events.len());
         let mut gone = None;
         for (mut logged, text) in events.drain(..).zip(texts) {
@@ -184,7 +183,7 @@ impl Replay {
         for revision in revisions.iter().rev() {
             let event = match at_hand.get(&revision.seq) {
                 Some(event) => Some(event.clone()),
-                None => found(self.log.direct_get(revision.seq.0)).await?.and_then(event),
+                None => found(self.log.direct_get(revision.seq.0)).await?.as_ref().and_then(event),
             };
             if let Some(event) = event.and_then(|edit| edited(&logged.event, &edit)) {
                 return Ok(Text::Edited(event));
@@ -215,12 +214,12 @@ impl Replay {
         let revisions = self.revisions_of(channel, message, tail).await?;
         let mut latest = None;
         for revision in revisions.iter().rev() {
-            latest = self.stored(channel, revision.seq).await?.and_then(logged);
+            latest = self.stored(channel, revision.seq).await?.as_ref().and_then(logged);
             if latest.is_some() {
                 break;
             }
         }
-        Ok(Revised { message: stored.and_then(logged), latest, tail })
+        Ok(Revised { message: stored.as_ref().and_then(logged), latest, tail })
     }
 
     /// What is to be erased of a message that the log has a deletion of: the message, if it is one and
@@ -362,13 +361,13 @@ enum Text {
     Deleted,
 }
 
-fn event(message: StreamMessage) -> Option<Box<RawValue>> {
+fn event(message: &StreamMessage) -> Option<Box<RawValue>> {
     RawValue::from_string(String::from_utf8(message.payload.to_vec()).ok()?).ok()
 }
 
-fn logged(message: StreamMessage) -> Option<Logged> {
-    let seq = Seq(message.sequence);
-    Some(Logged { seq, prev: Seq(0), event: event(message)? })
+fn logged(message: &StreamMessage) -> Option<Logged> {
+    let (seq, event) = (Seq(message.sequence), event(message)?);
+    Some(Logged { seq, prev: Seq(0), event })
 }
 
 /// Cuts a page whose edited texts have made it larger than an answer may be.
@@ -425,7 +424,8 @@ mod tests {
     #[test]
     fn a_page_that_has_grown_is_cut_where_it_can_be_asked_on() {
         let large = format!("\"{}\"", "x".repeat(PAGE_BYTES_MAX / 2));
-        let page = || Page { events: (1..=3).map(|seq| logged(seq, &large)).collect(), more: false };
+        let page =
+            || Page { events: (1..=3).map(|seq| logged(seq, &large)).collect(), more: false };
         for (kept, seq) in [(Kept::First, 1), (Kept::Last, 3)] {
             let mut page = page();
             cut(&mut page, kept);

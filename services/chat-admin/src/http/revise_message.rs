@@ -56,11 +56,7 @@ pub(super) async fn delete(
     Ok(progress(desk.lifecycle.delete_message(deletion, Right::Any).await?))
 }
 
-fn who(
-    id: Option<String>,
-    uid: Option<&str>,
-    limits: &Limits,
-) -> Result<(MessageId, Uid), Error> {
+fn who(id: Option<String>, uid: Option<&str>, limits: &Limits) -> Result<(MessageId, Uid), Error> {
     let id = id.map_or_else(random_text::<ID_BYTES>, Ok)?;
     let uid = limits.parse_uid("uid", uid.unwrap_or(SYSTEM))?;
     Ok((Limits::parse_message_id("id", &id)?, uid))

@@ -123,11 +123,8 @@ impl Lifecycle {
             if let Some(stored) = stored.await? {
                 let (seq, duplicate) = (stored.seq, stored.duplicate);
                 tracing::info!(%channel, %message, %uid, %seq, duplicate, "message edited");
-                let time = if duplicate {
-                    stored_time(&self.services, channel, seq).await?
-                } else {
-                    time
-                };
+                let time =
+                    if duplicate { stored_time(&self.services, channel, seq).await? } else { time };
                 return Ok(Revision { seq, time, duplicate });
             }
             tokio::time::sleep(PAUSE).await;
@@ -330,14 +327,14 @@ mod tests {
 
     use super::*;
 
-    fn logged(seq: u64, event: &serde_json::Value) -> Option<Logged> {
-        Some(Logged { seq: Seq(seq), prev: Seq(0), event: to_raw_value(event).unwrap() })
+    fn logged(seq: u64, event: &serde_json::Value) -> Logged {
+        Logged { seq: Seq(seq), prev: Seq(0), event: to_raw_value(event).unwrap() }
     }
 
     fn standing(meta: &serde_json::Value, latest: Option<Logged>) -> Option<Standing> {
         let message = json!({"type": "message", "channel": "c", "time": 1, "id": "m", "text": "x",
                              "from_uid": "ann", "from_name": "Ann", "meta": meta});
-        Standing::of(Revised { message: logged(7, &message), latest, tail: Seq(9) })
+        Standing::of(Revised { message: Some(logged(7, &message)), latest, tail: Seq(9) })
     }
 
     #[test]
@@ -350,7 +347,7 @@ mod tests {
         assert_eq!((refused.code, refused.field.as_deref()), (ErrorCode::Forbidden, Some("seq")));
         let joined = json!({"type": "joined", "channel": "c", "time": 1, "uid": "ann",
                             "display_name": "Ann"});
-        let joined = Revised { message: logged(7, &joined), latest: None, tail: Seq(7) };
+        let joined = Revised { message: Some(logged(7, &joined)), latest: None, tail: Seq(7) };
         assert!(Standing::of(joined).is_none());
     }
 
@@ -363,7 +360,7 @@ mod tests {
         assert_eq!(message.meta_after(Some(&BTreeMap::new())), None);
         let edit = json!({"type": "edited", "channel": "c", "time": 1, "id": "e", "message": 7,
                           "uid": "ann", "text": "y"});
-        let edited = standing(&json!({"first": "v"}), logged(8, &edit)).unwrap();
+        let edited = standing(&json!({"first": "v"}), Some(logged(8, &edit))).unwrap();
         assert_eq!(edited.meta_after(None), None);
     }
 

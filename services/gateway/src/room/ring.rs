@@ -190,7 +190,8 @@ mod tests {
 
     #[test]
     fn a_deleted_message_is_neither_here_nor_in_what_comes_from_elsewhere() {
-        let (text, edit) = (json!({"text": "a"}), json!({"type": "edited", "message": 3, "text": "b"}));
+        let (text, edit) =
+            (json!({"text": "a"}), json!({"type": "edited", "message": 3, "text": "b"}));
         let deletion = json!({"type": "deleted", "message": 5});
         let mut ring = Ring::new(Seq(4), false);
         for (seq, prev, event) in [(5, 3, &text), (7, 5, &edit), (9, 7, &deletion)] {
