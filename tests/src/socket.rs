@@ -188,7 +188,8 @@ impl Socket {
     /// The answer to the frame with this id.
     pub async fn answer_to(&mut self, id: &str) -> Value {
         let what = format!("the answer to {id}");
-        let is_answer = |frame: &Value| frame["id"] == id && frame["type"] != "message";
+        // Events, which have a `prev`, can have an id too.
+        let is_answer = |frame: &Value| frame["id"] == id && frame["prev"].is_null();
         self.expect_where(&what, is_answer).await
     }
 

@@ -86,7 +86,8 @@ async fn the_answers_to_ticketing_are_those_that_chat_admin_describes() {
     read_as_ticketing(&mut api, &channel).await;
     hook(&system, &mut api).await;
     end(&mut api, &channel).await;
-    let values = [("name", &*channel), ("uid", "ann"), ("id", "none"), ("letter", "none")];
+    let values =
+        [("name", &*channel), ("uid", "ann"), ("id", "none"), ("letter", "none"), ("seq", "1")];
     api.finish(&values).await;
 }
 
@@ -101,6 +102,17 @@ async fn talk_to_ticketing(api: &mut Described, channel: &str) {
         api.call(Method::POST, messages, &named, Some(wrong), 400).await;
     }
     api.call(Method::POST, messages, &[("name", "none")], Some(json!({"text": "x"})), 404).await;
+    let own = json!({"text": "No more."});
+    let posted = api.call(Method::POST, messages, &named, Some(own), 201).await;
+    let seq = posted.body["seq"].to_string();
+    let message = "/admin/channels/{name}/messages/{seq}";
+    let one = [("name", channel), ("seq", &*seq)];
+    let edit = json!({"text": "No more!", "id": "edit-1"});
+    api.call(Method::PATCH, message, &one, Some(edit), 200).await;
+    api.call(Method::PATCH, message, &one, Some(json!({"text": ""})), 400).await;
+    api.call(Method::GET, &format!("{messages}?limit=1"), &named, None, 200).await;
+    api.call(Method::DELETE, &format!("{message}?uid=agent-7"), &one, None, 204).await;
+    api.call(Method::DELETE, message, &one, None, 404).await;
     api.call(Method::GET, messages, &named, None, 200).await;
     api.call(Method::GET, &format!("{messages}?after=0&limit=2"), &named, None, 200).await;
     api.call(Method::GET, &format!("{messages}?limit=0"), &named, None, 400).await;
@@ -130,7 +142,7 @@ async fn read_as_ticketing(api: &mut Described, channel: &str) {
     let whole = api.call(Method::GET, transcript, named, None, 200).await;
     let kinds: Vec<_> =
         whole.body["events"].as_array().unwrap().iter().map(|e| &e["type"]).collect();
-    assert_eq!(kinds, ["created", "joined", "joined", "message", "closed", "reopened"]);
+    assert_eq!(kinds, ["created", "joined", "joined", "message", "deleted", "closed", "reopened"]);
     api.call(Method::GET, &format!("{transcript}?format=text"), named, None, 200).await;
     api.call(Method::GET, &format!("{transcript}?format=pdf"), named, None, 400).await;
     api.call(Method::GET, "/admin/users/{uid}/export", &ann[1..], None, 200).await;
@@ -226,6 +238,14 @@ async fn conversation() -> Vec<Recorded> {
                       "meta": {"page": "/pricing"}});
     let ack = agent.ask(&send, "ack").await;
     customer.expect("message").await;
+    let edit = json!({"type": "edit", "id": "e1", "channel": channel, "seq": ack["seq"],
+                      "text": "Hello!"});
+    agent.ask(&edit, "ack").await;
+    customer.expect("edited").await;
+    let other = agent.say(&channel, "This one goes.").await;
+    let delete = json!({"type": "delete", "id": "d1", "channel": channel, "seq": other["seq"]});
+    agent.ask(&delete, "ack").await;
+    customer.expect("deleted").await;
     // Without an id: a change of the count.
     list.expect_where("a count", |frame| frame["type"] == "unread" && frame["id"].is_null()).await;
     customer.send(&json!({"type": "typing", "channel": channel})).await;

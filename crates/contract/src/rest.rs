@@ -252,18 +252,36 @@ pub struct PostMessageBody {
     pub meta: Option<BTreeMap<String, String>>,
 }
 
-/// A message that is stored.
+/// A message or an edit that is stored.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct PostedMessageBody {
-    /// The message's id.
+    /// The message's or the edit's id.
     pub id: MessageId,
-    /// The message's sequence.
+    /// The event's sequence.
     pub seq: Seq,
-    /// The message's time.
+    /// The event's time.
     pub time: UnixMillis,
     /// Whether an earlier request with the same id stored it.
     pub duplicate: bool,
+}
+
+/// `PATCH /admin/channels/{name}/messages/{seq}`: changes what a message says, whoever said it.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct EditMessageBody {
+    /// The idempotency key; a random one if it is left out.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<MessageId>))]
+    pub id: Option<String>,
+    /// Who edits it; `system` if it is left out.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<Uid>))]
+    pub uid: Option<String>,
+    /// What it is to say.
+    #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::Text))]
+    pub text: String,
+    /// What the product attaches; what it has stays if this is left out.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::Meta>))]
+    pub meta: Option<BTreeMap<String, String>>,
 }
 
 /// `GET /admin/channels/{name}/messages`.

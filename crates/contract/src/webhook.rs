@@ -24,19 +24,25 @@ pub enum EventKind {
     MemberLeft,
     /// Somebody said something.
     MessageCreated,
+    /// A message was changed.
+    MessageEdited,
+    /// A message was withdrawn.
+    MessageDeleted,
     /// A member has not read a message for some time.
     MessageUnread,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::ChannelCreated,
         Self::ChannelClosed,
         Self::ChannelReopened,
         Self::MemberJoined,
         Self::MemberLeft,
         Self::MessageCreated,
+        Self::MessageEdited,
+        Self::MessageDeleted,
         Self::MessageUnread,
     ];
 
@@ -50,6 +56,8 @@ impl EventKind {
             Self::MemberJoined => "member.joined",
             Self::MemberLeft => "member.left",
             Self::MessageCreated => "message.created",
+            Self::MessageEdited => "message.edited",
+            Self::MessageDeleted => "message.deleted",
             Self::MessageUnread => "message.unread",
         }
     }
@@ -70,6 +78,8 @@ impl EventKind {
             "joined" => Some(Self::MemberJoined),
             "left" => Some(Self::MemberLeft),
             "message" => Some(Self::MessageCreated),
+            "edited" => Some(Self::MessageEdited),
+            "deleted" => Some(Self::MessageDeleted),
             _ => None,
         }
     }

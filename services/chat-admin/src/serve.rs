@@ -60,8 +60,14 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
     let members = Arc::new(Bucket::new(nats.client.clone(), members, bucket::RULES));
     let erasures = nats.bucket(&chassis, &subjects.erasures_bucket()).await?;
     let erasures = Arc::new(Bucket::new(nats.client.clone(), erasures, bucket::RULES));
-    let buckets =
-        Buckets { channels: Arc::clone(&channels), members: Arc::clone(&members), erasures };
+    let deletions = nats.bucket(&chassis, &subjects.deletions_bucket()).await?;
+    let deletions = Arc::new(Bucket::new(nats.client.clone(), deletions, bucket::RULES));
+    let buckets = Buckets {
+        channels: Arc::clone(&channels),
+        members: Arc::clone(&members),
+        erasures,
+        deletions,
+    };
 
     let process =
         random_text::<8>().map_err(|error| StartError::because("naming this process", error))?;
@@ -112,7 +118,7 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
 
     let endpoints = Endpoints::register(&chassis, &nats.client, Service::Admin).await?;
     let presence = Presence::new(nats.client.clone(), subjects.clone());
-    endpoints::serve(&endpoints, &registry, &presence).await?;
+    endpoints::serve(&endpoints, &registry, &lifecycle, &presence).await?;
     let desk = Desk {
         registry,
         lifecycle,

@@ -52,6 +52,28 @@ pub enum ClientFields {
         /// Whatever the product attaches.
         meta: Option<Meta>,
     },
+    /// Changes what a message of one's own says. Acknowledged once it is stored.
+    Edit {
+        /// The idempotency key.
+        id: MessageId,
+        /// The channel.
+        channel: ChannelName,
+        /// The message's `seq`.
+        seq: Seq,
+        /// What it is to say.
+        text: Text,
+        /// What the product attaches from now on; what it has stays if this is left out.
+        meta: Option<Meta>,
+    },
+    /// Withdraws a message of one's own. Acknowledged once it is stored.
+    Delete {
+        /// The idempotency key.
+        id: MessageId,
+        /// The channel.
+        channel: ChannelName,
+        /// The message's `seq`.
+        seq: Seq,
+    },
     /// Asks for older events.
     History {
         /// Echoed in the answer.

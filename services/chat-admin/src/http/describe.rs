@@ -14,7 +14,8 @@ use utoipa::{
 
 use super::{
     bans, channel, channels, create_channel, delete_channel, erase_user, export_user, members,
-    messages, post_message, presence, remove_member, transcript, turn_channel, unread, webhooks,
+    messages, post_message, presence, remove_member, revise_message, transcript, turn_channel,
+    unread, webhooks,
 };
 
 /// What every path is described by.
@@ -44,6 +45,8 @@ use super::{
         bans::unban,
         messages::messages,
         post_message::post_message,
+        revise_message::edit,
+        revise_message::delete,
         transcript::transcript,
         export_user::export_user,
         erase_user::erase_user,

@@ -33,7 +33,7 @@ pub(super) async fn export_user(
     let services = desk.services.clone();
     let read = move |after: Seq| {
         let services = services.clone();
-        let find = Find { uid: uid.clone(), after, limit: PAGE };
+        let find = Find { uid: uid.clone(), after, limit: PAGE, shown: true };
         async move {
             let found = services.call(&find).await?;
             let events = found.events.iter().filter_map(positioned);

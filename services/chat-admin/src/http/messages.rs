@@ -72,7 +72,7 @@ pub(super) async fn messages(
         Ok(page) => page,
         // Slower, but the log has it all.
         Err(error) if error.code == ErrorCode::Unavailable => {
-            desk.services.call(&LogPage { channel: channel.clone(), window, limit }).await?
+            desk.services.call(&LogPage::shown(channel.clone(), window, limit)).await?
         }
         Err(error) => return Err(error.into()),
     };

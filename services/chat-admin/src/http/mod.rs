@@ -16,6 +16,7 @@ mod paged;
 mod post_message;
 mod presence;
 mod remove_member;
+mod revise_message;
 mod transcript;
 mod turn_channel;
 mod unread;
@@ -103,6 +104,11 @@ pub(crate) fn configure(app: &mut ServiceConfig, body_bytes: usize) {
                 resource("/channels/{name}/messages")
                     .route(web::get().to(messages::messages))
                     .route(web::post().to(post_message::post_message)),
+            )
+            .service(
+                resource("/channels/{name}/messages/{seq}")
+                    .route(web::patch().to(revise_message::edit))
+                    .route(web::delete().to(revise_message::delete)),
             )
             .default_service(web::to(not_found))
             .wrap(from_fn(authenticate::authenticate)),

@@ -15,7 +15,7 @@ use super::Desk;
 use crate::{log::About, secret::random_text};
 
 /// Who speaks, if the request does not say.
-const SYSTEM: &str = "system";
+pub(super) const SYSTEM: &str = "system";
 
 /// Random bytes of a message's id, if the request has none.
 const ID_BYTES: usize = 16;
@@ -62,6 +62,7 @@ pub(super) async fn post_message(
         from_name,
         text,
         meta,
+        edited_at: None,
     });
     let stored =
         desk.log.publish(&channel, &event, deduplication_id, About::Sender(&from_uid)).await?;

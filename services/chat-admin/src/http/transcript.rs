@@ -65,8 +65,7 @@ pub(super) async fn transcript(
     let services = desk.services.clone();
     let read = move |after: Seq| {
         let services = services.clone();
-        let window = Window::After(after);
-        let page = LogPage { channel: channel.clone(), window, limit: PAGE_MAX };
+        let page = LogPage::shown(channel.clone(), Window::After(after), PAGE_MAX);
         async move {
             let page = services.call(&page).await?;
             let items = page.events.iter().filter_map(|logged| format.item(logged)).collect();
@@ -134,8 +133,13 @@ fn text_line(logged: &Logged) -> Option<String> {
     let (time, line) = match serde_json::from_str(logged.event.get()).ok()? {
         Event::Message(message) => {
             let text = message.text.replace("\r\n", "\n").replace(is_line_break, "\n    ");
-            (message.time, format!("{} ({}): {text}", message.from_name, message.from_uid))
+            let edited = if message.edited_at.is_some() { " (edited)" } else { "" };
+            let who = format!("{} ({})", message.from_name, message.from_uid);
+            (message.time, format!("{who}: {text}{edited}"))
         }
+        // The message itself says what it was edited to.
+        Event::Edited(_) => return None,
+        Event::Deleted(deleted) => (deleted.time, format!("* {} deleted a message", deleted.uid)),
         Event::Joined(joined) => {
             (joined.time, format!("* {} ({}) joined", joined.display_name, joined.uid))
         }

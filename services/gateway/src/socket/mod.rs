@@ -11,6 +11,7 @@ pub(crate) mod incoming;
 pub(crate) mod outbox;
 mod page;
 mod registry;
+mod revise;
 mod send;
 mod signals;
 mod subscribe;

@@ -12,9 +12,11 @@ use crate::socket::outbox::Closing;
 const EXAMPLES: &str = include_str!("examples.json");
 
 /// How each frame of a client is answered when it is not refused; a refusal is an `error`.
-const ANSWERS: [(&str, &str); 6] = [
+const ANSWERS: [(&str, &str); 8] = [
     ("subscribe", "subscribed"),
     ("send", "ack"),
+    ("edit", "ack"),
+    ("delete", "ack"),
     ("history", "history"),
     ("watch", "unread"),
     ("authenticate", "authenticated"),
