@@ -36,8 +36,9 @@ const PULL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the consumer is looked at: other replicas make progress too.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// The least time between two looks. The server counts acknowledgements a moment after they arrive.
-const LOOK_PAUSE: Duration = Duration::from_millis(3);
+/// The least time between two looks, which cost the server work. It counts acknowledgements a moment
+/// after they arrive.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Looks after a batch, until the server has counted its acknowledgements.
 const LOOKS_MAX: usize = 5;
