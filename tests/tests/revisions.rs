@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use goch_tests::{Answer, Member, PATIENCE, Rest, Servers, Socket, System, events, unique, until};
+use goch_tests::{
+    Answer, Builder, Member, PATIENCE, Rest, Servers, Socket, System, events, unique, until,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -28,6 +30,12 @@ async fn patch(rest: &Rest, path: &str, body: &Value) -> Answer {
 
 async fn remove(rest: &Rest, path: &str) -> Answer {
     rest.send(rest.request(Method::DELETE, path)).await
+}
+
+/// A system that holds nobody to a rate.
+fn unhurried() -> Builder {
+    let builder = System::builder().env("gateway", "FRAMES_PER_SECOND", "10000");
+    builder.env("gateway", "MEMBER_MESSAGES_PER_SECOND", "10000")
 }
 
 /// The event at `seq`, if the page has it.
@@ -134,7 +142,7 @@ async fn an_edit_is_seen_live_everywhere_and_in_every_page() {
 
 #[tokio::test]
 async fn what_is_older_than_redis_holds_is_shown_as_it_was_edited_too() {
-    let system = System::builder().env("ingest-history", "HISTORY_WINDOW", "10").start().await;
+    let system = unhurried().env("ingest-history", "HISTORY_WINDOW", "10").start().await;
     let channel = system.channel().await;
     let ann = Member::join(system.gateway(), &channel, "ann").await;
     let (mut socket, _) = ann.enter(system.gateway()).await;
@@ -250,9 +258,11 @@ async fn of_a_deleted_message_no_text_is_left_anywhere() {
             let (mut socket, subscribed) = ben.enter_with(gateway, &fields).await;
             let expected = if fields["after"] == first { &expected[1..] } else { &expected };
             assert_eq!(said(&subscribed), expected, "{fields}");
+            assert!(!subscribed.to_string().contains(word), "{subscribed}");
             expect_chain(events(&subscribed));
             let history = json!({"messages": socket.whole_history(&channel, 500).await});
             assert_eq!(said(&history), ["before", "after"]);
+            assert!(!history.to_string().contains(word), "{history}");
         }
     }
     until_without_trace(system.servers(), word).await;
@@ -274,7 +284,7 @@ async fn of_a_deleted_message_no_text_is_left_anywhere() {
 
 #[tokio::test]
 async fn a_deleted_message_is_no_longer_unread_and_an_edit_never_was() {
-    let system = System::shared().await;
+    let system = unhurried().gateways(2).start().await;
     let channel = system.channel().await;
     let ann = Member::join(system.gateway(), &channel, "ann").await;
     let ben = Member::join(system.gateway(), &channel, "ben").await;
@@ -402,7 +412,8 @@ async fn a_deletion_that_was_interrupted_is_finished() {
 
 #[tokio::test]
 async fn erasing_a_person_takes_what_was_made_of_their_messages_too() {
-    let system = System::builder().servers(Servers::new()).start().await;
+    let builder = System::builder().servers(Servers::new());
+    let system = builder.env("chat-admin", "DELETE_MARKERS_SECONDS", "5").start().await;
     let admin = system.admin();
     let channel = system.channel().await;
     let uid = unique("person-to-be-erased");
@@ -434,4 +445,65 @@ async fn erasing_a_person_takes_what_was_made_of_their_messages_too() {
         (said(&admin.get(&path).await.expect(200).body) == ["I stay on"]).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_is_told_to_be_deleted_is_not_shown_even_while_it_is_still_stored() {
+    let builder = System::builder().gateways(3).servers(Servers::new()).prefix("revised");
+    let system = builder.start().await;
+    let admin = system.admin();
+    let channel = system.channel().await;
+    let ann = Member::join(system.gateway(), &channel, "ann").await;
+    let ben = Member::join(system.gateway(), &channel, "ben").await;
+    let (mut at_ann, _) = ann.enter(&system.gateways[0]).await;
+    at_ann.say(&channel, "before").await;
+    let word = "correct-horse";
+    let seq = at_ann.say(&channel, word).await["seq"].clone();
+    edit(&mut at_ann, &channel, &seq, &format!("forget {word}")).await;
+    let path = format!("/admin/channels/{channel}");
+    let messages = format!("{path}/messages");
+    admin.get(&messages).await.expect(200);
+
+    // As chat-admin says it, but nobody is there to do the rest.
+    let client = async_nats::connect(system.servers().nats.url()).await.unwrap();
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("Goch-Message", seq.to_string());
+    headers.insert("Goch-Deleted", "1");
+    let event = json!({"type": "deleted", "channel": channel, "time": 1, "id": "d", "message": seq,
+                       "uid": "ann"});
+    let subject = format!("revised.log.{channel}");
+    client.publish_with_headers(subject, headers, event.to_string().into()).await.unwrap();
+    at_ann.expect("deleted").await;
+    assert!(!system.servers().traces_of(word).await.is_empty(), "it is not stored any more");
+
+    let is_gone = |page: &Value| {
+        expect_chain(events(page));
+        said(page) == ["before"] && !page.to_string().contains(word)
+    };
+    let look = async |from: &str| {
+        until(&format!("{from} shows nothing of it"), async || {
+            is_gone(&admin.get(&messages).await.expect(200).body).then_some(())
+        })
+        .await;
+        let after = format!("{messages}?after={}", seq.as_u64().unwrap() - 1);
+        let page = admin.get(&after).await.expect(200).body;
+        assert!(!page.to_string().contains(word), "{from}: {page}");
+        let count = admin.get(&format!("{path}/user/ben")).await.expect(200).body;
+        assert_eq!(count["count"], 1, "{from}");
+        let shown = admin.get(&path).await.expect(200).body;
+        assert_eq!(shown["last_message"]["text"], "before", "{from}");
+    };
+    look("Redis").await;
+    for gateway in &system.gateways {
+        let (mut socket, subscribed) = ben.enter(gateway).await;
+        assert!(is_gone(&subscribed), "{subscribed}");
+        assert_eq!(subscribed["unread"], 1);
+        let history = json!({"messages": socket.whole_history(&channel, 50).await});
+        assert!(is_gone(&history), "{history}");
+    }
+    let transcript = admin.get(&format!("{path}/transcript")).await.expect(200);
+    assert!(!transcript.text.contains(word), "{}", transcript.text);
+    system.servers().redis.flush().await;
+    look("the log").await;
+    look("Redis, filled anew,").await;
 }

@@ -8,7 +8,7 @@
 //! Nothing here is the truth: what is remembered and gone from the log is passed over.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -105,8 +105,8 @@ pub(super) enum Kept {
 }
 
 impl Replay {
-    /// Has a page's messages say what they were last edited to, without those that are deleted: their
-    /// erasure may still be under way.
+    /// Has a page's messages say what they were last edited to, without those that are deleted, and their
+    /// edits: their erasure may still be under way.
     pub(super) async fn show(
         &self,
         channel: &ChannelName,
@@ -117,12 +117,16 @@ impl Replay {
             return Ok(page);
         };
         let (first, last) = (first.seq, last.seq);
-        let mut revisions: Vec<_> = page.events.iter().filter_map(Revision::of_event).collect();
+        let in_page: Vec<_> = page.events.iter().filter_map(Revision::of_event).collect();
+        let mut revisions = in_page.clone();
         let tail = self.tail(channel).await?;
         if last < tail {
             revisions.extend(self.revisions_after(channel, last, tail).await?);
         }
-        revisions.retain(|revision| (first..=last).contains(&revision.message));
+        let edited: BTreeSet<_> = in_page.iter().map(|revision| revision.message).collect();
+        revisions.retain(|Revision { message, .. }| {
+            (first..=last).contains(message) || edited.contains(message)
+        });
         if revisions.is_empty() {
             return Ok(page);
         }
@@ -135,7 +139,7 @@ impl Replay {
         Ok(page)
     }
 
-    /// Has events say what they were last edited to, without those that are deleted.
+    /// Has events say what they were last edited to, without messages that are deleted and their edits.
     pub(super) async fn apply(
         &self,
         events: &mut Vec<Logged>,
@@ -150,6 +154,13 @@ impl Replay {
             .filter(|logged| Revision::of_event(logged).is_some())
             .map(|logged| (logged.seq, logged.event.clone()))
             .collect();
+        let is_of_deleted = |logged: &Logged| {
+            let edit = Revision::of_event(logged).filter(|revision| !revision.deletes);
+            let all = edit.and_then(|edit| of_messages.get(&edit.message));
+            all.is_some_and(|all| all.iter().any(|revision| revision.deletes))
+        };
+        let of_deleted: BTreeSet<Seq> =
+            events.iter().filter(|logged| is_of_deleted(logged)).map(|logged| logged.seq).collect();
         let texts: Vec<_> = events
             .iter()
             .map(|logged| self.latest_text(logged, of_messages.get(&logged.seq), &at_hand))
@@ -159,7 +170,8 @@ impl Replay {
         let mut gone = None;
         for (mut logged, text) in events.drain(..).zip(texts) {
             logged.prev = gone.take().unwrap_or(logged.prev);
-            match text {
+            let is_gone = of_deleted.contains(&logged.seq);
+            match if is_gone { Text::Deleted } else { text } {
                 Text::AsStored => shown.push(logged),
                 Text::Edited(event) => shown.push(Logged { event, ..logged }),
                 Text::Deleted => gone = Some(logged.prev),

@@ -47,22 +47,34 @@ impl Revision {
         self.edit.is_none()
     }
 
-    /// Changes the message if it is among `events`, which rise by sequence.
+    /// Changes the message if it is among `events`, which rise by sequence. Of one that is deleted the
+    /// edits go too: they say what it said.
     pub(super) fn apply(&self, events: &mut VecDeque<Kept>) {
-        let Ok(index) = events.binary_search_by_key(&self.message, |kept| kept.seq) else { return };
-        if events[index].from.is_none() {
-            return;
-        }
-        if let Some(edit) = &self.edit {
-            let message = &mut events[index];
-            if let Some(json) = edited_json(message, edit) {
-                message.json = json;
-            }
-        } else if let Some(gone) = events.remove(index)
-            && let Some(next) = events.get_mut(index)
-            && let Some(json) = without_predecessor(next, &gone)
+        let Some(edit) = &self.edit else { return self.remove_from(events) };
+        if let Ok(index) = events.binary_search_by_key(&self.message, |kept| kept.seq)
+            && let Some(json) = edited_json(&events[index], edit)
         {
-            next.json = json;
+            events[index].json = json;
+        }
+    }
+
+    fn remove_from(&self, events: &mut VecDeque<Kept>) {
+        let is_gone = |kept: &Kept| match &kept.from {
+            Some(_) => kept.seq == self.message,
+            None => Self::of(kept).is_some_and(|it| !it.deletes() && it.message == self.message),
+        };
+        let mut index = events.partition_point(|kept| kept.seq < self.message);
+        while index < events.len() {
+            if !is_gone(&events[index]) {
+                index += 1;
+                continue;
+            }
+            if let Some(gone) = events.remove(index)
+                && let Some(next) = events.get_mut(index)
+                && let Some(json) = without_predecessor(next, &gone)
+            {
+                next.json = json;
+            }
         }
     }
 }
@@ -76,7 +88,7 @@ fn prev(kept: &Kept) -> Option<Seq> {
     serde_json::from_slice::<Place>(&kept.json).ok().map(|place| place.prev)
 }
 
-/// The message with the content that an edit gave it, at its place.
+/// The message with the content that an edit gave it, at its place; none if it is no message.
 fn edited_json(message: &Kept, edit: &RawValue) -> Option<Bytes> {
     let event = edited(serde_json::from_slice(&message.json).ok()?, edit)?;
     let mut json = Vec::new();
@@ -144,15 +156,19 @@ pub(super) mod tests {
     fn a_deletion_takes_its_message_and_the_chain_stays_whole() {
         let said = |seq, prev| kept(seq, prev, json!({"text": ",\"prev\":7}"}));
         let mut events = VecDeque::from([said(3, 1), said(5, 3), said(9, 5)]);
-        let deletion = kept(11, 9, json!({"type": "deleted", "message": 5}));
+        let edit = |seq, message| {
+            kept(seq, seq - 1, json!({"type": "edited", "message": message, "text": "x"}))
+        };
+        events.extend([edit(10, 5), edit(11, 3), kept(12, 11, json!({"text": "after"}))]);
+        let deletion = kept(13, 12, json!({"type": "deleted", "message": 5}));
         let deletion = Revision::of(&deletion).unwrap();
         assert!(deletion.deletes());
         deletion.apply(&mut events);
         let chain: Vec<_> = shown(&events).iter().map(|it| it["prev"].clone()).collect();
-        assert_eq!(chain, [1, 3]);
-        // Once more, and one that is not here.
+        assert_eq!(chain, [1, 3, 9, 11]);
+        // Once more, when it is not here.
         deletion.apply(&mut events);
-        assert_eq!(events.len(), 2);
+        assert_eq!(events.len(), 4);
     }
 
     #[test]

@@ -77,6 +77,9 @@ impl Ring {
         self.events.push_back(kept);
         if let Some(revision) = revision {
             revision.apply(&mut self.events);
+            if revision.deletes() {
+                self.revisions.retain(|earlier| earlier.message != revision.message);
+            }
             self.bytes = self.events.iter().map(|kept| kept.json.len()).sum();
             self.revisions.push(revision);
         }

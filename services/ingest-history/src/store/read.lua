@@ -33,7 +33,7 @@ local function take(row)
     searching = false
   end
   local edit, is_deleted
-  if is_revised then edit, is_deleted = revision(string.sub(row, 2, 21)) end
+  if is_revised then edit, is_deleted = look_after(row) end
   if is_deleted then return true end
   bytes_left = bytes_left - #row - (edit and #edit or 0)
   if #rows >= limit or (bytes_left < 0 and #rows > 0) then
@@ -71,7 +71,7 @@ if not backward and rows[1] then
   repeat
     local before = redis.call('ZRANGE', events, '(e' .. seq, oldest, 'BYLEX', 'REV', 'LIMIT', 0, 1)[1]
     seq = before and string.sub(before, 2, 21) or floor
-    is_deleted = before and is_revised and select(2, revision(seq))
+    is_deleted = before and is_revised and select(2, look_after(before))
   until not is_deleted
   predecessor = seq
 end

@@ -9,5 +9,15 @@ local function revision(seq)
   local at = 'e' .. string.sub(last, 23, 42)
   return redis.call('ZRANGE', events, '[' .. at, '(' .. at .. '~', 'BYLEX', 'LIMIT', 0, 1)[1], false
 end
+-- The latest event that edits the message in `row`, if there is one, and whether the event is of a message
+-- that is deleted: that message, or an edit of it, which says what it said.
+local function look_after(row)
+  local edit, is_deleted = revision(string.sub(row, 2, 21))
+  if string.sub(row, 44, 59) == '{"type":"edited"' then
+    local message = cjson.decode(string.sub(row, 44)).message
+    is_deleted = select(2, revision(string.format('%020.0f', message)))
+  end
+  return edit, is_deleted
+end
 -- As a rule nothing has been edited or deleted, and no message is looked after.
 local is_revised = redis.call('ZRANGE', events, '[r', '(s', 'BYLEX', 'LIMIT', 0, 1)[1] ~= nil
