@@ -1,6 +1,6 @@
 //! What it is configured with, from the environment.
 
-use std::{fmt, net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf};
 
 use serde::Deserialize;
 
@@ -36,13 +36,6 @@ impl Config {
     /// Names the variable that is missing or faulty.
     pub(crate) fn from_environment() -> Result<Self, envy::Error> {
         envy::from_env()
-    }
-}
-
-impl fmt::Debug for Config {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without the password.
-        formatter.debug_struct("Config").field("goch_url", &self.goch_url).finish_non_exhaustive()
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) enum Failure {
     #[error("there is no room for another ticket")]
     Full,
     /// Goch was not reached, or did not answer as it should.
-    #[error("Goch does not answer: {}", .0.to_string())]
+    #[error("Goch does not answer: {0}")]
     Away(#[from] reqwest::Error),
     /// Goch refused.
     #[error("Goch refuses: {0}")]
