@@ -79,6 +79,10 @@ lint: ## Format, clippy, rustdoc, shell scripts, manifests; warnings are errors
 format: ## Format the Rust code
 	cargo fmt --all
 
+.PHONY: api-docs
+api-docs: ## Write docs/openapi/ and docs/asyncapi.json anew from the code
+	REWRITE_API_DOCS=1 cargo test -p gateway -p chat-admin --lib the_committed_document
+
 .PHONY: deny
 deny: ## Check licences, banned crates and sources of the dependencies, with cargo-deny
 	@if ! cargo deny --version >/dev/null 2>&1; then \

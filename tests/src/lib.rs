@@ -15,6 +15,7 @@
 pub mod chaos;
 pub mod checker;
 mod collector;
+mod described;
 mod member;
 mod metrics;
 mod page;
@@ -29,6 +30,7 @@ mod service;
 pub mod soak;
 mod socket;
 mod system;
+mod ticketing;
 mod token;
 mod traces;
 mod wait;
@@ -36,6 +38,7 @@ mod webdriver;
 
 pub use self::{
     collector::Collector,
+    described::{Described, Document},
     member::Member,
     metrics::Metrics,
     page::{events, numbers, texts},
@@ -44,8 +47,9 @@ pub use self::{
     rest::{Answer, Rest},
     servers::{NatsServer, RedisServer, Servers},
     service::Service,
-    socket::Socket,
+    socket::{Recorded, Socket},
     system::{Builder, SharedSystem, System},
+    ticketing::Ticketing,
     token::TokenKey,
     wait::{PATIENCE, unique, until, within},
     webdriver::{Browser, WebDriver},

@@ -20,11 +20,22 @@ use crate::{
 /// The least receive buffer that Linux gives, about.
 const SMALL_BUFFER: u32 = 4_096;
 
+/// The frames of a conversation.
+#[derive(Debug, Clone, Default)]
+pub struct Recorded {
+    /// What the client said.
+    pub client: Vec<Value>,
+    /// What the gateway said.
+    pub server: Vec<Value>,
+}
+
 /// One client's connection.
 #[derive(Debug)]
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     kept: VecDeque<Value>,
+    /// What was said and heard, if anybody wants to know.
+    recorded: Option<Recorded>,
     /// The close code, 0 for none, once the connection is closed.
     closed: Option<u16>,
 }
@@ -81,7 +92,7 @@ impl Socket {
             request.headers_mut().append(*name, value.parse()?);
         }
         let (stream, _) = within("a WebSocket handshake", connect_async(request)).await?;
-        Ok(Self { stream, kept: VecDeque::new(), closed: None })
+        Ok(Self { stream, kept: VecDeque::new(), recorded: None, closed: None })
     }
 
     /// Connects with a receive buffer of a few kilobytes, so that a reader that stops holds up the
@@ -96,11 +107,25 @@ impl Socket {
             client_async(url, MaybeTlsStream::Plain(stream)).await.unwrap()
         };
         let (stream, _) = within("a WebSocket handshake", connecting).await;
-        Self { stream, kept: VecDeque::new(), closed: None }
+        Self { stream, kept: VecDeque::new(), recorded: None, closed: None }
+    }
+
+    /// Records all frames from now on.
+    pub fn record(&mut self) {
+        self.recorded.get_or_insert_default();
+    }
+
+    /// The frames since [`Self::record`].
+    #[must_use]
+    pub fn recorded(&self) -> Recorded {
+        self.recorded.clone().unwrap_or_default()
     }
 
     /// Sends a frame of the protocol.
     pub async fn send(&mut self, frame: &Value) {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.client.push(frame.clone());
+        }
         self.send_text(&frame.to_string()).await;
     }
 
@@ -163,7 +188,8 @@ impl Socket {
     /// The answer to the frame with this id.
     pub async fn answer_to(&mut self, id: &str) -> Value {
         let what = format!("the answer to {id}");
-        let is_answer = |frame: &Value| frame["id"] == id && frame["type"] != "message";
+        // Events, which have a `prev`, can have an id too.
+        let is_answer = |frame: &Value| frame["id"] == id && frame["prev"].is_null();
         self.expect_where(&what, is_answer).await
     }
 
@@ -259,7 +285,12 @@ impl Socket {
         loop {
             match self.stream.next().await {
                 Some(Ok(Message::Text(text))) => {
-                    return Some(serde_json::from_str(&text).expect("a frame that is not JSON"));
+                    let frame: Value =
+                        serde_json::from_str(&text).expect("a frame that is not JSON");
+                    if let Some(recorded) = &mut self.recorded {
+                        recorded.server.push(frame.clone());
+                    }
+                    return Some(frame);
                 }
                 Some(Ok(Message::Close(close))) => {
                     self.closed = Some(close.map_or(0, |close| close.code.into()));

@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use crate::{rest::Rest, servers::Servers, service::Service, wait::unique};
 
-const ADMIN_USERNAME: &str = "ticketing";
-const ADMIN_PASSWORD: &str = "password-of-ticketing";
+pub(crate) const ADMIN_USERNAME: &str = "ticketing";
+pub(crate) const ADMIN_PASSWORD: &str = "password-of-ticketing";
 
 /// Our own lines in detail, so that what must not be logged is looked for in all of them.
 const LOG_FILTER: &str = "debug,actix_http=info,actix_server=warn,async_nats=warn,fred=warn,\

@@ -131,3 +131,39 @@ async fn the_page_says_why_somebody_cannot_join_and_loads_older_messages() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_message_is_edited_and_deleted_where_everybody_sees_it() {
+    let Some(driver) = WebDriver::start().await else { return };
+    let system = System::builder().gateways(2).start().await;
+    let channel = system.channel().await;
+    let ann = join(&driver, &system, 0, &channel, "ann").await;
+    let ben = join(&driver, &system, 1, &channel, "ben").await;
+    ann.type_into("text", &format!("Helo{ENTER}")).await;
+    ben.type_into("text", &format!("What?{ENTER}")).await;
+    for browser in [&ann, &ben] {
+        shows(browser, &["Helo", "What?"]).await;
+    }
+
+    ann.click("edit").await;
+    ann.type_into("text", &format!(", I mean Hello{ENTER}")).await;
+    for browser in [&ann, &ben] {
+        shows(browser, &["Helo, I mean Hello", "What?"]).await;
+    }
+    ben.reload().await;
+    is_in_state(&ben, "online").await;
+    shows(&ben, &["Helo, I mean Hello", "What?"]).await;
+    let edited = "return document.querySelectorAll('.edited').length";
+    assert_eq!(ben.evaluate(edited).await, 1);
+    let actions = "return document.querySelectorAll('[data-testid=edit]').length";
+    assert_eq!(ben.evaluate(actions).await, 1, "what is somebody else's cannot be changed");
+
+    ann.evaluate("window.confirm = () => true").await;
+    ann.click("delete").await;
+    for browser in [&ann, &ben] {
+        shows(browser, &["What?"]).await;
+    }
+    ben.reload().await;
+    is_in_state(&ben, "online").await;
+    shows(&ben, &["What?"]).await;
+}

@@ -26,24 +26,24 @@ async fn say(socket: &mut Socket, channel: &str, number: usize) -> u64 {
     ack.await["seq"].as_u64().unwrap()
 }
 
-#[tokio::test]
+/// A system of two gateways on such a cluster; none where that cannot be tested.
 #[expect(clippy::print_stderr, reason = "says why nothing was tested")]
-async fn talking_goes_on_and_nothing_is_lost_when_the_leader_of_the_log_is_killed() {
+async fn system() -> Option<System> {
     let (major, minor) = NatsServer::version();
     if (major, minor) < (2, 10) {
         eprintln!(
-            "not tested: a cluster's leader is killed only with nats-server 2.10 or later, and this \
-             is {major}.{minor}; name a current one with NATS_SERVER (make nats-current)"
+            "not tested: clusters are tested only with nats-server 2.10 or later, and this is \
+             {major}.{minor}; name a current one with NATS_SERVER (make nats-current)"
         );
-        return;
+        return None;
     }
-    let mut system = System::builder()
-        .gateways(2)
-        .servers(Servers::cluster(3))
-        .prefix(PREFIX)
-        .env("broker-bridge", "LOG_REPLICAS", "3")
-        .start()
-        .await;
+    let builder = System::builder().gateways(2).servers(Servers::cluster(3)).prefix(PREFIX);
+    Some(builder.env("broker-bridge", "LOG_REPLICAS", "3").start().await)
+}
+
+#[tokio::test]
+async fn talking_goes_on_and_nothing_is_lost_when_the_leader_of_the_log_is_killed() {
+    let Some(mut system) = system().await else { return };
     let channel = system.channel().await;
     let mut sockets = Vec::new();
     for (uid, gateway) in ["ann", "ben"].into_iter().zip(&system.gateways) {
@@ -86,4 +86,43 @@ async fn talking_goes_on_and_nothing_is_lost_when_the_leader_of_the_log_is_kille
             acked.iter().map(|seq| json!(seq)).collect::<Vec<_>>().iter().collect::<Vec<_>>()
         );
     }
+}
+
+#[tokio::test]
+async fn what_was_just_said_can_be_edited_and_deleted_while_others_talk() {
+    let Some(system) = system().await else { return };
+    let channel = system.channel().await;
+    let ann = Member::join(&system.gateways[0], &channel, "ann").await;
+    let ben = Member::join(&system.gateways[1], &channel, "ben").await;
+    let (mut at_ann, _) = ann.enter(&system.gateways[0]).await;
+    let (mut at_ben, _) = ben.enter(&system.gateways[1]).await;
+    let talking = async {
+        for number in 0..MESSAGES {
+            say(&mut at_ben, &channel, number).await;
+        }
+    };
+    let revising = async {
+        let mut expected = Vec::new();
+        for number in 0..MESSAGES {
+            let seq = say(&mut at_ann, &channel, number).await;
+            let text = format!("edited {number}");
+            let edit = json!({"type": "edit", "id": format!("e{number}"), "channel": channel,
+                              "seq": seq, "text": text});
+            at_ann.ask(&edit, "ack").await;
+            if number % 3 == 0 {
+                let delete = json!({"type": "delete", "id": format!("d{number}"),
+                                    "channel": channel, "seq": seq});
+                at_ann.ask(&delete, "ack").await;
+            } else {
+                expected.push(text);
+            }
+        }
+        expected
+    };
+    let (expected, ()) = tokio::join!(revising, talking);
+    let (mut late, _) = ann.enter(&system.gateways[1]).await;
+    let history = late.whole_history(&channel, 50).await;
+    let anns = history.iter().filter(|event| event["from_uid"] == "ann");
+    let texts: Vec<_> = anns.filter_map(|message| message["text"].as_str()).collect();
+    assert_eq!(texts, expected);
 }

@@ -17,14 +17,29 @@ pub const FROM_HEADER: &str = "Goch-From";
 
 /// Header of a log message: the uid whose coming or going this is. Together with [`FROM_HEADER`] it
 /// tells whose personal data an event is, so a person's events can be found without their bodies.
+///
+/// An event that is about two people, as an agent's edit of a customer's message is, has it twice.
 pub const MEMBER_HEADER: &str = "Goch-Member";
+
+/// Header of a log message: the sequence of the message that this event edits or deletes, so that what
+/// has become of a message can be found without bodies.
+pub const MESSAGE_HEADER: &str = "Goch-Message";
+
+/// Header of a log message that is there, whatever its value, if the event deletes a message. Such an
+/// event has [`MESSAGE_HEADER`] too.
+pub const DELETED_HEADER: &str = "Goch-Deleted";
 
 /// An event of a channel's life.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// Somebody said something.
     Message(Message),
+    /// A message was changed.
+    Edited(Edited),
+    /// A message was withdrawn.
+    Deleted(Deleted),
     /// Somebody became a member.
     Joined(Joined),
     /// Somebody is no longer a member.
@@ -48,6 +63,7 @@ impl Event {
 
 /// A message of a member, of an agent or of the system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Message {
     /// The channel it was said in.
     pub channel: ChannelName,
@@ -59,16 +75,63 @@ pub struct Message {
     /// Who said it.
     pub from_uid: Uid,
     /// The sender's display name at the time.
+    #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::DisplayName))]
     pub from_name: String,
     /// What was said.
+    #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::Text))]
     pub text: String,
     /// Whatever the product attaches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::Meta>, nullable = false))]
     pub meta: Option<BTreeMap<String, String>>,
+    /// When it was last edited. Never stored: a message is shown with its latest text ([`edited`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schemas", schema(nullable = false))]
+    pub edited_at: Option<UnixMillis>,
+}
+
+/// A message's new content, all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct Edited {
+    /// The message's channel.
+    pub channel: ChannelName,
+    /// When the edit was taken in.
+    pub time: UnixMillis,
+    /// The editor's own identifier of the edit.
+    pub id: MessageId,
+    /// Which message.
+    pub message: Seq,
+    /// Who edited it.
+    pub uid: Uid,
+    /// What it says from now on.
+    #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::Text))]
+    pub text: String,
+    /// What the product attaches from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::Meta>, nullable = false))]
+    pub meta: Option<BTreeMap<String, String>>,
+}
+
+/// A message that is no more. Its text, and those of its edits, are erased from the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct Deleted {
+    /// The message's channel.
+    pub channel: ChannelName,
+    /// When the deletion was taken in.
+    pub time: UnixMillis,
+    /// The deleter's own identifier of the deletion.
+    pub id: MessageId,
+    /// Which message.
+    pub message: Seq,
+    /// Who deleted it.
+    pub uid: Uid,
 }
 
 /// A new member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Joined {
     /// The channel that was joined.
     pub channel: ChannelName,
@@ -77,11 +140,13 @@ pub struct Joined {
     /// Who joined.
     pub uid: Uid,
     /// The member's display name.
+    #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::DisplayName))]
     pub display_name: String,
 }
 
 /// Somebody who was removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Left {
     /// The channel that was left.
     pub channel: ChannelName,
@@ -93,6 +158,7 @@ pub struct Left {
 
 /// A channel that was created, closed or reopened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Turned {
     /// The channel.
     pub channel: ChannelName,
@@ -111,6 +177,31 @@ pub fn deduplication_id(channel: &ChannelName, uid: &Uid, id: &str) -> String {
 #[must_use]
 pub fn lifecycle_deduplication_id(channel: &ChannelName, what: &str) -> String {
     format!("{channel}//{what}")
+}
+
+/// The same for an edit or a deletion by `uid`; `what` tells the two apart. It cannot be a message's
+/// [`deduplication_id`] either: a client may give a message and its edit the same id.
+#[must_use]
+pub fn revision_deduplication_id(
+    channel: &ChannelName,
+    what: &str,
+    uid: &Uid,
+    id: &MessageId,
+) -> String {
+    lifecycle_deduplication_id(channel, &format!("{what}/{uid}/{id}"))
+}
+
+/// A message with the content that an edit gave it; none if the two are not a message and an edit.
+#[must_use]
+pub fn edited(message: &RawValue, edit: &RawValue) -> Option<Box<RawValue>> {
+    let (Ok(Event::Message(message)), Ok(Event::Edited(edit))) =
+        (serde_json::from_str(message.get()), serde_json::from_str(edit.get()))
+    else {
+        return None;
+    };
+    let Edited { text, meta, time, .. } = edit;
+    let message = Event::Message(Message { text, meta, edited_at: Some(time), ..message });
+    serde_json::value::to_raw_value(&message).ok()
 }
 
 /// A stored event at its place in the log, as services hand it to each other.
@@ -212,6 +303,7 @@ mod tests {
             from_name: "Ann".to_owned(),
             text: text.to_owned(),
             meta: None,
+            edited_at: None,
         })
     }
 
@@ -268,6 +360,52 @@ mod tests {
             assert!(is_trusted(&payload));
             assert_eq!(std::str::from_utf8(&payload).unwrap(), golden);
         }
+    }
+
+    #[test]
+    fn edits_and_deletions_have_their_golden_form() {
+        let channel = ChannelName::parse("ticket-42").unwrap();
+        let (time, uid) = (UnixMillis(1_700_000_000_123), Uid::parse("ann").unwrap());
+        let (id, message) = (MessageId::parse("e1").unwrap(), Seq(7));
+        let deleted = Event::Deleted(Deleted {
+            channel: channel.clone(),
+            time,
+            id: id.clone(),
+            message,
+            uid: uid.clone(),
+        });
+        let text = "Hello!".to_owned();
+        let edited = Event::Edited(Edited { channel, time, id, message, uid, text, meta: None });
+        for (event, golden) in [
+            (
+                edited,
+                r#"{"type":"edited","channel":"ticket-42","time":1700000000123,"id":"e1","message":7,"uid":"ann","text":"Hello!"}"#,
+            ),
+            (
+                deleted,
+                r#"{"type":"deleted","channel":"ticket-42","time":1700000000123,"id":"e1","message":7,"uid":"ann"}"#,
+            ),
+        ] {
+            let payload = event.to_payload();
+            assert!(is_trusted(&payload));
+            assert_eq!(std::str::from_utf8(&payload).unwrap(), golden);
+        }
+    }
+
+    #[test]
+    fn an_edit_replaces_text_and_meta_and_nothing_else() {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        let message = raw(
+            r#"{"type":"message","channel":"c","time":1,"id":"m","from_uid":"ann","from_name":"Ann","text":"a","meta":{"k":"v"}}"#,
+        );
+        let edit = raw(
+            r#"{"type":"edited","channel":"c","time":5,"id":"e","message":7,"uid":"eve","text":"b"}"#,
+        );
+        assert_eq!(
+            edited(&message, &edit).unwrap().get(),
+            r#"{"type":"message","channel":"c","time":1,"id":"m","from_uid":"ann","from_name":"Ann","text":"b","edited_at":5}"#
+        );
+        assert!(edited(&edit, &message).is_none());
     }
 
     #[test]

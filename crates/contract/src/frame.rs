@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use crate::{
     error::{Error, ErrorCode},
-    event::Logged,
     ids::{ChannelName, MessageId, Secret, Seq, Uid, UnixMillis},
     limits::{Limits, page_limit},
     services::history::Window,
@@ -22,6 +21,10 @@ pub enum ClientFrame {
     Subscribe(Subscribe),
     /// Say something.
     Send(Send),
+    /// Change what a message says.
+    Edit(Edit),
+    /// Withdraw a message.
+    Delete(Delete),
     /// Ask for older events.
     History(History),
     /// Move the read position.
@@ -121,6 +124,32 @@ pub struct Send {
     pub meta: Option<BTreeMap<String, String>>,
 }
 
+/// `edit`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// The idempotency key.
+    pub id: MessageId,
+    /// The channel.
+    pub channel: ChannelName,
+    /// Which message.
+    pub seq: Seq,
+    /// What it is to say.
+    pub text: String,
+    /// What the product attaches from now on; what it has stays if this is left out.
+    pub meta: Option<BTreeMap<String, String>>,
+}
+
+/// `delete`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Delete {
+    /// The idempotency key.
+    pub id: MessageId,
+    /// The channel.
+    pub channel: ChannelName,
+    /// Which message.
+    pub seq: Seq,
+}
+
 /// `history`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct History {
@@ -210,6 +239,8 @@ impl ClientFrame {
         match self {
             Self::Subscribe(subscribe) => subscribe.id.as_ref(),
             Self::Send(send) => Some(&send.id),
+            Self::Edit(edit) => Some(&edit.id),
+            Self::Delete(delete) => Some(&delete.id),
             Self::History(history) => history.id.as_ref(),
             Self::Watch(watch) => watch.id.as_ref(),
             Self::Authenticate { id, .. } | Self::Unsubscribe { id, .. } => id.as_ref(),
@@ -251,10 +282,15 @@ impl Fields<'_> {
                 before: Seq(self.before.ok_or_else(|| missing("before"))?),
                 limit: page_limit(self.limit)?,
             })),
-            Some("read") => Ok(ClientFrame::Read {
+            Some("edit") => self.into_edit(id, limits),
+            Some("delete") => Ok(ClientFrame::Delete(Delete {
+                id: id.ok_or_else(|| missing("id"))?,
                 channel: self.channel(limits)?,
-                seq: Seq(self.seq.ok_or_else(|| missing("seq"))?),
-            }),
+                seq: self.seq()?,
+            })),
+            Some("read") => {
+                Ok(ClientFrame::Read { channel: self.channel(limits)?, seq: self.seq()? })
+            }
             Some("typing") => Ok(ClientFrame::Typing { channel: self.channel(limits)? }),
             Some("watch") => self.into_watch(id, limits),
             Some("authenticate") => {
@@ -278,15 +314,35 @@ impl Fields<'_> {
         limits.parse_channel("channel", channel)
     }
 
+    fn seq(&self) -> Result<Seq, Error> {
+        self.seq.map(Seq).ok_or_else(|| missing("seq"))
+    }
+
     fn into_send(self, id: Option<MessageId>, limits: &Limits) -> Result<ClientFrame, Error> {
         let id = id.ok_or_else(|| missing("id"))?;
         let channel = self.channel(limits)?;
+        let (text, meta) = self.into_content(limits)?;
+        Ok(ClientFrame::Send(Send { id, channel, text, meta }))
+    }
+
+    fn into_edit(self, id: Option<MessageId>, limits: &Limits) -> Result<ClientFrame, Error> {
+        let id = id.ok_or_else(|| missing("id"))?;
+        let (channel, seq) = (self.channel(limits)?, self.seq()?);
+        let (text, meta) = self.into_content(limits)?;
+        Ok(ClientFrame::Edit(Edit { id, channel, seq, text, meta }))
+    }
+
+    /// What a message says and carries.
+    fn into_content(
+        self,
+        limits: &Limits,
+    ) -> Result<(String, Option<BTreeMap<String, String>>), Error> {
         let text = self.text.ok_or_else(|| missing("text"))?;
         limits.check_text(&text)?;
         if let Some(meta) = &self.meta {
             limits.check_meta(meta)?;
         }
-        Ok(ClientFrame::Send(Send { id, channel, text: text.into_owned(), meta: self.meta }))
+        Ok((text.into_owned(), self.meta))
     }
 
     fn into_subscribe(self, id: Option<MessageId>, limits: &Limits) -> Result<ClientFrame, Error> {
@@ -372,19 +428,20 @@ fn not_an_object() -> RefusedFrame {
 
 /// What a client is told, apart from the log's events.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerFrame<'a> {
-    /// A message is stored.
+    /// A message, an edit or a deletion is stored.
     Ack {
-        /// The id of the `send`.
+        /// The id of the `send`, `edit` or `delete`.
         id: &'a MessageId,
         /// The channel.
         channel: &'a ChannelName,
-        /// The message's sequence.
+        /// The event's sequence.
         seq: Seq,
-        /// The message's time.
+        /// The event's time.
         time: UnixMillis,
-        /// Whether the message was stored by an earlier `send` with the same id.
+        /// Whether it was stored by an earlier frame with the same id.
         duplicate: bool,
     },
     /// A channel is closed on this socket.
@@ -469,6 +526,7 @@ impl<'a> ServerFrame<'a> {
 /// What members tell each other without its being stored. On the channel's signal subject it is the
 /// very frame that the others' sockets get.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Signal {
     /// Somebody's read position moved.
@@ -555,12 +613,12 @@ impl Subscribed<'_> {
     }
 }
 
-/// The answer to a `history`.
+/// The answer to a `history`, with `messages`, each a positioned event.
 #[must_use]
-pub fn history_json(
+pub fn history_json<M: AsRef<[u8]>>(
     id: Option<&MessageId>,
     channel: &ChannelName,
-    events: &[Logged],
+    messages: &[M],
     more: bool,
 ) -> Vec<u8> {
     #[derive(Serialize)]
@@ -572,9 +630,7 @@ pub fn history_json(
         channel: &'a ChannelName,
         more: bool,
     }
-    // A malformed event is left out.
-    let messages: Vec<_> = events.iter().filter_map(|logged| logged.positioned().ok()).collect();
-    with_messages(&Head { kind: "history", id, channel, more }, &messages)
+    with_messages(&Head { kind: "history", id, channel, more }, messages)
 }
 
 fn with_messages<M: AsRef<[u8]>>(head: &impl Serialize, messages: &[M]) -> Vec<u8> {
@@ -651,6 +707,30 @@ mod tests {
         let refused = ClientFrame::parse(text, &Limits::default()).unwrap_err();
         assert_eq!(refused.error.code, ErrorCode::BadFrame);
         assert_eq!(refused.error.field, None);
+    }
+
+    #[test]
+    fn an_edit_and_a_delete_name_their_message_and_are_held_to_the_limits_of_a_send() {
+        let frame = json!({"type": "edit", "id": "e1", "channel": "c", "seq": 7, "text": "x"});
+        let Ok(ClientFrame::Edit(edit)) = parse(&frame) else { panic!("{frame}") };
+        assert_eq!((edit.seq, edit.text.as_str(), edit.meta), (Seq(7), "x", None));
+        let frame = json!({"type": "delete", "id": "d1", "channel": "c", "seq": 7});
+        let Ok(ClientFrame::Delete(delete)) = parse(&frame) else { panic!("{frame}") };
+        assert_eq!((delete.id.as_str(), delete.seq), ("d1", Seq(7)));
+        for (field, value) in [
+            ("id", json!(null)),
+            ("channel", json!(null)),
+            ("seq", json!(null)),
+            ("seq", json!(-1)),
+            ("text", json!(" ")),
+            ("text", json!("x".repeat(4_097))),
+            ("meta", json!({"k": "x".repeat(4_096)})),
+        ] {
+            let mut frame =
+                json!({"type": "edit", "id": "e1", "channel": "c", "seq": 7, "text": "x"});
+            frame[field] = value;
+            assert_eq!(parse(&frame).unwrap_err().error.field.as_deref(), Some(field), "{frame}");
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub mod ids;
 pub mod limits;
 pub mod presence;
 pub mod rest;
+#[cfg(feature = "schemas")]
+pub mod schemas;
 pub mod services;
 pub mod subjects;
 pub mod trace;

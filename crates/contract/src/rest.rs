@@ -12,20 +12,26 @@ use crate::{
 
 /// An RFC 9457 problem document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// `about:blank`: the code tells the kind, the status its HTTP meaning (RFC 9457, 4.2.1).
     #[serde(rename = "type")]
+    #[cfg_attr(feature = "schemas", schema(value_type = String, examples("about:blank")))]
     pub kind: Cow<'static, str>,
     /// The HTTP status in words.
+    #[cfg_attr(feature = "schemas", schema(value_type = String, examples("Bad Request")))]
     pub title: Cow<'static, str>,
     /// The HTTP status.
+    #[cfg_attr(feature = "schemas", schema(examples(400), minimum = 400, maximum = 599))]
     pub status: u16,
     /// What is wrong, in one sentence.
+    #[cfg_attr(feature = "schemas", schema(value_type = String, examples("uid must have at most 64 characters")))]
     pub detail: Cow<'static, str>,
     /// The stable word.
     pub code: ErrorCode,
     /// The field at fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<String>, nullable = false, examples("uid")))]
     pub field: Option<Cow<'static, str>>,
 }
 
@@ -61,45 +67,58 @@ const fn title(status: u16) -> &'static str {
     }
 }
 
-/// `POST /channels` on the gateway. Names are checked by the handler, which knows the limits.
+/// `POST /channels` on the gateway: somebody becomes a member.
+// Names are checked by the handler, which knows the limits.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct JoinBody {
     /// The channel to join.
+    #[cfg_attr(feature = "schemas", schema(value_type = ChannelName))]
     pub channel: String,
     /// The channel's secret; a private channel asks for it.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::ChannelSecret>))]
     pub channel_secret: Option<Secret>,
     /// The new member.
+    #[cfg_attr(feature = "schemas", schema(value_type = Uid))]
     pub uid: String,
     /// The name that others see.
+    #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::DisplayName))]
     pub display_name: String,
     /// The member's address, for the ticketing system; other members never see it.
+    #[cfg_attr(feature = "schemas", schema(max_length = 254, examples("ann@example.org")))]
     pub email: Option<String>,
     /// The member's secret; one is generated if it is left out.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::MemberSecret>))]
     pub secret: Option<Secret>,
 }
 
-/// The answer to [`JoinBody`].
+/// Somebody who has joined.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct JoinedBody {
     /// The joined channel.
     pub channel: ChannelName,
     /// The member.
     pub uid: Uid,
     /// What the member identifies with from now on. It is not stored and cannot be shown again.
+    #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::MemberSecret))]
     pub secret: Secret,
 }
 
 /// A member as others see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct PublicMember {
     /// The member's identifier.
     pub uid: Uid,
     /// The member's name.
+    #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::DisplayName))]
     pub display_name: String,
 }
 
 /// `GET /channels/{name}` on the gateway.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct MembersBody {
     /// The channel.
     pub channel: ChannelName,
@@ -107,18 +126,21 @@ pub struct MembersBody {
     pub members: Vec<PublicMember>,
 }
 
-/// `POST /admin/channels`.
+/// `POST /admin/channels`: a ticket was opened.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct CreateChannelBody {
     /// The new channel's name.
+    #[cfg_attr(feature = "schemas", schema(value_type = ChannelName))]
     pub name: String,
     /// Whether joining asks for the channel's secret.
     #[serde(default)]
     pub is_private: bool,
 }
 
-/// The answer to [`CreateChannelBody`].
+/// A channel that was just created.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct CreatedChannelBody {
     /// The channel's name.
     pub name: ChannelName,
@@ -126,11 +148,13 @@ pub struct CreatedChannelBody {
     pub is_private: bool,
     /// The secret of a private channel; null for a public one. It is not stored and cannot be shown
     /// again.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::ChannelSecret>, required))]
     pub secret: Option<Secret>,
 }
 
 /// A channel as ticketing sees it.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct ChannelBody {
     /// The channel's name.
     pub name: ChannelName,
@@ -139,23 +163,28 @@ pub struct ChannelBody {
     /// When it was created.
     pub created_at: UnixMillis,
     /// When it was closed; null while it takes messages.
+    #[cfg_attr(feature = "schemas", schema(required))]
     pub closed_at: Option<UnixMillis>,
     /// Its members, by uid.
     pub members: Vec<AdminMember>,
     /// Its latest message, or JSON's null if there is none; left out when it is not known, because
     /// ingest-history is away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::PositionedEvent>))]
     pub last_message: Option<Box<RawValue>>,
 }
 
 /// A member as ticketing sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct AdminMember {
     /// The member's identifier.
     pub uid: Uid,
-    /// The member's name.
+    /// The member's name; empty for somebody of whom only a ban is known.
+    #[cfg_attr(feature = "schemas", schema(examples("Ann")))]
     pub display_name: String,
     /// The member's address.
+    #[cfg_attr(feature = "schemas", schema(required, examples("ann@example.org")))]
     pub email: Option<String>,
     /// When the member was registered.
     pub joined_at: UnixMillis,
@@ -163,6 +192,7 @@ pub struct AdminMember {
 
 /// `GET /admin/channels/{name}/members`.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct AdminMembersBody {
     /// The channel.
     pub channel: ChannelName,
@@ -172,6 +202,7 @@ pub struct AdminMembersBody {
 
 /// `GET /admin/channels`: a page, by name.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct ChannelsBody {
     /// The channels.
     pub channels: Vec<ChannelBody>,
@@ -181,13 +212,16 @@ pub struct ChannelsBody {
 
 /// `GET /admin/channels/{name}/user/{uid}`.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct UnreadBody {
     /// Unread messages.
+    #[cfg_attr(feature = "schemas", schema(examples(3)))]
     pub count: u64,
 }
 
 /// `GET /admin/channels/{name}/presence`.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct PresenceBody {
     /// The channel.
     pub channel: ChannelName,
@@ -199,38 +233,65 @@ pub struct PresenceBody {
 
 /// `POST /admin/channels/{name}/messages`: as the system or an agent, who need not be a member.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct PostMessageBody {
     /// The idempotency key; a random one if it is left out.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<MessageId>))]
     pub id: Option<String>,
     /// Who says it; `system` if it is left out.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<Uid>))]
     pub from_uid: Option<String>,
     /// The sender's display name; the uid if it is left out.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::DisplayName>))]
     pub from_name: Option<String>,
     /// What is said.
+    #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::Text))]
     pub text: String,
     /// Whatever the product attaches.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::Meta>))]
     pub meta: Option<BTreeMap<String, String>>,
 }
 
-/// The answer to [`PostMessageBody`].
+/// A message or an edit that is stored.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct PostedMessageBody {
-    /// The message's id.
+    /// The message's or the edit's id.
     pub id: MessageId,
-    /// The message's sequence.
+    /// The event's sequence.
     pub seq: Seq,
-    /// The message's time.
+    /// The event's time.
     pub time: UnixMillis,
     /// Whether an earlier request with the same id stored it.
     pub duplicate: bool,
 }
 
+/// `PATCH /admin/channels/{name}/messages/{seq}`: changes what a message says, whoever said it.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct EditMessageBody {
+    /// The idempotency key; a random one if it is left out.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<MessageId>))]
+    pub id: Option<String>,
+    /// Who edits it; `system` if it is left out.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<Uid>))]
+    pub uid: Option<String>,
+    /// What it is to say.
+    #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::Text))]
+    pub text: String,
+    /// What the product attaches; what it has stays if this is left out.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::Meta>))]
+    pub meta: Option<BTreeMap<String, String>>,
+}
+
 /// `GET /admin/channels/{name}/messages`.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct MessagesBody {
     /// The channel.
     pub channel: ChannelName,
     /// Positioned events, rising by `seq`.
+    #[cfg_attr(feature = "schemas", schema(value_type = Vec<crate::schemas::PositionedEvent>))]
     pub messages: Vec<Box<RawValue>>,
     /// Whether more remain: older ones, or newer ones after `after` and `since`.
     pub more: bool,
@@ -238,6 +299,7 @@ pub struct MessagesBody {
 
 /// Somebody who may not join a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Ban {
     /// Who.
     pub uid: Uid,
@@ -247,6 +309,7 @@ pub struct Ban {
 
 /// `GET /admin/channels/{name}/bans`.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct BansBody {
     /// The channel.
     pub channel: ChannelName,
@@ -256,6 +319,7 @@ pub struct BansBody {
 
 /// A channel that a person belongs to, in `GET /admin/users/{uid}/export`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Membership {
     /// The channel.
     pub channel: ChannelName,
@@ -263,7 +327,41 @@ pub struct Membership {
     #[serde(flatten)]
     pub member: AdminMember,
     /// Since when the person may not join; null for a member.
+    #[cfg_attr(feature = "schemas", schema(required))]
     pub banned_at: Option<UnixMillis>,
+}
+
+/// `GET /admin/channels/{name}/transcript`, as JSON: everything of a channel.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct TranscriptBody {
+    /// The channel.
+    pub channel: ChannelName,
+    /// When it was created.
+    pub created_at: UnixMillis,
+    /// When it was closed; null while it takes messages.
+    #[cfg_attr(feature = "schemas", schema(required))]
+    pub closed_at: Option<UnixMillis>,
+    /// Its members, by uid.
+    pub members: Vec<AdminMember>,
+    /// Everything that happened, rising by `seq`.
+    // Last, because they are written as they are read.
+    #[cfg_attr(feature = "schemas", schema(value_type = Vec<crate::schemas::PositionedEvent>))]
+    pub events: Vec<Box<RawValue>>,
+}
+
+/// `GET /admin/users/{uid}/export`: what is stored of a person, in all channels.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct ExportBody {
+    /// The person.
+    pub uid: Uid,
+    /// Memberships and bans.
+    pub memberships: Vec<Membership>,
+    /// The person's messages, comings and goings, rising by `seq`; their `prev` is 0, unknown.
+    // Last, because they are written as they are read.
+    #[cfg_attr(feature = "schemas", schema(value_type = Vec<crate::schemas::PositionedEvent>))]
+    pub events: Vec<Box<RawValue>>,
 }
 
 #[cfg(test)]

@@ -127,6 +127,12 @@ impl Subjects {
         format!("{}_erasures", self.prefix)
     }
 
+    /// The bucket of messages that are being deleted, keyed `<channel>.<sequence>`.
+    #[must_use]
+    pub fn deletions_bucket(&self) -> String {
+        format!("{}_deletions", self.prefix)
+    }
+
     /// The bucket of webhooks, keyed by id.
     #[must_use]
     pub fn webhooks_bucket(&self) -> String {

@@ -24,19 +24,25 @@ pub enum EventKind {
     MemberLeft,
     /// Somebody said something.
     MessageCreated,
+    /// A message was changed.
+    MessageEdited,
+    /// A message was withdrawn.
+    MessageDeleted,
     /// A member has not read a message for some time.
     MessageUnread,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::ChannelCreated,
         Self::ChannelClosed,
         Self::ChannelReopened,
         Self::MemberJoined,
         Self::MemberLeft,
         Self::MessageCreated,
+        Self::MessageEdited,
+        Self::MessageDeleted,
         Self::MessageUnread,
     ];
 
@@ -50,6 +56,8 @@ impl EventKind {
             Self::MemberJoined => "member.joined",
             Self::MemberLeft => "member.left",
             Self::MessageCreated => "message.created",
+            Self::MessageEdited => "message.edited",
+            Self::MessageDeleted => "message.deleted",
             Self::MessageUnread => "message.unread",
         }
     }
@@ -70,6 +78,8 @@ impl EventKind {
             "joined" => Some(Self::MemberJoined),
             "left" => Some(Self::MemberLeft),
             "message" => Some(Self::MessageCreated),
+            "edited" => Some(Self::MessageEdited),
+            "deleted" => Some(Self::MessageDeleted),
             _ => None,
         }
     }
@@ -96,16 +106,21 @@ impl<'de> Deserialize<'de> for EventKind {
 
 /// A webhook as ticketing sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Webhook {
     /// Its identifier.
+    #[cfg_attr(feature = "schemas", schema(examples("5e1f0c3b9a7d2468")))]
     pub id: String,
     /// Where events are sent.
+    #[cfg_attr(feature = "schemas", schema(examples("https://tickets.example.org/goch")))]
     pub url: String,
     /// Which events are sent.
+    #[cfg_attr(feature = "schemas", schema(value_type = Vec<EventKind>))]
     pub events: BTreeSet<EventKind>,
     /// Whether anything is sent.
     pub enabled: bool,
     /// Why nothing is sent; null while something is.
+    #[cfg_attr(feature = "schemas", schema(required))]
     pub disabled_reason: Option<String>,
     /// When it was created.
     pub created_at: UnixMillis,
@@ -113,27 +128,33 @@ pub struct Webhook {
 
 /// A webhook that was just created.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct CreatedWebhook {
     /// The webhook.
     #[serde(flatten)]
     pub webhook: Webhook,
     /// What requests are signed with: `whsec_` and 32 random bytes in Base64. It is never shown
     /// again.
+    #[cfg_attr(feature = "schemas", schema(value_type = String, pattern = "^whsec_", examples("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=")))]
     pub secret: Secret,
 }
 
 /// An event that could not be delivered, after all attempts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct DeadLetter {
     /// Its identifier within the webhook.
+    #[cfg_attr(feature = "schemas", schema(examples("event-7")))]
     pub id: String,
     /// The event's sequence in the log; for `message.unread`, that of the message.
     pub seq: Seq,
     /// Attempts that failed.
+    #[cfg_attr(feature = "schemas", schema(examples(11)))]
     pub attempts: u32,
     /// When the last one failed.
     pub failed_at: UnixMillis,
     /// How it failed.
+    #[cfg_attr(feature = "schemas", schema(examples("status 500")))]
     pub error: String,
     /// Whether another attempt is under way.
     pub replaying: bool,
@@ -141,19 +162,25 @@ pub struct DeadLetter {
 
 /// `POST /admin/webhooks`.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct CreateWebhookBody {
     /// Where events are to be sent.
+    #[cfg_attr(feature = "schemas", schema(examples("https://tickets.example.org/goch")))]
     pub url: String,
     /// Which events are to be sent.
+    #[cfg_attr(feature = "schemas", schema(value_type = Vec<EventKind>, min_items = 1))]
     pub events: Vec<String>,
 }
 
 /// `PATCH /admin/webhooks/{id}`; what is left out stays.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct ChangeWebhookBody {
     /// Where events are to be sent.
+    #[cfg_attr(feature = "schemas", schema(examples("https://tickets.example.org/goch")))]
     pub url: Option<String>,
     /// Which events are to be sent.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<Vec<EventKind>>, min_items = 1))]
     pub events: Option<Vec<String>>,
     /// Whether anything is to be sent.
     pub enabled: Option<bool>,
@@ -161,6 +188,7 @@ pub struct ChangeWebhookBody {
 
 /// `GET /admin/webhooks`.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct WebhooksBody {
     /// The webhooks, in the order of their creation.
     pub webhooks: Vec<Webhook>,
@@ -168,6 +196,7 @@ pub struct WebhooksBody {
 
 /// `GET /admin/webhooks/{id}/dead-letters`.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct DeadLettersBody {
     /// The oldest dead letters of the webhook, in the order of the log.
     pub dead_letters: Vec<DeadLetter>,

@@ -1,5 +1,7 @@
 //! A WebSocket client's text frame.
 
+use std::collections::BTreeMap;
+
 use goch_contract::{
     MessageId,
     frame::{ClientFrame, ServerFrame},
@@ -50,10 +52,13 @@ fn check_accepted(frame: &ClientFrame, limits: &Limits) {
         ClientFrame::Subscribe(subscribe) => check_subscribe(subscribe, limits),
         ClientFrame::Send(send) => {
             assert!(fits(send.channel.as_str(), limits.channel));
-            assert!(fits(&send.text, limits.text) && !send.text.trim().is_empty());
-            let meta = send.meta.iter().flatten();
-            assert!(meta.map(|(key, value)| key.len() + value.len()).sum::<usize>() <= 4_096);
+            check_content(&send.text, send.meta.as_ref(), limits);
         }
+        ClientFrame::Edit(edit) => {
+            assert!(fits(edit.channel.as_str(), limits.channel));
+            check_content(&edit.text, edit.meta.as_ref(), limits);
+        }
+        ClientFrame::Delete(delete) => assert!(fits(delete.channel.as_str(), limits.channel)),
         ClientFrame::History(history) => {
             assert!(fits(history.channel.as_str(), limits.channel));
             assert!((1..=PAGE_MAX).contains(&history.limit));
@@ -72,4 +77,10 @@ fn check_accepted(frame: &ClientFrame, limits: &Limits) {
             assert!(fits(channel.as_str(), limits.channel));
         }
     }
+}
+
+fn check_content(text: &str, meta: Option<&BTreeMap<String, String>>, limits: &Limits) {
+    assert!(fits(text, limits.text) && !text.trim().is_empty());
+    let meta = meta.into_iter().flatten();
+    assert!(meta.map(|(key, value)| key.len() + value.len()).sum::<usize>() <= 4_096);
 }

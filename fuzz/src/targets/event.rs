@@ -28,12 +28,10 @@ pub(crate) fn run(input: &[u8]) {
     }
     if let Ok(logged) = serde_json::from_slice::<Logged>(input) {
         let channel = goch_contract::ChannelName::parse("c");
-        assert!(channel.is_ok_and(|channel| is_json(&history_json(
-            None,
-            &channel,
-            &[logged],
-            false
-        ))));
+        let messages: Vec<_> = logged.positioned().into_iter().collect();
+        assert!(
+            channel.is_ok_and(|channel| is_json(&history_json(None, &channel, &messages, false)))
+        );
     }
 }
 

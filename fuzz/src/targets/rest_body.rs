@@ -3,7 +3,7 @@
 use goch_contract::{
     Error,
     limits::Limits,
-    rest::{CreateChannelBody, JoinBody, PostMessageBody},
+    rest::{CreateChannelBody, EditMessageBody, JoinBody, PostMessageBody},
 };
 use serde::de::DeserializeOwned;
 
@@ -34,6 +34,11 @@ pub(crate) fn run(input: &[u8]) {
         && let Err(error) = limits.parse_channel("name", &body.name)
     {
         check_refusal(&error);
+    }
+    if let Some(body) = parse::<EditMessageBody>(input)
+        && limits.check_text(&body.text).is_ok()
+    {
+        assert!(fits(&body.text, limits.text));
     }
     if let Some(body) = parse::<PostMessageBody>(input)
         && limits.check_text(&body.text).is_ok()

@@ -4,8 +4,8 @@ use goch_contract::{
     Error,
     services::{
         ServiceRequest,
-        admin::{Authorize, Members, Register},
-        broker::{Catchup, Count, LogPage, Tails},
+        admin::{Authorize, Members, Register, Revise},
+        broker::{Catchup, Count, EraseMessage, LogPage, Revisions, Tails},
         history::{LastMessages, PageRequest, Read, Unread},
     },
 };
@@ -15,6 +15,9 @@ pub(crate) fn run(input: &[u8]) {
     check::<Authorize>(input);
     check::<Register>(input);
     check::<Members>(input);
+    check::<Revise>(input);
+    check::<Revisions>(input);
+    check::<EraseMessage>(input);
     check::<Catchup>(input);
     check::<LogPage>(input);
     check::<Count>(input);

@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{
-    ErrorCode,
+    ErrorCode as JetStreamCode,
     stream::{DeleteMessageErrorKind, RawMessageErrorKind, Stream},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use goch_contract::{ChannelName, Error, Seq, Uid};
+use goch_contract::{ChannelName, Error, ErrorCode, Seq, Uid};
 use tokio::time::timeout;
 
 use crate::replay::{Replay, is_of};
@@ -73,6 +73,29 @@ impl Eraser {
             count += u64::from(erased);
         }
         tracing::info!(events = count, "a person's events are erased");
+        self.last_sequence().await
+    }
+
+    /// Erases a message that is deleted, with its edits. Tells the log's last sequence afterwards.
+    ///
+    /// # Errors
+    /// `not_found` when the log has no deletion of it; `unavailable`: some may be erased.
+    pub(crate) async fn erase_message(
+        &self,
+        channel: &ChannelName,
+        message: Seq,
+    ) -> Result<Seq, Error> {
+        let remains = self.replay.remains(channel, message).await?.ok_or_else(|| {
+            Error::of_field(ErrorCode::NotFound, "message", "the log has no deletion of it")
+        })?;
+        for seq in remains {
+            self.delete(seq).await?;
+        }
+        tracing::info!(%channel, %message, "a deleted message is erased");
+        self.last_sequence().await
+    }
+
+    async fn last_sequence(&self) -> Result<Seq, Error> {
         let info = timeout(CALL_TIMEOUT, self.log.get_info()).await.map_err(|_| away())?;
         Ok(Seq(info.map_err(|error| failed(&error))?.state.last_sequence))
     }
@@ -100,8 +123,8 @@ impl Eraser {
             Ok(deleted) => Ok(deleted),
             Err(error) => match error.kind() {
                 DeleteMessageErrorKind::JetStream(error)
-                    if error.error_code() == ErrorCode::SEQUENCE_NOT_FOUND
-                        || error.error_code() == ErrorCode::STREAM_MESSAGE_DELETE_FAILED =>
+                    if error.error_code() == JetStreamCode::SEQUENCE_NOT_FOUND
+                        || error.error_code() == JetStreamCode::STREAM_MESSAGE_DELETE_FAILED =>
                 {
                     Ok(false)
                 }

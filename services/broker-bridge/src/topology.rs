@@ -156,6 +156,7 @@ impl Topology {
             (subjects.members_bucket(), Duration::ZERO),
             (subjects.positions_bucket(), Duration::ZERO),
             (subjects.erasures_bucket(), Duration::ZERO),
+            (subjects.deletions_bucket(), Duration::ZERO),
             (subjects.webhooks_bucket(), Duration::ZERO),
             (subjects.deliveries_bucket(), Duration::ZERO),
             (subjects.dead_letters_bucket(), letters_max_age),

@@ -1,10 +1,16 @@
 //! Publishing events to the log, each acknowledged before it counts as stored.
 
+use std::error::Error as _;
+
 use async_nats::{
     Client, HeaderMap,
     connection::State,
-    header::NATS_MESSAGE_ID,
-    jetstream::{self, message::PublishMessage},
+    header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID},
+    jetstream::{
+        self, ErrorCode,
+        context::{PublishError, PublishErrorKind},
+        message::PublishMessage,
+    },
 };
 use goch_chassis::{
     Chassis,
@@ -12,7 +18,7 @@ use goch_chassis::{
 };
 use goch_contract::{
     ChannelName, Error, Seq, Uid,
-    event::{Event, FROM_HEADER, MEMBER_HEADER},
+    event::{DELETED_HEADER, Event, FROM_HEADER, MEMBER_HEADER, MESSAGE_HEADER},
     subjects::Subjects,
     trace,
 };
@@ -40,6 +46,14 @@ pub(crate) enum About<'a> {
     Sender(&'a Uid),
     /// The coming or going of this member.
     Member(&'a Uid),
+    /// What somebody made of a message.
+    Revision {
+        message: Seq,
+        deletes: bool,
+        by: &'a Uid,
+        /// Whose message it is, if the event tells anything of it.
+        author: &'a Uid,
+    },
     /// The channel itself.
     Channel,
 }
@@ -65,30 +79,98 @@ impl Log {
         deduplication_id: String,
         about: About<'_>,
     ) -> Result<Stored, Error> {
+        let headers = about.headers(deduplication_id);
+        self.store(channel, event, headers).await.map_err(Failure::tell)
+    }
+
+    /// Stores an event of `channel` if its latest event is `after`; nothing if it is another one. One
+    /// that was stored before is found either way.
+    ///
+    /// # Errors
+    /// As [`Self::publish`].
+    pub(crate) async fn publish_after(
+        &self,
+        channel: &ChannelName,
+        event: &Event,
+        deduplication_id: &str,
+        about: About<'_>,
+        after: Seq,
+    ) -> Result<Option<Stored>, Error> {
+        let mut headers = about.headers(deduplication_id.to_owned());
+        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, after.to_string());
+        match self.store(channel, event, headers).await {
+            Ok(stored) => Ok(Some(stored)),
+            Err(failure) if failure.is_overtaken() => Ok(None),
+            Err(failure) => Err(failure.tell()),
+        }
+    }
+
+    async fn store(
+        &self,
+        channel: &ChannelName,
+        event: &Event,
+        mut headers: HeaderMap,
+    ) -> Result<Stored, Failure> {
         // While NATS is away the event would wait in the client's buffer and could be stored long
         // after its sender was told that it was not.
         if self.client.connection_state() != State::Connected {
-            return Err(not_stored());
-        }
-        let mut headers = HeaderMap::new();
-        headers.insert(NATS_MESSAGE_ID, deduplication_id);
-        match about {
-            About::Sender(uid) => headers.insert(FROM_HEADER, uid.as_str()),
-            About::Member(uid) => headers.insert(MEMBER_HEADER, uid.as_str()),
-            About::Channel => {}
+            return Err(Failure::Away);
         }
         trace::inject(&mut headers);
         let message = PublishMessage::build().payload(event.to_payload().into()).headers(headers);
         let publish =
             async { self.jetstream.send_publish(self.subjects.log(channel), message).await?.await };
-        let ack = tokio::time::timeout(REQUEST_TIMEOUT, publish)
-            .await
-            .map_err(|_| not_stored())?
-            .map_err(|error| {
-            tracing::warn!(%error, "an event was not stored");
-            not_stored()
-        })?;
+        let ack = tokio::time::timeout(REQUEST_TIMEOUT, publish).await;
+        let ack = ack.map_err(|_| Failure::Away)?.map_err(Failure::Publish)?;
         Ok(Stored { seq: Seq(ack.sequence), duplicate: ack.duplicate })
+    }
+}
+
+impl About<'_> {
+    fn headers(self, deduplication_id: String) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_MESSAGE_ID, deduplication_id);
+        match self {
+            Self::Sender(uid) => headers.insert(FROM_HEADER, uid.as_str()),
+            Self::Member(uid) => headers.insert(MEMBER_HEADER, uid.as_str()),
+            Self::Revision { message, deletes, by, author } => {
+                headers.insert(MESSAGE_HEADER, message.to_string());
+                headers.append(MEMBER_HEADER, by.as_str());
+                if author != by {
+                    headers.append(MEMBER_HEADER, author.as_str());
+                }
+                if deletes {
+                    headers.insert(DELETED_HEADER, "1");
+                }
+            }
+            Self::Channel => {}
+        }
+        headers
+    }
+}
+
+/// Why an event was not stored, as far as it is known.
+enum Failure {
+    Away,
+    Publish(PublishError),
+}
+
+impl Failure {
+    /// Whether the channel's latest event is another one than was expected. A cluster that still has
+    /// another event of the channel in hand has a code of its own for that.
+    fn is_overtaken(&self) -> bool {
+        let Self::Publish(error) = self else { return false };
+        let source = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
+        let code = source.map(jetstream::Error::error_code);
+        error.kind() == PublishErrorKind::WrongLastSequence
+            || code == Some(ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)
+    }
+
+    fn tell(self) -> Error {
+        if let Self::Publish(error) = self {
+            tracing::warn!(%error, "an event was not stored");
+        }
+        not_stored()
     }
 }
 

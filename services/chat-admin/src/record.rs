@@ -1,4 +1,5 @@
-//! The values of the buckets: what is stored of a channel, of a member, and of an erasure.
+//! The values of the buckets: what is stored of a channel, of a member, of an erasure and of a message's
+//! deletion.
 //!
 //! A change that takes several steps is written here first, so that whoever finds it half done can
 //! finish it.
@@ -6,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use goch_contract::{
-    ChannelName, Error, Secret, Seq, Uid, UnixMillis,
+    ChannelName, Error, MessageId, Secret, Seq, Uid, UnixMillis,
     event::{Event, Joined, Left, Turned, lifecycle_deduplication_id},
     rest::{AdminMember, Ban, Membership, PublicMember},
 };
@@ -275,6 +276,47 @@ impl Record for ErasureRecord {
     fn creation(&self) -> &str {
         &self.creation
     }
+}
+
+/// A message that is being deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DeletionRecord {
+    pub(crate) channel: ChannelName,
+    pub(crate) message: Seq,
+    /// Who deletes it.
+    pub(crate) uid: Uid,
+    pub(crate) id: MessageId,
+    pub(crate) time: UnixMillis,
+    creation: String,
+}
+
+impl DeletionRecord {
+    /// A deletion that has not begun.
+    pub(crate) fn new(
+        channel: ChannelName,
+        message: Seq,
+        uid: Uid,
+        id: MessageId,
+    ) -> Result<Self, Error> {
+        let creation = secret::random_text::<CREATION_BYTES>()?;
+        Ok(Self { channel, message, uid, id, time: UnixMillis::now(), creation })
+    }
+
+    /// Whether the other one is the same request, made again.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (&self.uid, &self.id) == (&other.uid, &other.id)
+    }
+}
+
+impl Record for DeletionRecord {
+    fn creation(&self) -> &str {
+        &self.creation
+    }
+}
+
+/// The key of a message's deletion in its bucket.
+pub(crate) fn deletion_key(channel: &ChannelName, message: Seq) -> String {
+    format!("{channel}.{message}")
 }
 
 /// The key of a member in its bucket.

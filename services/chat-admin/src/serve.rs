@@ -15,7 +15,7 @@ use crate::{
     AdminConfig,
     announcer::Announcer,
     endpoints,
-    http::{self, Credentials, Desk},
+    http::{self, Credentials, Description, Desk},
     lifecycle::{Buckets, Lifecycle, finisher, sweeper::Sweeper},
     log::Log,
     metrics::AdminMetrics,
@@ -60,8 +60,14 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
     let members = Arc::new(Bucket::new(nats.client.clone(), members, bucket::RULES));
     let erasures = nats.bucket(&chassis, &subjects.erasures_bucket()).await?;
     let erasures = Arc::new(Bucket::new(nats.client.clone(), erasures, bucket::RULES));
-    let buckets =
-        Buckets { channels: Arc::clone(&channels), members: Arc::clone(&members), erasures };
+    let deletions = nats.bucket(&chassis, &subjects.deletions_bucket()).await?;
+    let deletions = Arc::new(Bucket::new(nats.client.clone(), deletions, bucket::RULES));
+    let buckets = Buckets {
+        channels: Arc::clone(&channels),
+        members: Arc::clone(&members),
+        erasures,
+        deletions,
+    };
 
     let process =
         random_text::<8>().map_err(|error| StartError::because("naming this process", error))?;
@@ -112,7 +118,7 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
 
     let endpoints = Endpoints::register(&chassis, &nats.client, Service::Admin).await?;
     let presence = Presence::new(nats.client.clone(), subjects.clone());
-    endpoints::serve(&endpoints, &registry, &presence).await?;
+    endpoints::serve(&endpoints, &registry, &lifecycle, &presence).await?;
     let desk = Desk {
         registry,
         lifecycle,
@@ -142,12 +148,14 @@ fn rest(
 ) -> Result<Server, StartError> {
     let body_bytes = config.limits.body_bytes;
     let credentials = web::Data::new(Credentials::new(&config.username, &config.password));
+    let description = web::Data::new(Description::new(&config.limits));
     let desk = web::Data::new(desk);
     let metrics = web::Data::new(metrics);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(credentials.clone())
             .app_data(desk.clone())
+            .app_data(description.clone())
             .app_data(metrics.clone())
             .wrap(from_fn(http::observe))
             .configure(|app| http::configure(app, body_bytes))

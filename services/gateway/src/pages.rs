@@ -39,5 +39,5 @@ pub(crate) async fn read_log(
     window: Window,
     limit: u32,
 ) -> Result<Page, Error> {
-    services.call(&LogPage { channel: channel.clone(), window, limit }).await
+    services.call(&LogPage::shown(channel.clone(), window, limit)).await
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{App, HttpServer, dev::Extensions, rt::net::TcpStream};
+use actix_web::{App, HttpServer, dev::Extensions, rt::net::TcpStream, web};
 use goch_chassis::{
     Chassis, StartError,
     nats::{self, NatsMetrics},
@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     GatewayConfig,
     edge::Edge,
-    http,
+    http::{self, Descriptions},
     metrics::GatewayMetrics,
     socket::peer::Peer,
     token::Keyring,
@@ -57,10 +57,12 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
     };
     let draining = shared.draining.clone();
     let limits = config.limits.clone();
+    let descriptions = web::Data::new(Descriptions::new(&limits));
     let server = HttpServer::new(move || {
         let shared = shared.clone();
         App::new()
             .data_factory(move || Worker::start(shared.clone()))
+            .app_data(descriptions.clone())
             .configure(|app| http::configure(app, &limits, &edge))
     })
     .workers(config.workers)

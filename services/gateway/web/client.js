@@ -20,12 +20,14 @@
  * @property {string} secret the member's own secret, as `join` returned it
  *
  * @typedef {object} ChannelEvent an event of the log; its other fields depend on `type`
- * @property {string} type `message`, `joined`, or one that this version may not know
+ * @property {string} type `message`, `edited`, `deleted`, `joined`, or one that this version may not know
  * @property {string} channel
  * @property {number} seq rises along the channel, with holes
  * @property {number} [prev] the `seq` before this one, 0 if there is none or it is unknown
  * @property {number} time Unix milliseconds
  * @property {string} [id] of a message: the id its sender gave it
+ * @property {number} [edited_at] of a message in a page that was edited: when, in Unix milliseconds
+ * @property {number} [message] of `edited` and `deleted`: the `seq` of the message
  * @property {string} [from_uid]
  * @property {string} [from_name]
  * @property {string} [text]
@@ -215,7 +217,7 @@ export class ChatClient extends EventTarget {
   #rooms = new Map();
   /** @type {Map<string, Entry>} */
   #outbox = new Map();
-  /** @type {Map<string, ReturnType<typeof promiseWithHandles<any>>>} histories on their way */
+  /** @type {Map<string, ReturnType<typeof promiseWithHandles<any>>>} histories, edits and deletions on their way */
   #requests = new Map();
   /** @type {Map<string, ReturnType<typeof setTimeout>>} by id of the frame that waits for its answer */
   #deadlines = new Map();
@@ -347,6 +349,36 @@ export class ChatClient extends EventTarget {
   }
 
   /**
+   * Changes what a message of one's own says. Its new text comes to everybody as an `edited` event.
+   *
+   * @param {string} channel one that is subscribed
+   * @param {number} seq of the message
+   * @param {string} text
+   * @param {Record<string, string>} [meta] left out: stays as it is
+   * @returns {Promise<Stored>} rejects with a `ChatError`
+   */
+  edit(channel, seq, text, meta) {
+    return this.#revise({ type: 'edit', channel, seq, text, meta });
+  }
+
+  /**
+   * Withdraws a message of one's own: everybody gets a `deleted` event, and its text is erased.
+   *
+   * @param {string} channel one that is subscribed
+   * @param {number} seq of the message
+   * @returns {Promise<Stored>} rejects with a `ChatError`
+   */
+  delete(channel, seq) {
+    return this.#revise({ type: 'delete', channel, seq });
+  }
+
+  /** @param {object} frame @returns {Promise<Stored>} */
+  async #revise(frame) {
+    const { seq, time, duplicate } = await this.#request({ ...frame, id: randomId() });
+    return { seq, time, duplicate: duplicate === true };
+  }
+
+  /**
    * Asks for events older than `before`.
    *
    * @param {string} channel
@@ -355,15 +387,17 @@ export class ChatClient extends EventTarget {
    * @returns {Promise<{ events: ChannelEvent[], more: boolean }>} events rise by `seq`; `more`: older ones remain
    */
   async history(channel, before, limit = this.#options.pageSize) {
-    const id = this.#nextId();
-    if (!this.#write({ type: 'history', id, channel, before, limit })) {
-      throw new ChatError('unavailable', 'Not connected.');
-    }
-    const request = promiseWithHandles();
-    this.#requests.set(id, request);
-    this.#expectAnswer(id);
-    const answer = await request.promise;
+    const answer = await this.#request({ type: 'history', id: this.#nextId(), channel, before, limit });
     return { events: inOrder(answer.messages, 0).filter(({ seq }) => seq < before), more: answer.more === true };
+  }
+
+  /** Writes a frame and waits for its answer. @param {object & { id: string }} frame */
+  async #request(frame) {
+    if (!this.#write(frame)) throw new ChatError('unavailable', 'Not connected.');
+    const request = promiseWithHandles();
+    this.#requests.set(frame.id, request);
+    this.#expectAnswer(frame.id);
+    return request.promise;
   }
 
   /**
@@ -587,17 +621,18 @@ export class ChatClient extends EventTarget {
     if (typeof frame?.type !== 'string') {
       return this.#tell('fault', { error: new ChatError('bad_frame', 'The server sent something unreadable.') });
     }
-    if (typeof frame.id === 'string' && frame.type !== 'message') this.#answered(frame.id);
+    // Events, which have a `prev`, can have an id too.
+    const isEvent = Number.isInteger(frame.seq) && Number.isInteger(frame.prev);
+    if (typeof frame.id === 'string' && !isEvent) this.#answered(frame.id);
 
     switch (frame.type) {
       case 'subscribed':
         return this.#subscribed(frame);
       case 'ack':
+        this.#resolve(frame);
         return this.#sent(this.#outbox.get(frame.id), frame);
       case 'history':
-        this.#requests.get(frame.id)?.resolve(frame);
-        this.#requests.delete(frame.id);
-        return;
+        return this.#resolve(frame);
       case 'unsubscribed':
         return;
       case 'presence':
@@ -607,12 +642,18 @@ export class ChatClient extends EventTarget {
       case 'error':
         return this.#failed(frame);
     }
-    if (Number.isInteger(frame.seq) && Number.isInteger(frame.prev)) {
+    if (isEvent) {
       const room = this.#rooms.get(frame.channel);
       if (room) this.#accept(room, frame);
     } else {
       this.#tell('signal', frame);
     }
+  }
+
+  /** @param {{ id: string }} frame that may answer a request */
+  #resolve(frame) {
+    this.#requests.get(frame.id)?.resolve(frame);
+    this.#requests.delete(frame.id);
   }
 
   /** @param {{ id?: string, code?: string, message?: string, field?: string }} frame */

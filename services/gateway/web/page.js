@@ -206,9 +206,9 @@ function dayOf(time) {
 }
 
 /**
- * @param {{ text: string, time: number, author?: string, own: boolean, status?: string }} message
+ * @param {{ text: string, time: number, author?: string, own: boolean, status?: string, edited?: boolean }} message
  */
-function messageNode({ text, time, author, own, status }) {
+function messageNode({ text, time, author, own, status, edited = false }) {
   const node = element('article', own ? 'message own' : 'message');
   if (status) node.dataset.status = status;
   // Who is speaking is plain to see from the side; those who listen need the word.
@@ -220,6 +220,7 @@ function messageNode({ text, time, author, own, status }) {
   body.dataset.testid = 'message-text';
   const meta = element('div', 'meta');
   meta.append(timeOf(time));
+  if (edited) meta.append(element('span', 'edited', 'edited'));
   if (own) meta.append(element('span', 'status', statusText(status)));
   bubble.append(body, meta);
   node.append(bubble);
@@ -244,7 +245,8 @@ function eventNode(event, uid) {
     const own = event.from_uid === uid;
     const author = event.from_name || event.from_uid;
     const status = own ? 'sent' : undefined;
-    return messageNode({ text: event.text ?? '', time: event.time, author, own, status });
+    const edited = event.edited_at !== undefined;
+    return messageNode({ text: event.text ?? '', time: event.time, author, own, status, edited });
   }
   if (event.type === 'joined') {
     return element('p', 'note', `${event.display_name || event.uid || 'Somebody'} joined`);
@@ -254,9 +256,23 @@ function eventNode(event, uid) {
 
 // --- the conversation -----------------------------------------------------------------------
 
+/** @param {() => void} edit @param {() => void} remove */
+function actionsNode(edit, remove) {
+  const node = element('span', 'actions');
+  for (const [word, testid, act] of /** @type {const} */ ([['Edit', 'edit', edit], ['Delete', 'delete', remove]])) {
+    const button = element('button', '', word);
+    button.type = 'button';
+    button.dataset.testid = testid;
+    button.addEventListener('click', act);
+    node.append(button);
+  }
+  return node;
+}
+
 /** The log on the page: rows in the order of the channel, below them what is not in the log yet. */
 class Conversation {
   #uid;
+  #actions;
   #log = byId('log');
   #unsent = byId('unsent');
   #scroller = byId('scroller');
@@ -269,9 +285,15 @@ class Conversation {
   #missed = 0;
   #resizes = new ResizeObserver(() => this.keepUp());
 
-  /** @param {string} uid our own @param {AbortSignal} signal ends the listeners */
-  constructor(uid, signal) {
+  /**
+   * @param {string} uid our own
+   * @param {{ edit: (message: ChannelEvent) => void, remove: (message: ChannelEvent) => void }} actions for
+   *   messages of our own
+   * @param {AbortSignal} signal ends the listeners
+   */
+  constructor(uid, actions, signal) {
     this.#uid = uid;
+    this.#actions = actions;
     this.#log.replaceChildren();
     this.#unsent.replaceChildren();
     this.#showMissed(0);
@@ -294,6 +316,8 @@ class Conversation {
     this.#quietly(events.length > 1, () => {
       for (const event of events) {
         if (event.from_uid === this.#uid && event.id) this.#removeWaiting(event.id);
+        if (event.type === 'edited') this.#edit(event);
+        if (event.type === 'deleted') this.#remove(event);
         const row = this.#row(event);
         if (!row) continue;
         decorate(row, this.#rows.at(-1));
@@ -304,6 +328,27 @@ class Conversation {
     });
     this.#showMissed(this.#missed);
     this.keepUp();
+  }
+
+  /** @param {ChannelEvent} edit of a message that is shown, or one that is older and comes edited */
+  #edit({ message, text, time }) {
+    const index = this.#rows.findIndex(({ event }) => event.seq === message);
+    const old = this.#rows[index];
+    const row = old && this.#row({ ...old.event, text, edited_at: time });
+    if (!row) return;
+    this.#rows[index] = row;
+    decorate(row, this.#rows[index - 1]);
+    old.node.replaceWith(row.node);
+  }
+
+  /** @param {ChannelEvent} deletion */
+  #remove({ message }) {
+    const index = this.#rows.findIndex(({ event }) => event.seq === message);
+    if (index < 0) return;
+    this.#rows[index].node.remove();
+    this.#rows.splice(index, 1);
+    const next = this.#rows[index];
+    if (next) decorate(next, this.#rows[index - 1]);
   }
 
   /** @param {ChannelEvent[]} events older than all that are shown */
@@ -365,6 +410,10 @@ class Conversation {
     node.dataset.type = event.type;
     node.dataset.testid = event.type;
     node.append(content);
+    if (event.type === 'message' && event.from_uid === this.#uid) {
+      const { edit, remove } = this.#actions;
+      content.querySelector('.meta')?.prepend(actionsNode(() => edit(event), () => remove(event)));
+    }
     return { node, event };
   }
 
@@ -448,6 +497,8 @@ class Chat {
   #loading = false;
   #typedAt = 0;
   #unseen = 0;
+  /** @type {number | undefined} the `seq` of the message that is being edited */
+  #editing;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #readTimer;
   /** @type {string[]} uids of the others who are there */
@@ -460,7 +511,11 @@ class Chat {
   /** @param {Member} member */
   constructor(member) {
     this.#member = member;
-    this.#conversation = new Conversation(member.uid, this.#ending.signal);
+    const actions = {
+      edit: (/** @type {ChannelEvent} */ message) => this.#beginEdit(message),
+      remove: (/** @type {ChannelEvent} */ message) => this.#delete(message),
+    };
+    this.#conversation = new Conversation(member.uid, actions, this.#ending.signal);
     this.#show();
     this.#listenToPage();
     this.#listenToClient();
@@ -475,6 +530,7 @@ class Chat {
     byId('empty').hidden = true;
     setNotice('composer-error', '');
     this.#text.value = '';
+    byId('editing').hidden = true;
     this.#showTitle();
     this.#showState('connecting');
     this.#showOnline();
@@ -492,6 +548,7 @@ class Chat {
     this.#text.addEventListener('keydown', (key) => {
       // While an input method composes a word, Enter belongs to it; Safari says so by 229 only.
       const composing = key.isComposing || key.keyCode === 229;
+      if (key.key === 'Escape' && !composing) this.#endEdit();
       if (key.key !== 'Enter' || key.shiftKey || composing) return;
       key.preventDefault();
       this.#send();
@@ -507,6 +564,7 @@ class Chat {
     }, { signal, passive: true });
     document.addEventListener('visibilitychange', () => this.#markRead(), { signal });
     byId('reconnect').addEventListener('click', () => this.#client.connect(), { signal });
+    byId('cancel-edit').addEventListener('click', () => this.#endEdit(), { signal });
     byId('leave').addEventListener('click', () => this.#leave(''), { signal });
   }
 
@@ -658,6 +716,11 @@ class Chat {
   #send() {
     const text = this.#text.value.trimEnd();
     if (!isSendable(text)) return;
+    if (this.#editing !== undefined) {
+      this.#revise(this.#client.edit(this.#member.channel, this.#editing, text));
+      this.#endEdit();
+      return;
+    }
     try {
       this.#client.send(this.#member.channel, text);
     } catch (error) {
@@ -670,6 +733,45 @@ class Chat {
     this.#typed();
     this.#typedAt = 0;
     this.#text.focus();
+  }
+
+  /** @param {ChannelEvent} message one of our own */
+  #beginEdit({ seq, text = '' }) {
+    this.#editing = seq;
+    byId('editing').hidden = false;
+    this.#write(text);
+  }
+
+  #endEdit() {
+    if (this.#editing === undefined) return;
+    this.#editing = undefined;
+    byId('editing').hidden = true;
+    this.#write('');
+  }
+
+  /** @param {string} text into the composer */
+  #write(text) {
+    setNotice('composer-error', '');
+    this.#text.value = text;
+    this.#typed();
+    this.#text.focus();
+  }
+
+  /** @param {ChannelEvent} message one of our own */
+  #delete({ seq }) {
+    if (!confirm('Delete this message for everybody?')) return;
+    if (this.#editing === seq) this.#endEdit();
+    this.#revise(this.#client.delete(this.#member.channel, seq));
+  }
+
+  /** Says so if it fails; else the event shows it. @param {Promise<unknown>} change */
+  async #revise(change) {
+    try {
+      await change;
+    } catch (error) {
+      if (!(error instanceof ChatError)) throw error;
+      setNotice('composer-error', FAILURE_TEXT[/** @type {keyof typeof FAILURE_TEXT} */ (error.code)] ?? error.message);
+    }
   }
 
   /** The text has changed: its height, its length, what can be done with it. */

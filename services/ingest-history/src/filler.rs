@@ -105,7 +105,8 @@ impl Filler {
         let (mut window, mut top, mut missing) = (Window::Latest, None, self.store.window());
         let floor = loop {
             let limit = u32::try_from(missing).unwrap_or(u32::MAX).min(PAGE_MAX);
-            let request = LogPage { channel: channel.clone(), window, limit };
+            // As the consumers write them: what was edited is put together when it is read.
+            let request = LogPage { channel: channel.clone(), window, limit, as_stored: true };
             let page = self.broker.call(&request).await?;
             let entries: Vec<_> = page
                 .events

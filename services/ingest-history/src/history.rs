@@ -77,7 +77,7 @@ impl History {
             return Ok(Page { events: view.events, more });
         };
         let window = Window::Before(before);
-        let request = LogPage { channel: channel.clone(), window, limit: missing };
+        let request = LogPage::shown(channel.clone(), window, missing);
         let older = self.broker.call(&request).await?;
         self.count_page("both");
         Ok(join(older, view.events))
@@ -90,7 +90,7 @@ impl History {
         limit: u32,
     ) -> Result<Page, Error> {
         self.count_page("log");
-        self.broker.call(&LogPage { channel: channel.clone(), window, limit }).await
+        self.broker.call(&LogPage::shown(channel.clone(), window, limit)).await
     }
 
     fn count_page(&self, source: &'static str) {
@@ -201,7 +201,7 @@ impl History {
         mut window: Window,
     ) -> Result<Option<Logged>, Error> {
         loop {
-            let request = LogPage { channel: channel.clone(), window, limit: LOG_EVENTS };
+            let request = LogPage::shown(channel.clone(), window, LOG_EVENTS);
             let page = self.broker.call(&request).await?;
             let first = page.events.first().map(|logged| logged.seq);
             if let Some(message) = page.events.into_iter().rev().find(is_message) {

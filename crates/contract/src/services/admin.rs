@@ -1,10 +1,12 @@
 //! Requests to chat-admin: who may do what, and who is a member.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Service, ServiceRequest};
 use crate::{
-    ids::{ChannelName, Secret, Uid},
+    ids::{ChannelName, MessageId, Secret, Seq, Uid, UnixMillis},
     rest::{AdminMember, JoinedBody, PublicMember},
 };
 
@@ -173,4 +175,54 @@ impl ServiceRequest for Verify {
     const ENDPOINT: &'static str = "verify";
     /// In the order of the request.
     type Response = Vec<Verified>;
+}
+
+/// Change or withdraw a message of one's own. The gateway vouches for who asks.
+///
+/// Refused with `not_found` when there is no such message, or none any more, with `forbidden` when it
+/// is somebody else's, both with the field `seq`, and with `channel_closed`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Revise {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Which message.
+    pub message: Seq,
+    /// Who asks.
+    pub uid: Uid,
+    /// The idempotency key.
+    pub id: MessageId,
+    /// What is to become of it.
+    pub change: Change,
+}
+
+/// What is to become of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// It is to say something else.
+    Edit {
+        /// What.
+        text: String,
+        /// What the product attaches; what it has stays if this is left out.
+        meta: Option<BTreeMap<String, String>>,
+    },
+    /// It is to go.
+    Delete,
+}
+
+/// The answer to [`Revise`]: the event that says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    /// Where it is in the log.
+    pub seq: Seq,
+    /// Its time.
+    pub time: UnixMillis,
+    /// Whether an earlier request with the same id stored it.
+    pub duplicate: bool,
+}
+
+impl ServiceRequest for Revise {
+    const SERVICE: Service = Service::Admin;
+    const ENDPOINT: &'static str = "revise";
+    type Response = Revision;
 }

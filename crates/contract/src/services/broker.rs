@@ -49,6 +49,18 @@ pub struct LogPage {
     pub window: Window,
     /// The most events of the answer.
     pub limit: u32,
+    /// Whether events are wanted as they are stored, for a copy of the log. Else messages are shown as
+    /// they were last edited, and those that are just being deleted are left out.
+    #[serde(default)]
+    pub as_stored: bool,
+}
+
+impl LogPage {
+    /// A page as people are shown it.
+    #[must_use]
+    pub fn shown(channel: ChannelName, window: Window, limit: u32) -> Self {
+        Self { channel, window, limit, as_stored: false }
+    }
 }
 
 impl ServiceRequest for LogPage {
@@ -67,7 +79,8 @@ pub async fn stored_time(
     seq: Seq,
 ) -> Result<UnixMillis, Error> {
     let window = Window::After(Seq(seq.0.saturating_sub(1)));
-    let page = services.call(&LogPage { channel, window, limit: 1 }).await?;
+    let page = LogPage { channel, window, limit: 1, as_stored: true };
+    let page = services.call(&page).await?;
     let first = page.events.first().filter(|logged| logged.seq == seq);
     first
         .and_then(|logged| serde_json::from_str::<Outline<'_>>(logged.event.get()).ok())
@@ -111,6 +124,50 @@ impl ServiceRequest for Tails {
     type Response = Vec<Seq>;
 }
 
+/// What has become of a message, as far as the log has it now?
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Revisions {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The message.
+    pub message: Seq,
+}
+
+/// The answer to [`Revisions`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Revised {
+    /// The event at that sequence, as it was stored; none if the channel has none there, or none any
+    /// more.
+    pub message: Option<Logged>,
+    /// The latest event that edits or deletes the message.
+    pub latest: Option<Logged>,
+    /// The channel's latest event: the answer holds as long as no other one follows.
+    pub tail: Seq,
+}
+
+impl ServiceRequest for Revisions {
+    const SERVICE: Service = Service::Broker;
+    const ENDPOINT: &'static str = "revisions";
+    type Response = Revised;
+}
+
+/// Erase a message that the log has a deletion of, with its edits: their bytes are overwritten where
+/// they are stored. The deletion itself stays.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EraseMessage {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The message.
+    pub message: Seq,
+}
+
+impl ServiceRequest for EraseMessage {
+    const SERVICE: Service = Service::Broker;
+    const ENDPOINT: &'static str = "erase_message";
+    /// The log's last sequence afterwards: whoever has read up to there can no longer meet them.
+    type Response = Seq;
+}
+
 /// Remove the events of a channel from the log, for good: their bytes are overwritten where they are
 /// stored. One request removes a part of them only.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -128,8 +185,8 @@ impl ServiceRequest for Purge {
     type Response = bool;
 }
 
-/// A person's events after a sequence, over all channels: messages, and the person's comings and
-/// goings. One request looks through a part of the log only.
+/// A person's events after a sequence, over all channels: messages, what the person or somebody else
+/// made of them, and the person's comings and goings. One request looks through a part of the log only.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Find {
     /// Whose events.
@@ -138,6 +195,9 @@ pub struct Find {
     pub after: Seq,
     /// The most events of the answer.
     pub limit: u32,
+    /// Whether messages are to be shown as they were last edited.
+    #[serde(default)]
+    pub shown: bool,
 }
 
 /// The answer to [`Find`].

@@ -3,9 +3,11 @@
 mod catchup;
 mod count;
 mod erase;
+mod erase_message;
 mod find;
 mod page;
 mod purge;
+mod revisions;
 mod tails;
 mod webhooks;
 
@@ -27,5 +29,7 @@ pub(crate) async fn serve(
     find::serve(endpoints, replay.clone()).await?;
     purge::serve(endpoints, eraser.clone()).await?;
     erase::serve(endpoints, eraser.clone()).await?;
+    revisions::serve(endpoints, replay.clone()).await?;
+    erase_message::serve(endpoints, eraser.clone()).await?;
     webhooks::serve(endpoints, webhooks.clone()).await
 }

@@ -1,10 +1,7 @@
 //! `page`: a page of a channel, as far back as the log reaches.
 
 use goch_chassis::{StartError, endpoints::Endpoints};
-use goch_contract::{
-    limits::page_limit,
-    services::{broker::LogPage, history::Window},
-};
+use goch_contract::{limits::page_limit, services::broker::LogPage};
 
 use crate::replay::Replay;
 
@@ -13,13 +10,7 @@ pub(super) async fn serve(endpoints: &Endpoints, replay: Replay) -> Result<(), S
         let replay = replay.clone();
         async move {
             let limit = page_limit(Some(request.limit.into()))?;
-            let channel = &request.channel;
-            match request.window {
-                Window::Latest => replay.latest(channel, None, limit).await,
-                Window::Before(before) => replay.latest(channel, Some(before), limit).await,
-                Window::After(after) => Ok(replay.after(channel, after, limit).await?.page),
-                Window::Since(since) => replay.since(channel, since, limit).await,
-            }
+            replay.page(&request.channel, request.window, limit, request.as_stored).await
         }
     };
     endpoints.serve(answer).await

@@ -12,9 +12,10 @@
 mod page;
 mod person;
 mod reader;
+mod revisions;
 mod search;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
 use async_nats::jetstream::{
     consumer::DeliverPolicy,
@@ -31,7 +32,7 @@ use goch_contract::{
     event::FROM_HEADER,
     services::{
         broker::{CaughtUp, Count},
-        history::Page,
+        history::{Page, Window},
     },
     subjects::Subjects,
 };
@@ -45,6 +46,7 @@ pub(crate) use self::person::is_of;
 use self::{
     page::{Backward, Entry, Forward},
     reader::{Reader, Select},
+    revisions::{Kept, Memory, Revision},
     search::Search,
 };
 use crate::metrics::BridgeMetrics;
@@ -81,6 +83,8 @@ enum ReadError {
     Nats(Box<dyn std::error::Error + Send + Sync>),
     #[error("messages were lost on the way")]
     Gap,
+    #[error("the page has nothing but messages that are just being erased")]
+    Erasing,
 }
 
 impl ReadError {
@@ -97,6 +101,7 @@ pub(crate) struct Replay {
     reading: Arc<Semaphore>,
     tasks: TaskTracker,
     metrics: BridgeMetrics,
+    memory: Memory,
 }
 
 impl Replay {
@@ -115,7 +120,7 @@ impl Replay {
             .map_err(|error| StartError::because("naming the log", error))?;
         let reading = Arc::new(Semaphore::new(READING_MAX));
         let tasks = chassis.shutdown.tasks().clone();
-        Ok(Self { log, subjects, reading, tasks, metrics })
+        Ok(Self { log, subjects, reading, tasks, metrics, memory: Memory::new() })
     }
 
     /// The stream itself.
@@ -128,7 +133,8 @@ impl Replay {
         &self.subjects
     }
 
-    /// The first events after `after`.
+    /// The first events after `after`, as they are stored: whoever catches up gets what became of them
+    /// in its turn.
     ///
     /// # Errors
     /// `unavailable` when the log cannot be read in time.
@@ -141,30 +147,33 @@ impl Replay {
         self.persist(|| self.read_after(channel, after, limit)).await
     }
 
-    /// The latest events, or the latest before `before`.
+    /// A page, as messages were last edited unless it is wanted `as_stored`.
     ///
     /// # Errors
     /// `unavailable` when the log cannot be read in time.
-    pub(crate) async fn latest(
+    pub(crate) async fn page(
         &self,
         channel: &ChannelName,
-        before: Option<Seq>,
+        window: Window,
         limit: u32,
+        as_stored: bool,
     ) -> Result<Page, Error> {
-        self.persist(|| self.read_latest(channel, before, limit)).await
-    }
-
-    /// The first events from the first one whose own time is `since` or later.
-    ///
-    /// # Errors
-    /// `unavailable` when the log cannot be read in time.
-    pub(crate) async fn since(
-        &self,
-        channel: &ChannelName,
-        since: UnixMillis,
-        limit: u32,
-    ) -> Result<Page, Error> {
-        self.persist(|| self.read_since(channel, since, limit)).await
+        self.persist(|| async move {
+            let (page, kept) = match window {
+                Window::Latest => (self.read_latest(channel, None, limit).await?, Kept::Last),
+                Window::Before(before) => {
+                    (self.read_latest(channel, Some(before), limit).await?, Kept::Last)
+                }
+                Window::After(after) => {
+                    (self.read_after(channel, after, limit).await?.page, Kept::First)
+                }
+                Window::Since(since) => {
+                    (self.read_since(channel, since, limit).await?, Kept::First)
+                }
+            };
+            if as_stored { Ok(page) } else { self.show(channel, page, kept).await }
+        })
+        .await
     }
 
     /// Messages of others between two sequences.
@@ -356,20 +365,27 @@ impl Replay {
         before: Seq,
         not_from: &Uid,
     ) -> Result<u64, ReadError> {
-        let end = self.tail(channel).await?.min(Seq(before.0.saturating_sub(1)));
+        let tail = self.tail(channel).await?;
+        let end = tail.min(Seq(before.0.saturating_sub(1)));
         if end <= after {
             return Ok(0);
         }
         let _permit = self.reading.acquire().await;
         let start = DeliverPolicy::ByStartSequence { start_sequence: after.0 + 1 };
-        let mut reader = self.reader(channel, start, Select::Headers, end).await?;
-        let mut count = 0;
+        // Beyond the end, for messages before it that are deleted and not yet erased.
+        let mut reader = self.reader(channel, start, Select::Headers, tail).await?;
+        let (mut counted, mut deleted) = (Vec::new(), BTreeSet::new());
         while let Some(entry) = reader.next().await? {
+            let headers = entry.headers.as_ref();
             // Only messages have the header.
-            let from = entry.headers.as_ref().and_then(|headers| headers.get(FROM_HEADER));
-            count += u64::from(from.is_some_and(|from| from.as_str() != not_from.as_str()));
+            let from = headers.and_then(|headers| headers.get(FROM_HEADER));
+            if entry.seq <= end && from.is_some_and(|from| from.as_str() != not_from.as_str()) {
+                counted.push(entry.seq);
+            }
+            let revision = Revision::of_headers(entry.seq, headers);
+            deleted.extend(revision.filter(|it| it.deletes).map(|it| it.message));
         }
-        Ok(count)
+        Ok(counted.iter().filter(|seq| !deleted.contains(seq)).count() as u64)
     }
 
     async fn reader(

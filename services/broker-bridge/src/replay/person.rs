@@ -3,7 +3,7 @@
 //! The log has no index by person, so it is read from one end to the other, without bodies, a part in
 //! each request. That is seldom needed, and headers are quick to read.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_nats::{HeaderMap, jetstream::consumer::DeliverPolicy};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -15,6 +15,7 @@ use goch_contract::{
         history::PAGE_BYTES_MAX,
     },
 };
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout};
 
@@ -23,11 +24,11 @@ use super::{CONCURRENT_GETS_MAX, ReadError, Replay, STEP_TIMEOUT, Select, found,
 /// How long one request looks through the log.
 const LOOK_FOR: Duration = Duration::from_secs(2);
 
-/// Whether an event is a person's: a message, a coming or a going.
+/// Whether an event is a person's: a message, what became of one, a coming or a going.
 pub(crate) fn is_of(headers: &HeaderMap, uid: &Uid) -> bool {
     [FROM_HEADER, MEMBER_HEADER]
         .iter()
-        .any(|name| headers.get(*name).is_some_and(|value| value.as_str() == uid.as_str()))
+        .any(|name| headers.get_all(*name).any(|value| value.as_str() == uid.as_str()))
 }
 
 impl Replay {
@@ -36,7 +37,14 @@ impl Replay {
     /// # Errors
     /// `unavailable` when the log cannot be read in time.
     pub(crate) async fn find_person(&self, request: &Find) -> Result<Found, Error> {
-        self.persist(|| self.read_person(&request.uid, request.after, request.limit)).await
+        self.persist(|| async {
+            let mut found = self.read_person(&request.uid, request.after, request.limit).await?;
+            if request.shown {
+                self.show_all(&mut found.events).await?;
+            }
+            Ok(found)
+        })
+        .await
     }
 
     /// Where a channel's first events up to `through` are, and whether there are more.
@@ -50,6 +58,24 @@ impl Replay {
         max: usize,
     ) -> Result<(Vec<Seq>, bool), Error> {
         self.persist(|| self.read_sequences(channel, through, max)).await
+    }
+
+    /// Has messages of any channels say what they were last edited to.
+    async fn show_all(&self, events: &mut Vec<Logged>) -> Result<(), ReadError> {
+        let mut first_of = BTreeMap::new();
+        for logged in events.iter() {
+            if let Some(channel) = channel_of(logged) {
+                first_of.entry(channel).or_insert(logged.seq);
+            }
+        }
+        let mut revisions = Vec::new();
+        for (channel, first) in first_of {
+            let tail = self.tail(&channel).await?;
+            if first < tail {
+                revisions.extend(self.revisions_after(&channel, first, tail).await?);
+            }
+        }
+        self.apply(events, revisions).await
     }
 
     async fn read_sequences(
@@ -131,6 +157,14 @@ impl Replay {
     }
 }
 
+fn channel_of(logged: &Logged) -> Option<ChannelName> {
+    #[derive(Deserialize)]
+    struct Place {
+        channel: ChannelName,
+    }
+    serde_json::from_str::<Place>(logged.event.get()).ok().map(|place| place.channel)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,5 +181,10 @@ mod tests {
         assert!(with(MEMBER_HEADER, "ann"));
         assert!(!with(FROM_HEADER, "anna"));
         assert!(!with("Nats-Msg-Id", "ann"));
+        // What an agent made of ann's message is of both.
+        let mut both = HeaderMap::new();
+        both.append(MEMBER_HEADER, "agent");
+        both.append(MEMBER_HEADER, "ann");
+        assert!(is_of(&both, &ann));
     }
 }

@@ -126,6 +126,7 @@ impl Broker {
             from_uid: from,
             text: text.to_owned(),
             meta: None,
+            edited_at: None,
         });
         let payload = event.to_payload().into();
         self.jetstream.publish_with_headers(subject, headers, payload).await.unwrap()
@@ -144,7 +145,7 @@ impl Broker {
 
     pub(crate) async fn page(&self, channel: &str, window: Window, limit: u32) -> Page {
         let channel = self::channel(channel);
-        self.services.call(&LogPage { channel, window, limit }).await.unwrap()
+        self.services.call(&LogPage::shown(channel, window, limit)).await.unwrap()
     }
 
     pub(crate) async fn count(

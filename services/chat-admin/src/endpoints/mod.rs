@@ -5,17 +5,19 @@ mod enrol;
 mod members;
 mod online;
 mod register;
+mod revise;
 mod roster;
 mod verify;
 
 use goch_chassis::{StartError, endpoints::Endpoints};
 
-use crate::{presence::Presence, registry::Registry};
+use crate::{lifecycle::Lifecycle, presence::Presence, registry::Registry};
 
 /// Serves every endpoint.
 pub(crate) async fn serve(
     endpoints: &Endpoints,
     registry: &Registry,
+    lifecycle: &Lifecycle,
     presence: &Presence,
 ) -> Result<(), StartError> {
     authorize::serve(endpoints, registry.clone()).await?;
@@ -23,6 +25,7 @@ pub(crate) async fn serve(
     register::serve(endpoints, registry.clone()).await?;
     members::serve(endpoints, registry.clone()).await?;
     online::serve(endpoints, presence.clone()).await?;
+    revise::serve(endpoints, lifecycle.clone()).await?;
     roster::serve(endpoints, registry.clone()).await?;
     verify::serve(endpoints, registry.clone()).await
 }

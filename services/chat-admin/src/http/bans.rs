@@ -2,11 +2,26 @@
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
-use goch_contract::rest::BansBody;
+use goch_contract::{
+    ChannelName, Uid,
+    rest::{Ban, BansBody},
+    schemas::problems::NotFound,
+};
 
 use super::Desk;
 
 /// Lists the bans.
+#[utoipa::path(
+    get,
+    path = "/admin/channels/{name}/bans",
+    operation_id = "list_bans",
+    tag = "members",
+    params(("name" = ChannelName, Path, description = "The channel.")),
+    responses(
+        (status = 200, description = "The bans, by uid; at most 1,000.", body = BansBody),
+        (status = 404, response = NotFound),
+    ),
+)]
 pub(super) async fn bans(
     desk: web::Data<Desk>,
     name: web::Path<String>,
@@ -17,6 +32,16 @@ pub(super) async fn bans(
 }
 
 /// Bans somebody, who need not be a member.
+#[utoipa::path(
+    put,
+    path = "/admin/channels/{name}/bans/{uid}",
+    tag = "members",
+    params(("name" = ChannelName, Path, description = "The channel."), ("uid" = Uid, Path, description = "The member.")),
+    responses(
+        (status = 200, description = "The ban.", body = Ban),
+        (status = 404, response = NotFound),
+    ),
+)]
 pub(super) async fn ban(
     desk: web::Data<Desk>,
     path: web::Path<(String, String)>,
@@ -27,6 +52,16 @@ pub(super) async fn ban(
 }
 
 /// Lifts a ban.
+#[utoipa::path(
+    delete,
+    path = "/admin/channels/{name}/bans/{uid}",
+    tag = "members",
+    params(("name" = ChannelName, Path, description = "The channel."), ("uid" = Uid, Path, description = "The member.")),
+    responses(
+        (status = 204, description = "The ban is lifted."),
+        (status = 404, response = NotFound),
+    ),
+)]
 pub(super) async fn unban(
     desk: web::Data<Desk>,
     path: web::Path<(String, String)>,

@@ -2,10 +2,22 @@
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
+use goch_contract::{ChannelName, rest::ChannelBody, schemas::problems::NotFound};
 
 use super::{Desk, channels::describe};
 
 /// Answers with the channel, its members and its last message.
+#[utoipa::path(
+    get,
+    path = "/admin/channels/{name}",
+    operation_id = "show_channel",
+    tag = "channels",
+    params(("name" = ChannelName, Path, description = "The channel.")),
+    responses(
+        (status = 200, description = "The channel.", body = ChannelBody),
+        (status = 404, response = NotFound),
+    ),
+)]
 pub(super) async fn channel(
     desk: web::Data<Desk>,
     name: web::Path<String>,

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{
-    Error,
+    ChannelName, Error,
     event::Logged,
     rest::{ChannelBody, ChannelsBody},
     services::{
@@ -20,13 +20,28 @@ use crate::record::{ChannelRecord, MemberRecord};
 /// Channels of a page, if the request does not say.
 const LIMIT_DEFAULT: usize = 50;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Query {
+    /// The page begins after this name.
+    #[param(value_type = Option<ChannelName>, nullable = false)]
     after: Option<String>,
+    /// The most channels of the page; 50 if left out.
+    #[param(minimum = 1, maximum = 100, default = 50, nullable = false)]
     limit: Option<u64>,
 }
 
 /// Answers with a page of channels.
+#[utoipa::path(
+    get,
+    path = "/admin/channels",
+    operation_id = "list_channels",
+    tag = "channels",
+    params(Query),
+    responses(
+        (status = 200, description = "A page, by name.", body = ChannelsBody),
+    ),
+)]
 pub(super) async fn channels(
     desk: web::Data<Desk>,
     query: web::Query<Query>,

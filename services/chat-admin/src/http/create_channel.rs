@@ -2,11 +2,24 @@
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
-use goch_contract::rest::CreateChannelBody;
+use goch_contract::{
+    rest::{CreateChannelBody, CreatedChannelBody},
+    schemas::problems::Conflict,
+};
 
 use super::Desk;
 
 /// Creates a channel.
+#[utoipa::path(
+    post,
+    path = "/admin/channels",
+    tag = "channels",
+    request_body(content = CreateChannelBody, example = json!({"name": "ticket-42", "is_private": true})),
+    responses(
+        (status = 201, description = "The channel is created.", body = CreatedChannelBody),
+        (status = 409, response = Conflict),
+    ),
+)]
 pub(super) async fn create_channel(
     desk: web::Data<Desk>,
     body: web::Json<CreateChannelBody>,

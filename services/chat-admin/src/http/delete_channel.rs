@@ -2,10 +2,22 @@
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
+use goch_contract::{ChannelName, schemas::problems::NotFound};
 
 use super::{Desk, progress};
 
 /// Deletes a channel: 204 when nothing is left of it, 202 while some of it still goes.
+#[utoipa::path(
+    delete,
+    path = "/admin/channels/{name}",
+    tag = "channels",
+    params(("name" = ChannelName, Path, description = "The channel.")),
+    responses(
+        (status = 202, description = "Some of it still goes; it is certain to be finished. Asking again tells how far it is."),
+        (status = 204, description = "Nothing is left of it."),
+        (status = 404, response = NotFound),
+    ),
+)]
 pub(super) async fn delete_channel(
     desk: web::Data<Desk>,
     name: web::Path<String>,

@@ -2,10 +2,21 @@
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
+use goch_contract::Uid;
 
 use super::{Desk, progress};
 
 /// Erases a person's data: 204 when nothing is left of it, 202 while some of it still goes.
+#[utoipa::path(
+    delete,
+    path = "/admin/users/{uid}",
+    tag = "personal data",
+    params(("uid" = Uid, Path, description = "The person.")),
+    responses(
+        (status = 202, description = "Some of it still goes; it is certain to be finished. Asking again tells how far it is."),
+        (status = 204, description = "Nothing is left, also if there never was anything."),
+    ),
+)]
 pub(super) async fn erase_user(
     desk: web::Data<Desk>,
     uid: web::Path<String>,

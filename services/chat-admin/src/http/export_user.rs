@@ -2,35 +2,38 @@
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
-use goch_contract::{Error, Seq, Uid, rest::Membership, services::broker::Find};
-use serde_json::json;
+use goch_contract::{Error, Seq, Uid, rest::ExportBody, services::broker::Find};
 
 use super::{
     Desk,
     channels::positioned,
-    paged::{self, Frame, Page},
+    paged::{self, Page},
 };
 
 /// Events asked of the log at a time.
 const PAGE: u32 = 200;
 
 /// Answers with memberships and events as one JSON object.
+#[utoipa::path(
+    get,
+    path = "/admin/users/{uid}/export",
+    tag = "personal data",
+    params(("uid" = Uid, Path, description = "The person.")),
+    responses(
+        (status = 200, description = "What is stored of the person. An answer that ends without its end is not whole.", body = ExportBody),
+    ),
+)]
 pub(super) async fn export_user(
     desk: web::Data<Desk>,
     uid: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
     let uid = desk.limits.parse_uid("uid", &uid)?;
     let memberships = desk.lifecycle.memberships(&uid).await?;
-    let frame = Frame {
-        content_type: "application/json",
-        head: head(&uid, &memberships),
-        between: ",",
-        tail: "]}",
-    };
+    let frame = paged::json(&ExportBody { uid: uid.clone(), memberships, events: Vec::new() });
     let services = desk.services.clone();
     let read = move |after: Seq| {
         let services = services.clone();
-        let find = Find { uid: uid.clone(), after, limit: PAGE };
+        let find = Find { uid: uid.clone(), after, limit: PAGE, shown: true };
         async move {
             let found = services.call(&find).await?;
             let events = found.events.iter().filter_map(positioned);
@@ -39,12 +42,4 @@ pub(super) async fn export_user(
         }
     };
     paged::answer(frame, read).await
-}
-
-/// The object up to its list of events.
-fn head(uid: &Uid, memberships: &[Membership]) -> String {
-    let mut head = json!({ "uid": uid, "memberships": memberships }).to_string();
-    head.pop();
-    head.push_str(",\"events\":[");
-    head
 }

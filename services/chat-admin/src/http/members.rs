@@ -2,12 +2,23 @@
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
-use goch_contract::rest::AdminMembersBody;
+use goch_contract::{ChannelName, rest::AdminMembersBody, schemas::problems::NotFound};
 
 use super::Desk;
 use crate::record::MemberRecord;
 
 /// Lists the members, addresses included.
+#[utoipa::path(
+    get,
+    path = "/admin/channels/{name}/members",
+    operation_id = "list_members",
+    tag = "members",
+    params(("name" = ChannelName, Path, description = "The channel.")),
+    responses(
+        (status = 200, description = "The members, by uid.", body = AdminMembersBody),
+        (status = 404, response = NotFound),
+    ),
+)]
 pub(super) async fn members(
     desk: web::Data<Desk>,
     name: web::Path<String>,

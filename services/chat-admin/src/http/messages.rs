@@ -3,9 +3,10 @@
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{
-    Error, ErrorCode, Seq,
+    ChannelName, Error, ErrorCode, Seq,
     limits::page_limit,
     rest::MessagesBody,
+    schemas::problems::NotFound,
     services::{
         broker::LogPage,
         history::{Page, PageRequest, Window},
@@ -15,11 +16,20 @@ use serde::Deserialize;
 
 use super::{Desk, channels::positioned};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Query {
+    /// The page has the latest events before this `seq`. Excludes `after` and `since`.
+    #[param(nullable = false)]
     before: Option<u64>,
+    /// The page has the first events after this `seq`. Excludes `since`.
+    #[param(nullable = false)]
     after: Option<u64>,
+    /// The page has the first events since this moment, in Unix seconds.
+    #[param(maximum = 253_402_300_799_u64, nullable = false)]
     since: Option<u64>,
+    /// The most events of the page; 100 if left out.
+    #[param(minimum = 1, maximum = 500, default = 100, nullable = false)]
     limit: Option<u64>,
 }
 
@@ -38,6 +48,17 @@ impl Query {
 }
 
 /// Answers with a page of events.
+#[utoipa::path(
+    get,
+    path = "/admin/channels/{name}/messages",
+    operation_id = "list_messages",
+    tag = "messages",
+    params(("name" = ChannelName, Path, description = "The channel."), Query),
+    responses(
+        (status = 200, description = "A page of events, rising by `seq`.", body = MessagesBody),
+        (status = 404, response = NotFound),
+    ),
+)]
 pub(super) async fn messages(
     desk: web::Data<Desk>,
     name: web::Path<String>,
@@ -51,7 +72,7 @@ pub(super) async fn messages(
         Ok(page) => page,
         // Slower, but the log has it all.
         Err(error) if error.code == ErrorCode::Unavailable => {
-            desk.services.call(&LogPage { channel: channel.clone(), window, limit }).await?
+            desk.services.call(&LogPage::shown(channel.clone(), window, limit)).await?
         }
         Err(error) => return Err(error.into()),
     };

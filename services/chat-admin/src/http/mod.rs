@@ -6,6 +6,7 @@ mod channel;
 mod channels;
 mod create_channel;
 mod delete_channel;
+mod describe;
 mod erase_user;
 mod export_user;
 mod members;
@@ -15,6 +16,7 @@ mod paged;
 mod post_message;
 mod presence;
 mod remove_member;
+mod revise_message;
 mod transcript;
 mod turn_channel;
 mod unread;
@@ -29,7 +31,7 @@ use actix_web::{
 use goch_chassis::problem::{Refusal, json_config, method_not_allowed, not_found, query_config};
 use goch_contract::{ChannelName, Error, ErrorCode, Uid, limits::Limits, services::ServiceClient};
 
-pub(crate) use self::{authenticate::Credentials, observe::observe};
+pub(crate) use self::{authenticate::Credentials, describe::Description, observe::observe};
 use crate::{
     lifecycle::{Lifecycle, Progress},
     log::Log,
@@ -92,6 +94,7 @@ pub(crate) fn configure(app: &mut ServiceConfig, body_bytes: usize) {
                     .route(web::get().to(channel::channel))
                     .route(web::delete().to(delete_channel::delete_channel)),
             )
+            .service(resource("/openapi.json").route(web::get().to(describe::openapi)))
             .configure(configure_lifecycle)
             .configure(configure_webhooks)
             .service(resource("/channels/{name}/members").route(web::get().to(members::members)))
@@ -101,6 +104,11 @@ pub(crate) fn configure(app: &mut ServiceConfig, body_bytes: usize) {
                 resource("/channels/{name}/messages")
                     .route(web::get().to(messages::messages))
                     .route(web::post().to(post_message::post_message)),
+            )
+            .service(
+                resource("/channels/{name}/messages/{seq}")
+                    .route(web::patch().to(revise_message::edit))
+                    .route(web::delete().to(revise_message::delete)),
             )
             .default_service(web::to(not_found))
             .wrap(from_fn(authenticate::authenticate)),

@@ -5,6 +5,10 @@ use bytes::Bytes;
 use futures_util::stream;
 use goch_chassis::problem::Refusal;
 use goch_contract::{Error, Seq};
+use serde::Serialize;
+
+/// How a JSON object ends that ends with a list.
+const JSON_TAIL: &str = "]}";
 
 /// A part of an answer.
 pub(super) struct Page {
@@ -19,6 +23,14 @@ pub(super) struct Frame {
     pub(super) head: String,
     pub(super) between: &'static str,
     pub(super) tail: &'static str,
+}
+
+/// The frame of a JSON object whose last field, `events`, is still empty: the items go there.
+pub(super) fn json(body: &impl Serialize) -> Frame {
+    // Strings and integers only: serialization has no way to fail.
+    let mut head = serde_json::to_string(body).unwrap_or_default();
+    head.truncate(head.len().saturating_sub(JSON_TAIL.len()));
+    Frame { content_type: "application/json", head, between: ",", tail: JSON_TAIL }
 }
 
 /// How far an answer is.

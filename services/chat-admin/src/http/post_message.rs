@@ -3,10 +3,11 @@
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{
-    Error, ErrorCode, MessageId, Uid, UnixMillis,
+    ChannelName, Error, ErrorCode, MessageId, Uid, UnixMillis,
     event::{Event, Message, deduplication_id},
     limits::Limits,
     rest::{PostMessageBody, PostedMessageBody},
+    schemas::problems::{Conflict, NotFound},
     services::broker::stored_time,
 };
 
@@ -14,12 +15,31 @@ use super::Desk;
 use crate::{log::About, secret::random_text};
 
 /// Who speaks, if the request does not say.
-const SYSTEM: &str = "system";
+pub(super) const SYSTEM: &str = "system";
 
 /// Random bytes of a message's id, if the request has none.
 const ID_BYTES: usize = 16;
 
 /// Stores a message: 201, or 200 if an earlier request with the same id stored it.
+#[utoipa::path(
+    post,
+    path = "/admin/channels/{name}/messages",
+    tag = "messages",
+    params(("name" = ChannelName, Path, description = "The channel.")),
+    request_body(content = PostMessageBody, example = json!({
+        "text": "How can we help?",
+        "from_uid": "agent-7",
+        "from_name": "Bea",
+        "id": "reply-1",
+        "meta": {"source": "e-mail"},
+    })),
+    responses(
+        (status = 200, description = "An earlier request with the same `id` and `from_uid` had stored it.", body = PostedMessageBody),
+        (status = 201, description = "The message is stored.", body = PostedMessageBody),
+        (status = 404, response = NotFound),
+        (status = 409, response = Conflict),
+    ),
+)]
 pub(super) async fn post_message(
     desk: web::Data<Desk>,
     name: web::Path<String>,
@@ -42,6 +62,7 @@ pub(super) async fn post_message(
         from_name,
         text,
         meta,
+        edited_at: None,
     });
     let stored =
         desk.log.publish(&channel, &event, deduplication_id, About::Sender(&from_uid)).await?;

@@ -2,11 +2,22 @@
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
-use goch_contract::rest::PresenceBody;
+use goch_contract::{ChannelName, rest::PresenceBody, schemas::problems::NotFound};
 
 use super::Desk;
 
 /// Lists the members who are subscribed to the channel at any gateway.
+#[utoipa::path(
+    get,
+    path = "/admin/channels/{name}/presence",
+    operation_id = "show_presence",
+    tag = "members",
+    params(("name" = ChannelName, Path, description = "The channel.")),
+    responses(
+        (status = 200, description = "Who is online, by uid.", body = PresenceBody),
+        (status = 404, response = NotFound),
+    ),
+)]
 pub(super) async fn presence(
     desk: web::Data<Desk>,
     name: web::Path<String>,

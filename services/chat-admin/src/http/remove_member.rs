@@ -2,10 +2,21 @@
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
+use goch_contract::{ChannelName, Uid, schemas::problems::NotFound};
 
 use super::Desk;
 
 /// Removes a member, who may join again.
+#[utoipa::path(
+    delete,
+    path = "/admin/channels/{name}/members/{uid}",
+    tag = "members",
+    params(("name" = ChannelName, Path, description = "The channel."), ("uid" = Uid, Path, description = "The member.")),
+    responses(
+        (status = 204, description = "The member is removed."),
+        (status = 404, response = NotFound),
+    ),
+)]
 pub(super) async fn remove_member(
     desk: web::Data<Desk>,
     path: web::Path<(String, String)>,

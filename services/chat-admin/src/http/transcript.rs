@@ -10,11 +10,11 @@ use goch_contract::{
     ChannelName, Error, Seq, UnixMillis,
     event::{Event, Logged},
     limits::PAGE_MAX,
-    rest::AdminMember,
+    rest::TranscriptBody,
+    schemas::problems::NotFound,
     services::{broker::LogPage, history::Window},
 };
 use serde::Deserialize;
-use serde_json::json;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
@@ -24,8 +24,11 @@ use super::{
 };
 use crate::record::{ChannelRecord, MemberRecord};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Query {
+    /// `json` or `text`. If it is left out, the header `Accept` decides.
+    #[param(pattern = "^(json|text)$", nullable = false)]
     format: Option<String>,
 }
 
@@ -36,6 +39,19 @@ enum Format {
 }
 
 /// Answers with the whole channel, as JSON or as plain text.
+#[utoipa::path(
+    get,
+    path = "/admin/channels/{name}/transcript",
+    tag = "messages",
+    params(("name" = ChannelName, Path, description = "The channel."), Query),
+    responses(
+        (status = 200, description = "The whole channel. An answer that ends without its end is not whole.", content(
+            (TranscriptBody = "application/json"),
+            (String = "text/plain", example = json!("Channel ticket-42, created 2023-11-14T22:13:20Z\n\n2023-11-14T22:13:20Z  Ann (ann): Hello\n")),
+        )),
+        (status = 404, response = NotFound),
+    ),
+)]
 pub(super) async fn transcript(
     desk: web::Data<Desk>,
     request: HttpRequest,
@@ -49,8 +65,7 @@ pub(super) async fn transcript(
     let services = desk.services.clone();
     let read = move |after: Seq| {
         let services = services.clone();
-        let window = Window::After(after);
-        let page = LogPage { channel: channel.clone(), window, limit: PAGE_MAX };
+        let page = LogPage::shown(channel.clone(), Window::After(after), PAGE_MAX);
         async move {
             let page = services.call(&page).await?;
             let items = page.events.iter().filter_map(|logged| format.item(logged)).collect();
@@ -82,18 +97,14 @@ impl Format {
     fn frame(self, channel: &ChannelRecord, members: Vec<MemberRecord>) -> Frame {
         match self {
             Self::Json => {
-                let members: Vec<AdminMember> =
-                    members.into_iter().map(MemberRecord::into_admin).collect();
-                let mut head = json!({
-                    "channel": channel.name,
-                    "created_at": channel.created_at,
-                    "closed_at": channel.closed_at,
-                    "members": members,
+                let members = members.into_iter().map(MemberRecord::into_admin).collect();
+                paged::json(&TranscriptBody {
+                    channel: channel.name.clone(),
+                    created_at: channel.created_at,
+                    closed_at: channel.closed_at,
+                    members,
+                    events: Vec::new(),
                 })
-                .to_string();
-                head.pop();
-                head.push_str(",\"events\":[");
-                Frame { content_type: "application/json", head, between: ",", tail: "]}" }
             }
             Self::Text => Frame {
                 content_type: "text/plain; charset=utf-8",
@@ -122,8 +133,13 @@ fn text_line(logged: &Logged) -> Option<String> {
     let (time, line) = match serde_json::from_str(logged.event.get()).ok()? {
         Event::Message(message) => {
             let text = message.text.replace("\r\n", "\n").replace(is_line_break, "\n    ");
-            (message.time, format!("{} ({}): {text}", message.from_name, message.from_uid))
+            let edited = if message.edited_at.is_some() { " (edited)" } else { "" };
+            let who = format!("{} ({})", message.from_name, message.from_uid);
+            (message.time, format!("{who}: {text}{edited}"))
         }
+        // The message itself says what it was edited to.
+        Event::Edited(_) => return None,
+        Event::Deleted(deleted) => (deleted.time, format!("* {} deleted a message", deleted.uid)),
         Event::Joined(joined) => {
             (joined.time, format!("* {} ({}) joined", joined.display_name, joined.uid))
         }

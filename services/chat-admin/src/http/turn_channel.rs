@@ -2,10 +2,22 @@
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
+use goch_contract::{ChannelName, rest::ChannelBody, schemas::problems::NotFound};
 
 use super::{Desk, channels::describe};
 
 /// Closes the channel, if it is not closed.
+#[utoipa::path(
+    post,
+    path = "/admin/channels/{name}/close",
+    operation_id = "close_channel",
+    tag = "channels",
+    params(("name" = ChannelName, Path, description = "The channel.")),
+    responses(
+        (status = 200, description = "The channel, which is closed.", body = ChannelBody),
+        (status = 404, response = NotFound),
+    ),
+)]
 pub(super) async fn close(
     desk: web::Data<Desk>,
     name: web::Path<String>,
@@ -14,6 +26,17 @@ pub(super) async fn close(
 }
 
 /// Reopens the channel, if it is closed.
+#[utoipa::path(
+    post,
+    path = "/admin/channels/{name}/reopen",
+    operation_id = "reopen_channel",
+    tag = "channels",
+    params(("name" = ChannelName, Path, description = "The channel.")),
+    responses(
+        (status = 200, description = "The channel, which is open.", body = ChannelBody),
+        (status = 404, response = NotFound),
+    ),
+)]
 pub(super) async fn reopen(
     desk: web::Data<Desk>,
     name: web::Path<String>,

@@ -2,11 +2,25 @@
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
-use goch_contract::{Error, ErrorCode, rest::UnreadBody, services::history::Unread};
+use goch_contract::{
+    ChannelName, Error, ErrorCode, Uid, rest::UnreadBody, schemas::problems::NotFound,
+    services::history::Unread,
+};
 
 use super::Desk;
 
 /// Counts a member's unread messages.
+#[utoipa::path(
+    get,
+    path = "/admin/channels/{name}/user/{uid}",
+    operation_id = "count_unread",
+    tag = "members",
+    params(("name" = ChannelName, Path, description = "The channel."), ("uid" = Uid, Path, description = "The member.")),
+    responses(
+        (status = 200, description = "The count.", body = UnreadBody),
+        (status = 404, response = NotFound),
+    ),
+)]
 pub(super) async fn unread(
     desk: web::Data<Desk>,
     path: web::Path<(String, String)>,

@@ -6,15 +6,33 @@ use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{
     Error,
+    schemas::problems::{Conflict, NotFound},
     services::webhooks::{
         ChangeWebhook, CreateWebhook, DeadLetters, DeleteWebhook, ReplayDeadLetters, Webhooks,
     },
-    webhook::{ChangeWebhookBody, CreateWebhookBody, EventKind, WebhooksBody},
+    webhook::{
+        ChangeWebhookBody, CreateWebhookBody, CreatedWebhook, DeadLettersBody, EventKind, Webhook,
+        WebhooksBody,
+    },
 };
 
 use super::Desk;
 
 /// Creates a webhook; the answer is the only one that has its secret.
+#[utoipa::path(
+    post,
+    path = "/admin/webhooks",
+    operation_id = "create_webhook",
+    tag = "webhooks",
+    request_body(content = CreateWebhookBody, example = json!({
+        "url": "https://tickets.example.org/goch",
+        "events": ["channel.closed", "message.created", "message.unread"],
+    })),
+    responses(
+        (status = 201, description = "The webhook, with its secret.", body = CreatedWebhook),
+        (status = 409, response = Conflict),
+    ),
+)]
 pub(super) async fn create(
     desk: web::Data<Desk>,
     body: web::Json<CreateWebhookBody>,
@@ -25,12 +43,32 @@ pub(super) async fn create(
 }
 
 /// Lists all webhooks.
+#[utoipa::path(
+    get,
+    path = "/admin/webhooks",
+    operation_id = "list_webhooks",
+    tag = "webhooks",
+    responses(
+        (status = 200, description = "The webhooks, in the order of their creation.", body = WebhooksBody),
+    ),
+)]
 pub(super) async fn list(desk: web::Data<Desk>) -> Result<HttpResponse, Refusal> {
     let webhooks = desk.services.call(&Webhooks {}).await?;
     Ok(HttpResponse::Ok().json(WebhooksBody { webhooks }))
 }
 
 /// Shows a webhook.
+#[utoipa::path(
+    get,
+    path = "/admin/webhooks/{id}",
+    operation_id = "show_webhook",
+    tag = "webhooks",
+    params(("id" = String, Path, description = "The webhook.")),
+    responses(
+        (status = 200, description = "The webhook.", body = Webhook),
+        (status = 404, response = NotFound),
+    ),
+)]
 pub(super) async fn show(
     desk: web::Data<Desk>,
     id: web::Path<String>,
@@ -39,6 +77,18 @@ pub(super) async fn show(
 }
 
 /// Changes a webhook.
+#[utoipa::path(
+    patch,
+    path = "/admin/webhooks/{id}",
+    operation_id = "change_webhook",
+    tag = "webhooks",
+    params(("id" = String, Path, description = "The webhook.")),
+    request_body(content = ChangeWebhookBody, example = json!({"enabled": false})),
+    responses(
+        (status = 200, description = "The webhook as it is now.", body = Webhook),
+        (status = 404, response = NotFound),
+    ),
+)]
 pub(super) async fn change(
     desk: web::Data<Desk>,
     id: web::Path<String>,
@@ -50,6 +100,17 @@ pub(super) async fn change(
 }
 
 /// Enables a webhook, if it is not enabled.
+#[utoipa::path(
+    post,
+    path = "/admin/webhooks/{id}/enable",
+    operation_id = "enable_webhook",
+    tag = "webhooks",
+    params(("id" = String, Path, description = "The webhook.")),
+    responses(
+        (status = 200, description = "The webhook, which is enabled.", body = Webhook),
+        (status = 404, response = NotFound),
+    ),
+)]
 pub(super) async fn enable(
     desk: web::Data<Desk>,
     id: web::Path<String>,
@@ -69,6 +130,17 @@ async fn change_with(
 }
 
 /// Deletes a webhook.
+#[utoipa::path(
+    delete,
+    path = "/admin/webhooks/{id}",
+    operation_id = "delete_webhook",
+    tag = "webhooks",
+    params(("id" = String, Path, description = "The webhook.")),
+    responses(
+        (status = 204, description = "The webhook is deleted, with its dead letters."),
+        (status = 404, response = NotFound),
+    ),
+)]
 pub(super) async fn delete(
     desk: web::Data<Desk>,
     id: web::Path<String>,
@@ -78,6 +150,17 @@ pub(super) async fn delete(
 }
 
 /// Lists what could not be delivered.
+#[utoipa::path(
+    get,
+    path = "/admin/webhooks/{id}/dead-letters",
+    operation_id = "list_dead_letters",
+    tag = "webhooks",
+    params(("id" = String, Path, description = "The webhook.")),
+    responses(
+        (status = 200, description = "The oldest ones, up to 500.", body = DeadLettersBody),
+        (status = 404, response = NotFound),
+    ),
+)]
 pub(super) async fn dead_letters(
     desk: web::Data<Desk>,
     id: web::Path<String>,
@@ -87,6 +170,18 @@ pub(super) async fn dead_letters(
 }
 
 /// Has one dead letter tried once more.
+#[utoipa::path(
+    post,
+    path = "/admin/webhooks/{id}/dead-letters/{letter}/replay",
+    operation_id = "replay_dead_letter",
+    tag = "webhooks",
+    params(("id" = String, Path, description = "The webhook."), ("letter" = String, Path, description = "The dead letter.")),
+    responses(
+        (status = 202, description = "It will be tried."),
+        (status = 404, response = NotFound),
+        (status = 409, response = Conflict),
+    ),
+)]
 pub(super) async fn replay(
     desk: web::Data<Desk>,
     path: web::Path<(String, String)>,
@@ -97,6 +192,18 @@ pub(super) async fn replay(
 }
 
 /// Has all dead letters tried once more.
+#[utoipa::path(
+    post,
+    path = "/admin/webhooks/{id}/dead-letters/replay",
+    operation_id = "replay_dead_letters",
+    tag = "webhooks",
+    params(("id" = String, Path, description = "The webhook.")),
+    responses(
+        (status = 202, description = "Up to 500 will be tried."),
+        (status = 404, response = NotFound),
+        (status = 409, response = Conflict),
+    ),
+)]
 pub(super) async fn replay_all(
     desk: web::Data<Desk>,
     id: web::Path<String>,

@@ -97,7 +97,8 @@ impl Lifecycle {
     async fn find_page(&self, mut stored: Revised<ErasureRecord>) -> Result<(), Error> {
         let uid = stored.record.uid.clone();
         let limit = u32::try_from(ERASE_MAX).unwrap_or(u32::MAX);
-        let find = Find { uid: uid.clone(), after: stored.record.through, limit };
+        let after = stored.record.through;
+        let find = Find { uid: uid.clone(), after, limit, shown: false };
         let Found { events, through, more } = self.services.call(&find).await?;
         let channels: BTreeSet<_> = events.iter().filter_map(channel_of).collect();
         let events = events.iter().map(|logged| logged.seq).collect();

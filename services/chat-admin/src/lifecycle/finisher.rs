@@ -1,12 +1,12 @@
 //! Finishes what a replica left half done: it died, or something it needed was away.
 //!
-//! Channels are heard of as the keeper follows their bucket. Erasures are few, so their bucket is
-//! read now and then.
+//! Channels are heard of as the keeper follows their bucket. Erasures, of people and of messages, are
+//! few, so their buckets are read now and then.
 
 use std::time::Duration;
 
 use goch_chassis::shutdown::Shutdown;
-use goch_contract::{ChannelName, Error, Uid};
+use goch_contract::{ChannelName, Error, Seq, Uid};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Lifecycle;
@@ -19,10 +19,10 @@ pub(crate) const SPREAD: Duration = Duration::from_secs(10);
 /// How often it is looked whether anything is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How often the bucket of erasures is read.
+/// How often the buckets of erasures and of deletions are read.
 const ERASURES_EVERY: Duration = Duration::from_secs(15);
 
-/// Erasures learnt of at a time.
+/// Erasures and deletions learnt of at a time.
 const ERASURES_MAX: usize = 1_000;
 
 /// Something that is not finished.
@@ -32,6 +32,8 @@ pub(crate) enum Unfinished {
     Channel(ChannelName),
     /// A person's data is being erased.
     Erasure(Uid),
+    /// A message is being deleted.
+    Message(ChannelName, Seq),
 }
 
 impl Lifecycle {
@@ -46,7 +48,10 @@ impl Lifecycle {
             let work = async {
                 tokio::select! {
                     _ = look.tick() => self.finish_due(&shutdown).await,
-                    _ = erasures.tick() => self.learn_of_erasures().await,
+                    _ = erasures.tick() => {
+                        self.learn_of_erasures().await;
+                        self.learn_of_deletions().await;
+                    }
                 }
             };
             if shutdown.unless_begun(work).await.is_none() {
@@ -90,6 +95,7 @@ impl Lifecycle {
                 Ok(())
             }
             Unfinished::Erasure(uid) => self.finish_erasure(uid).await,
+            Unfinished::Message(channel, message) => self.finish_message(channel, *message).await,
         }
     }
 
@@ -101,6 +107,17 @@ impl Lifecycle {
                 }
             }
             Err(error) => tracing::debug!(%error, "erasures cannot be read"),
+        }
+    }
+
+    async fn learn_of_deletions(&self) {
+        match self.buckets.deletions.records(">", ERASURES_MAX).await {
+            Ok(records) => {
+                for record in records {
+                    self.unfinished.add(Unfinished::Message(record.channel, record.message));
+                }
+            }
+            Err(error) => tracing::debug!(%error, "deletions cannot be read"),
         }
     }
 }

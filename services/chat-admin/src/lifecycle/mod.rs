@@ -1,4 +1,5 @@
-//! What ends: channels are closed and deleted, members removed and banned, people's data erased.
+//! What ends: channels are closed and deleted, members removed and banned, messages withdrawn, people's
+//! data erased.
 //!
 //! Each is several steps over several places, and must be finished even if the process dies in
 //! between. So the first step writes into the record what is to be done; every further step can be
@@ -9,6 +10,7 @@ mod deletion;
 mod erasure;
 pub(crate) mod finisher;
 mod membership;
+mod revising;
 pub(crate) mod sweeper;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -21,11 +23,14 @@ use goch_contract::{
     subjects::Subjects,
 };
 
+use tokio_util::task::TaskTracker;
+
 use self::finisher::Unfinished;
+pub(crate) use self::revising::{Deletion, Edit, Right};
 use crate::{
     announcer::Announcer,
     log::Log,
-    record::{ChannelRecord, ErasureRecord, MemberRecord, Record},
+    record::{ChannelRecord, DeletionRecord, ErasureRecord, MemberRecord, Record},
     registry::{
         bucket::{Bucket, Revised},
         projection::{Key, Projection, Write},
@@ -57,6 +62,7 @@ pub(crate) struct Buckets {
     pub(crate) channels: Arc<Bucket<ChannelRecord>>,
     pub(crate) members: Arc<Bucket<MemberRecord>>,
     pub(crate) erasures: Arc<Bucket<ErasureRecord>>,
+    pub(crate) deletions: Arc<Bucket<DeletionRecord>>,
 }
 
 /// Cheap to clone.
@@ -70,6 +76,7 @@ pub(crate) struct Lifecycle {
     client: Client,
     subjects: Subjects,
     unfinished: Arc<Waiting<Unfinished>>,
+    tasks: TaskTracker,
 }
 
 impl Lifecycle {
@@ -90,6 +97,7 @@ impl Lifecycle {
             client: nats.client.clone(),
             subjects: chassis.nats.subjects.clone(),
             unfinished,
+            tasks: chassis.shutdown.tasks().clone(),
         }
     }
 

@@ -5,9 +5,11 @@ use std::rc::Rc;
 use actix_http::ws;
 use actix_web::{HttpRequest, HttpResponse, rt, web};
 use goch_contract::{
-    Error, ErrorCode, Secret,
+    ChannelName, Error, ErrorCode, Secret, Uid,
     frame::{Credentials, Subscribe},
     limits::{Limits, page_limit},
+    rest::Problem,
+    schemas::{MemberSecret, Token, problems::RateLimited},
     services::history::Window,
 };
 use serde::Deserialize;
@@ -19,18 +21,49 @@ use crate::{
 };
 
 /// Subscribes at once. Frames are preferred, so that no secret stands in a URL.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Query {
+    /// A channel to subscribe to at once.
+    #[param(value_type = Option<ChannelName>, nullable = false)]
     channel: Option<String>,
+    /// Who subscribes.
+    #[param(value_type = Option<Uid>, nullable = false)]
     uid: Option<String>,
+    /// The member's secret.
+    #[param(value_type = Option<MemberSecret>, nullable = false)]
     secret: Option<Secret>,
+    /// A signed token, in place of uid and secret.
+    #[param(value_type = Option<Token>, nullable = false)]
     token: Option<Secret>,
+    /// The first page has the events since this moment, in Unix seconds.
+    #[param(maximum = 253_402_300_799_u64, nullable = false)]
     since: Option<u64>,
+    /// The first page has the events after this `seq`. Excludes `since`.
+    #[param(nullable = false)]
     last_seq: Option<u64>,
+    /// The most events of the first page; 100 if left out.
+    #[param(minimum = 1, maximum = 500, default = 100, nullable = false)]
     limit: Option<u64>,
 }
 
-/// Upgrades the connection.
+/// Upgrades the connection to a WebSocket.
+///
+/// What is said over it is described in `/asyncapi.json`. The query is for simple clients: prefer
+/// frames, so that no secret stands in a URL. What is wrong with it is told by an `error` frame,
+/// because a browser does not see why a handshake fails.
+#[utoipa::path(
+    get,
+    path = "/connect",
+    tag = "talking",
+    params(Query),
+    responses(
+        (status = 101, description = "A WebSocket."),
+        (status = 400, description = "Not a WebSocket handshake: `bad_request`.", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Pages of this origin may not connect: `forbidden`.", body = Problem, content_type = "application/problem+json"),
+        (status = 429, response = RateLimited),
+    ),
+)]
 pub(super) async fn connect(
     worker: web::Data<Rc<Worker>>,
     request: HttpRequest,

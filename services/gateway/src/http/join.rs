@@ -4,7 +4,12 @@ use std::rc::Rc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use goch_contract::{
-    Error, Secret, error::ErrorCode, limits::Limits, rest::JoinBody, services::admin::Register,
+    Error, Secret,
+    error::ErrorCode,
+    limits::Limits,
+    rest::{JoinBody, JoinedBody},
+    schemas::problems::{Conflict, Forbidden, RateLimited},
+    services::admin::Register,
 };
 
 use crate::{edge::Throttled, worker::Worker};
@@ -13,6 +18,25 @@ use crate::{edge::Throttled, worker::Worker};
 const EMAIL_MAX: usize = 254;
 
 /// Registers a member: 201, or 200 for one that was registered before with the same secret.
+#[utoipa::path(
+    post,
+    path = "/channels",
+    tag = "members",
+    request_body(content = JoinBody, example = json!({
+        "channel": "ticket-42",
+        "channel_secret": "9d1f6c1e5b7a4d20a1b2c3d4e5f60718293a4b5c",
+        "uid": "ann",
+        "display_name": "Ann",
+        "email": "ann@example.org",
+    })),
+    responses(
+        (status = 200, description = "Registered before, with this very secret.", body = JoinedBody),
+        (status = 201, description = "A new member. Keep the secret: it is not shown again.", body = JoinedBody),
+        (status = 403, response = Forbidden),
+        (status = 409, response = Conflict),
+        (status = 429, response = RateLimited),
+    ),
+)]
 pub(super) async fn join(
     worker: web::Data<Rc<Worker>>,
     request: HttpRequest,

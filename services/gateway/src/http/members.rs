@@ -3,17 +3,39 @@
 use std::rc::Rc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use goch_contract::{Secret, rest::MembersBody, services::admin::Members};
+use goch_contract::{
+    ChannelName, Secret,
+    rest::MembersBody,
+    schemas::{
+        ChannelSecret,
+        problems::{Forbidden, RateLimited},
+    },
+    services::admin::Members,
+};
 use serde::Deserialize;
 
 use crate::{edge::Throttled, worker::Worker};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Query {
+    /// The channel's secret; a private channel asks for it.
+    #[param(value_type = Option<ChannelSecret>, nullable = false)]
     secret: Option<Secret>,
 }
 
 /// Lists the members, for whoever could join.
+#[utoipa::path(
+    get,
+    path = "/channels/{name}",
+    tag = "members",
+    params(("name" = ChannelName, Path, description = "The channel."), Query),
+    responses(
+        (status = 200, description = "The members, by uid; at most 1,000.", body = MembersBody),
+        (status = 403, response = Forbidden),
+        (status = 429, response = RateLimited),
+    ),
+)]
 pub(super) async fn members(
     worker: web::Data<Rc<Worker>>,
     request: HttpRequest,

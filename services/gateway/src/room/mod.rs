@@ -7,6 +7,7 @@
 mod feed;
 mod presence;
 mod reading;
+mod revision;
 mod ring;
 mod rooms;
 mod seat;
@@ -411,13 +412,20 @@ impl Room {
     }
 
     /// Does what an event says. Tells how many sockets that closed.
-    fn turn(&self, turn: Turn) -> u64 {
+    fn turn(self: &Rc<Self>, turn: Turn) -> u64 {
         match turn {
             Turn::Closed(closed) => {
                 self.state.borrow_mut().closed = Some(closed);
                 0
             }
             Turn::Left(uid) => self.put_out(&uid),
+            Turn::Deleted(message) => {
+                let mut state = self.state.borrow_mut();
+                let State { reading, ring, .. } = &mut *state;
+                reading.count_without(message, ring);
+                self.stir();
+                0
+            }
         }
     }
 

@@ -105,6 +105,16 @@ impl Reading {
         !self.tallies.is_empty()
     }
 
+    /// Counts anew those for whom a deleted message may have been unread; where the ring cannot tell, the
+    /// log is asked.
+    pub(super) fn count_without(&mut self, message: Seq, ring: &Ring) {
+        for (uid, tally) in &mut self.tallies {
+            if tally.position.is_none_or(|position| position < message) {
+                tally.count = tally.position.and_then(|position| ring.unread(uid, position));
+            }
+        }
+    }
+
     /// Seats a watcher.
     pub(super) fn watch(&mut self, outbox: Rc<Outbox>, uid: Uid) -> usize {
         let known = self.positions.get(&uid).copied();
@@ -236,6 +246,27 @@ mod tests {
         assert_eq!(count(&reading), Some(1));
         reading.distrust();
         assert!(reading.note_position(&uid("ann"), Seq(5), &ring));
+        assert_eq!(reading.uncounted(), [uid("ann")]);
+    }
+
+    #[test]
+    fn a_deleted_message_is_no_longer_unread() {
+        let (mut reading, _) = watched_by_ann();
+        let mut ring = Ring::new(Seq(10), false);
+        ring.push(said(11, "bob"));
+        reading.note_position(&uid("ann"), Seq(10), &ring);
+        assert_eq!(count(&reading), Some(1));
+        let deletion =
+            br#"{"type":"deleted","channel":"c","time":1,"id":"d","message":11,"uid":"bob"}"#;
+        ring.push(Kept { seq: Seq(12), from: None, json: Bytes::from_static(deletion) });
+        reading.count_without(Seq(11), &ring);
+        assert_eq!(count(&reading), Some(0));
+        // One that was read before changes nothing, and one that cannot be told from here is asked for.
+        reading.note_count(&uid("ann"), 5);
+        reading.count_without(Seq(9), &ring);
+        assert_eq!(count(&reading), Some(5));
+        reading.distrust();
+        reading.count_without(Seq(11), &ring);
         assert_eq!(reading.uncounted(), [uid("ann")]);
     }
 

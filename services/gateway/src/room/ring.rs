@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use goch_contract::{Seq, Uid, event::Logged};
 
+use super::revision::Revision;
+
 /// Events kept. A first page of the usual size comes out of the ring.
 const EVENTS_MAX: usize = 128;
 /// Bytes kept, so that large messages do not make large rooms. The newest event always stays.
@@ -31,12 +33,15 @@ pub(crate) struct Ring {
     covered_after: Seq,
     /// Whether there is nothing before the ring.
     reaches_start: bool,
+    /// Those of its events that edit or delete messages.
+    revisions: Vec<Revision>,
 }
 
 impl Ring {
     /// An empty ring of a channel whose events after `covered_after` are to come.
     pub(crate) fn new(covered_after: Seq, reaches_start: bool) -> Self {
-        Self { events: VecDeque::new(), bytes: 0, covered_after, reaches_start }
+        let (events, revisions) = (VecDeque::new(), Vec::new());
+        Self { events, bytes: 0, covered_after, reaches_start, revisions }
     }
 
     /// The last event's sequence.
@@ -64,16 +69,45 @@ impl Ring {
         self.events.front().map(|kept| kept.seq)
     }
 
-    /// Adds the channel's next event; the oldest ones make room for it.
+    /// Adds the channel's next event, and does to the others what it says; the oldest ones make room for
+    /// it.
     pub(crate) fn push(&mut self, kept: Kept) {
+        let revision = Revision::of(&kept);
         self.bytes += kept.json.len();
         self.events.push_back(kept);
+        if let Some(revision) = revision {
+            revision.apply(&mut self.events);
+            if revision.deletes() {
+                self.revisions.retain(|earlier| earlier.message != revision.message);
+            }
+            self.bytes = self.events.iter().map(|kept| kept.json.len()).sum();
+            self.revisions.push(revision);
+        }
         while self.events.len() > EVENTS_MAX || (self.bytes > BYTES_MAX && self.events.len() > 1) {
             let Some(oldest) = self.events.pop_front() else { break };
             self.bytes -= oldest.json.len();
             self.covered_after = oldest.seq;
             self.reaches_start = false;
+            self.revisions.retain(|revision| revision.seq > oldest.seq);
         }
+    }
+
+    /// Events of the channel from elsewhere, with what the ring knows of their edits and deletions.
+    pub(crate) fn amend(&self, events: Vec<Kept>) -> Vec<Kept> {
+        if self.revisions.is_empty() {
+            return events;
+        }
+        let mut events = VecDeque::from(events);
+        for revision in &self.revisions {
+            revision.apply(&mut events);
+        }
+        events.into()
+    }
+
+    /// Whether a message up to `seq` has been deleted after `seq`, as far as the ring reaches.
+    pub(crate) fn has_deleted_since(&self, seq: Seq) -> bool {
+        let is_it = |it: &Revision| it.deletes() && it.seq > seq && it.message <= seq;
+        self.revisions.iter().any(is_it)
     }
 
     /// The events after `seq`.
@@ -112,8 +146,10 @@ pub(crate) fn keep(logged: &Logged) -> Option<Kept> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
+    use crate::room::revision;
 
     fn kept(seq: u64, from: Option<&str>) -> Kept {
         let from = from.map(|uid| Uid::parse(uid).unwrap());
@@ -153,6 +189,27 @@ mod tests {
         assert_eq!(ring.unread(&ann, Seq(10)), Some(2));
         assert_eq!(ring.unread(&ann, Seq(13)), Some(1));
         assert_eq!(ring.unread(&ann, Seq(9)), None);
+    }
+
+    #[test]
+    fn a_deleted_message_is_neither_here_nor_in_what_comes_from_elsewhere() {
+        let (text, edit) =
+            (json!({"text": "a"}), json!({"type": "edited", "message": 3, "text": "b"}));
+        let deletion = json!({"type": "deleted", "message": 5});
+        let mut ring = Ring::new(Seq(4), false);
+        for (seq, prev, event) in [(5, 3, &text), (7, 5, &edit), (9, 7, &deletion)] {
+            ring.push(revision::tests::kept(seq, prev, event.clone()));
+        }
+        let seqs: Vec<_> = ring.after(Seq(0)).map(|kept| kept.seq.0).collect();
+        assert_eq!(seqs, [7, 9]);
+        assert_eq!(ring.bytes, ring.after(Seq(0)).map(|kept| kept.json.len()).sum::<usize>());
+        assert!(ring.has_deleted_since(Seq(5)) && !ring.has_deleted_since(Seq(9)));
+        assert!(!ring.has_deleted_since(Seq(4)));
+        let older = [(3, 0), (5, 3)];
+        let older = older.map(|(seq, prev)| revision::tests::kept(seq, prev, text.clone()));
+        let amended = ring.amend(older.to_vec());
+        assert_eq!(amended.len(), 1);
+        assert!(std::str::from_utf8(&amended[0].json).unwrap().contains(r#""text":"b""#));
     }
 
     #[test]

@@ -180,7 +180,8 @@ impl Room {
             let (channel, not_from) = (channel.clone(), uid.clone());
             let request = Count { channel, after: position, before, not_from };
             let count = services.call(&request).await?;
-            let has_moved = self.reading_epoch() != epoch
+            let has_moved = self.with_ring(|ring| ring.has_deleted_since(through))
+                || self.reading_epoch() != epoch
                 || self.position(uid).is_some_and(|now| now != position);
             let Some(newer) = self.with_ring(|ring| ring.unread(uid, through)) else { continue };
             if !has_moved {
@@ -196,8 +197,13 @@ impl Room {
     pub(crate) fn count_on(&self, uid: &Uid, counted: Counted) -> Option<u64> {
         let position = self.position(uid);
         self.with_ring(|ring| {
-            let afresh = position.and_then(|position| ring.unread(uid, position));
-            afresh.or_else(|| Some(counted.count + ring.unread(uid, counted.through)?))
+            if let Some(afresh) = position.and_then(|position| ring.unread(uid, position)) {
+                return Some(afresh);
+            }
+            // Which of them the count had is not known.
+            let is_certain = !ring.has_deleted_since(counted.through);
+            let newer = ring.unread(uid, counted.through).filter(|_| is_certain)?;
+            Some(counted.count + newer)
         })
     }
 }

@@ -1,7 +1,7 @@
-//! Events that are not only passed on: they say who may be in the room, and whether it takes
-//! messages.
+//! Events that are not only passed on: they say who may be in the room, whether it takes messages, and
+//! what counts no more.
 
-use goch_contract::Uid;
+use goch_contract::{Seq, Uid};
 use serde::Deserialize;
 
 use super::{Kept, Ring};
@@ -13,6 +13,8 @@ pub(super) enum Turn {
     Closed(bool),
     /// A member left.
     Left(Uid),
+    /// A message was deleted: what is unread is less.
+    Deleted(Seq),
 }
 
 impl Turn {
@@ -23,6 +25,7 @@ impl Turn {
             #[serde(rename = "type")]
             kind: &'a str,
             uid: Option<Uid>,
+            message: Option<Seq>,
         }
         if kept.from.is_some() {
             return None;
@@ -32,6 +35,7 @@ impl Turn {
             "closed" => Some(Self::Closed(true)),
             "reopened" => Some(Self::Closed(false)),
             "left" => fields.uid.map(Self::Left),
+            "deleted" => fields.message.map(Self::Deleted),
             _ => None,
         }
     }
@@ -47,8 +51,6 @@ pub(super) fn closed_by(ring: &Ring) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use goch_contract::Seq;
-
     use super::*;
 
     fn kept(seq: u64, json: &'static str, from: Option<&str>) -> Kept {

@@ -218,6 +218,8 @@ impl Connection {
     async fn execute(&mut self, frame: ClientFrame) -> Result<(), Error> {
         match frame {
             ClientFrame::Subscribe(subscribe) => self.subscribe(subscribe).await,
+            ClientFrame::Edit(edit) => self.edit(edit).await,
+            ClientFrame::Delete(delete) => self.delete(delete).await,
             ClientFrame::History(history) => self.history(history).await,
             ClientFrame::Read { channel, seq } => self.read(&channel, seq),
             ClientFrame::Typing { channel } => self.typing(&channel).await,

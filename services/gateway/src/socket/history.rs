@@ -7,7 +7,7 @@ use goch_contract::{
 };
 
 use super::{connection::Connection, encode};
-use crate::pages;
+use crate::{pages, room::keep};
 
 impl Connection {
     /// Answers with a page of older events.
@@ -16,7 +16,10 @@ impl Connection {
         let window = Window::Before(history.before);
         let page =
             pages::read(&self.worker.services, room.channel(), window, history.limit).await?;
-        let json = history_json(history.id.as_ref(), &history.channel, &page.events, page.more);
+        let events = page.events.iter().filter_map(keep).collect();
+        let messages = room.with_ring(|ring| ring.amend(events)).into_iter().map(|kept| kept.json);
+        let messages: Vec<_> = messages.collect();
+        let json = history_json(history.id.as_ref(), &history.channel, &messages, page.more);
         self.outbox().push(encode::text(&json));
         Ok(())
     }

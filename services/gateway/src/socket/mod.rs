@@ -14,6 +14,7 @@ pub(crate) mod outbox;
 mod page;
 pub(crate) mod peer;
 mod registry;
+mod revise;
 mod send;
 mod signals;
 mod subscribe;

@@ -99,6 +99,7 @@ pub(super) fn compose(ring: &Ring, fetched: Fetched, subscribe: &Subscribe) -> F
     if !fetched.newer {
         kept.extend(ring.after(fetched.through).cloned());
     }
+    let mut kept = ring.amend(kept);
     // A room can be behind what another gateway or history has given already.
     let end = ring.last_seq().max(fetched.through);
     let is_latest = matches!(subscribe.window, Window::Latest | Window::Before(_));

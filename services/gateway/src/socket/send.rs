@@ -42,11 +42,7 @@ impl Connection {
     pub(super) async fn publish(&self, send: Send) -> Result<LocalBoxFuture<'static, Sent>, Error> {
         let subscription = self.subscription(&send.channel)?;
         let started = Instant::now();
-        if subscription.messages.take(started).is_err() {
-            self.worker.edge.count("messages");
-            let message = "too many messages from this member; wait, then send with the same id";
-            return Err(Error::new(ErrorCode::RateLimited, message));
-        }
+        self.take_message(subscription, started)?;
         let room = Rc::clone(subscription.seat.room());
         if room.is_closed() {
             let message = "the channel is closed: it takes no more messages";
@@ -72,6 +68,7 @@ impl Connection {
             from_name: subscription.display_name.to_string(),
             text: send.text,
             meta: send.meta,
+            edited_at: None,
         });
         let message = PublishMessage::build().payload(event.to_payload().into()).headers(headers);
         let subject = self.worker.subjects.log(room.channel());

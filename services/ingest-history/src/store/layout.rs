@@ -7,19 +7,22 @@
 //! | `e<seq>:<time>:<event>` | an event, as it is stored in the log |
 //! | `m<seq>:<uid>` | there is a message, and who said it |
 //! | `s<uid>:<seq>` | the same, by sender: what is to be left out of a member's unread messages |
+//! | `r<message>:<seq>:<e or d>` | the event at `seq` edits or deletes that message |
 //! | `w<floor>:<top>:<history>` | the mark: this is whole, see [`super`] |
 //! | `t<seq>` | events up to this one were removed, being too many |
 //! | `f<token>` | somebody is filling this from the log |
 //!
 //! Numbers have 20 digits, so their order is that of their bytes. One key holds everything, so that
 //! no part of it can be lost without the rest; adding a member twice changes nothing, so events may
-//! be written in any order and again.
+//! be written in any order and again. That is why an edit does not replace its message: the two are put
+//! together by who reads them.
 
 use bytes::Bytes;
 use goch_contract::{
     ChannelName, Seq, Uid, UnixMillis,
     event::{Logged, Outline},
 };
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// Digits of a number.
@@ -36,7 +39,15 @@ pub(crate) struct Entry {
     time: UnixMillis,
     /// Whose message it is, if it is one.
     from: Option<Uid>,
+    /// Which message it edits or deletes, and which of the two, if it does.
+    revises: Option<(Seq, char)>,
     event: Bytes,
+}
+
+/// What an edit or a deletion says of its message.
+#[derive(Deserialize)]
+struct Revision {
+    message: Seq,
 }
 
 impl Entry {
@@ -46,7 +57,16 @@ impl Entry {
         let (time, is_message) = (outline.time, outline.kind == "message");
         let from = outline.from_uid.as_deref().filter(|_| is_message);
         let from = from.and_then(|uid| Uid::parse(uid).ok());
-        Some(Self { channel, seq, time, from, event })
+        let revises = match &*outline.kind {
+            "edited" => Some('e'),
+            "deleted" => Some('d'),
+            _ => None,
+        };
+        let revises = revises.and_then(|kind| {
+            let revision: Revision = serde_json::from_slice(&event).ok()?;
+            Some((revision.message, kind))
+        });
+        Some(Self { channel, seq, time, from, revises, event })
     }
 
     /// What is added to the channel's set.
@@ -59,7 +79,11 @@ impl Entry {
         let from = self.from.as_ref();
         let index =
             from.map(|uid| [format!("m{seq}:{uid}").into(), format!("s{uid}:{seq}").into()]);
-        std::iter::once(Bytes::from(event)).chain(index.into_iter().flatten())
+        let revises =
+            self.revises.map(|(message, kind)| format!("r{}:{seq}:{kind}", digits(message.0)));
+        std::iter::once(Bytes::from(event))
+            .chain(index.into_iter().flatten())
+            .chain(revises.map(Bytes::from))
     }
 }
 
@@ -106,6 +130,16 @@ mod tests {
     fn what_is_no_message_is_not_counted() {
         assert_eq!(members(r#"{"type":"joined","time":5,"uid":"ann"}"#).len(), 1);
         assert_eq!(members(r#"{"type":"pinned","time":5,"from_uid":"ann"}"#).len(), 1);
+    }
+
+    #[test]
+    fn an_edit_and_a_deletion_are_found_by_their_message() {
+        let (seven, three) = ("00000000000000000007", "00000000000000000003");
+        for (kind, letter) in [("edited", 'e'), ("deleted", 'd')] {
+            let event = format!(r#"{{"type":"{kind}","time":5,"message":3,"uid":"ann"}}"#);
+            assert_eq!(members(&event)[1..], [format!("r{three}:{seven}:{letter}")]);
+        }
+        assert_eq!(members(r#"{"type":"message","time":5,"message":3}"#).len(), 1);
     }
 
     #[test]

@@ -33,7 +33,7 @@ use fred::{
 use goch_chassis::redis::queue_script;
 use goch_contract::{
     ChannelName, Seq, Uid, UnixMillis,
-    event::Logged,
+    event::{self, Logged},
     services::history::{PAGE_BYTES_MAX, Window},
 };
 
@@ -42,9 +42,11 @@ use layout::{digits, read_event};
 
 use crate::{config::HistoryConfig, progress::Progress};
 
-const READ: &str = concat!(include_str!("known.lua"), include_str!("read.lua"));
+const READ: &str =
+    concat!(include_str!("known.lua"), include_str!("revised.lua"), include_str!("read.lua"));
 const COUNT: &str = concat!(include_str!("known.lua"), include_str!("count.lua"));
-const LAST: &str = concat!(include_str!("known.lua"), include_str!("last.lua"));
+const LAST: &str =
+    concat!(include_str!("known.lua"), include_str!("revised.lua"), include_str!("last.lua"));
 const TRIM: &str = include_str!("trim.lua");
 const FILL: &str = include_str!("fill.lua");
 const BEGIN: &str = include_str!("begin.lua");
@@ -354,11 +356,16 @@ fn read_seq(value: &Value) -> Option<Seq> {
 }
 
 fn read_view(answer: Value, backward: bool) -> Option<View> {
-    let [floor, certain, predecessor, ended, skipped, rows] =
-        <[Value; 6]>::try_from(answer.into_array()).ok()?;
+    let [floor, certain, predecessor, ended, skipped, rows, edits] =
+        <[Value; 7]>::try_from(answer.into_array()).ok()?;
     let rows = rows.into_array().into_iter();
     let mut events =
         rows.map(|row| row.as_bytes().and_then(read_event)).collect::<Option<Vec<_>>>()?;
+    for pair in edits.into_array().chunks_exact(2) {
+        // Lua counts from one.
+        let event = events.get_mut(usize::try_from(pair[0].as_u64()?).ok()?.checked_sub(1)?)?;
+        edit(event, &pair[1])?;
+    }
     if backward {
         events.reverse();
     }
@@ -381,11 +388,20 @@ fn read_last(answer: Value) -> Option<Last> {
     }
     match answer.into_array().as_slice() {
         [floor] => Some(Last::NoneAfter(read_seq(floor)?)),
-        [_, message, predecessor] => {
+        [_, message, predecessor, edits @ ..] => {
             let mut message = read_event(message.as_bytes()?)?;
             message.prev = read_seq(predecessor)?;
+            if let Some(latest) = edits.first() {
+                edit(&mut message, latest)?;
+            }
             Some(Last::Message(message))
         }
         _ => None,
     }
+}
+
+/// Has a message say what it was edited to by the event in `row`.
+fn edit(message: &mut Logged, row: &Value) -> Option<()> {
+    message.event = event::edited(&message.event, &read_event(row.as_bytes()?)?.event)?;
+    Some(())
 }

@@ -6,7 +6,9 @@
 --
 -- Nothing when Redis does not know the channel; else
 -- { floor, certain, predecessor of the earliest event, whether the end was reached,
---   whether older events were skipped, events }.
+--   whether older events were skipped, events, edits }.
+-- Edits come in pairs: the place of a message among the events, and the event that edits it. What is
+-- deleted is left out: it may still have to be erased.
 local certain, direction, bound = ARGV[1], ARGV[2], ARGV[3]
 local limit, bytes_left = tonumber(ARGV[4]), tonumber(ARGV[5])
 local CHUNK = 128
@@ -18,7 +20,7 @@ local backward = direction == 'backward'
 if backward and bound <= certain then to = '(e' .. bound end
 if direction == 'forward' and bound > floor then from = '(e' .. bound .. '~' end
 
-local rows, ended, skipped, predecessor = {}, 1, 0, floor
+local rows, edits, ended, skipped, predecessor = {}, {}, 1, 0, floor
 local searching = direction == 'since'
 
 -- Takes an event; false once there is no more room.
@@ -30,13 +32,20 @@ local function take(row)
     end
     searching = false
   end
-  bytes_left = bytes_left - #row
+  local edit, is_deleted
+  if is_revised then edit, is_deleted = look_after(row) end
+  if is_deleted then return true end
+  bytes_left = bytes_left - #row - (edit and #edit or 0)
   if #rows >= limit or (bytes_left < 0 and #rows > 0) then
     ended = 0
     if backward then predecessor = string.sub(row, 2, 21) end
     return false
   end
   rows[#rows + 1] = row
+  if edit then
+    edits[#edits + 1] = #rows
+    edits[#edits + 1] = edit
+  end
   return true
 end
 
@@ -57,9 +66,13 @@ while room do
 end
 
 if not backward and rows[1] then
-  local seq = string.sub(rows[1], 2, 21)
+  local seq, is_deleted = string.sub(rows[1], 2, 21), false
   local oldest = '(e' .. floor .. '~'
-  local before = redis.call('ZRANGE', events, '(e' .. seq, oldest, 'BYLEX', 'REV', 'LIMIT', 0, 1)[1]
-  if before then predecessor = string.sub(before, 2, 21) end
+  repeat
+    local before = redis.call('ZRANGE', events, '(e' .. seq, oldest, 'BYLEX', 'REV', 'LIMIT', 0, 1)[1]
+    seq = before and string.sub(before, 2, 21) or floor
+    is_deleted = before and is_revised and select(2, look_after(before))
+  until not is_deleted
+  predecessor = seq
 end
-return { floor, certain, predecessor, ended, skipped, rows }
+return { floor, certain, predecessor, ended, skipped, rows, edits }

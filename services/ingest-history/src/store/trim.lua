@@ -8,6 +8,7 @@ for _, message in ipairs(redis.call('ZRANGE', events, '[m', '(m' .. seq .. '~', 
   redis.call('ZREM', events, 's' .. string.sub(message, 23) .. ':' .. string.sub(message, 2, 21))
 end
 redis.call('ZREMRANGEBYLEX', events, '[m', '(m' .. seq .. '~')
+redis.call('ZREMRANGEBYLEX', events, '[r', '(r' .. seq .. '~')
 redis.call('ZREMRANGEBYLEX', events, '[e', '(e' .. seq .. '~')
 -- An event that is written late can lie before what was removed already.
 local trimmed = redis.call('ZRANGE', events, '[t', '(u', 'BYLEX', 'LIMIT', 0, 1)[1]

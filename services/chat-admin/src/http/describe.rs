@@ -1,0 +1,136 @@
+//! `GET /admin/openapi.json`: this interface, described by OpenAPI.
+//!
+//! Types, fields and handlers describe themselves where they are declared. The committed document,
+//! with the default limits, is `docs/openapi/chat-admin.json`.
+
+use actix_web::{HttpResponse, web};
+use bytes::Bytes;
+use goch_contract::{limits::Limits, rest::Problem, schemas::document};
+use serde_json::Value;
+use utoipa::{
+    OpenApi,
+    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+};
+
+use super::{
+    bans, channel, channels, create_channel, delete_channel, erase_user, export_user, members,
+    messages, post_message, presence, remove_member, revise_message, transcript, turn_channel,
+    unread, webhooks,
+};
+
+/// What every path is described by.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Goch for ticketing",
+        description = "chat-admin's REST interface, for the ticketing system and the inner network \
+                       only. Bodies are JSON objects; unknown fields are ignored. Every refusal is \
+                       a problem document (RFC 9457) with a stable `code`. Limits are those that \
+                       this service runs with.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    paths(
+        channels::channels,
+        create_channel::create_channel,
+        channel::channel,
+        delete_channel::delete_channel,
+        turn_channel::close,
+        turn_channel::reopen,
+        members::members,
+        remove_member::remove_member,
+        presence::presence,
+        unread::unread,
+        bans::bans,
+        bans::ban,
+        bans::unban,
+        messages::messages,
+        post_message::post_message,
+        revise_message::edit,
+        revise_message::delete,
+        transcript::transcript,
+        export_user::export_user,
+        erase_user::erase_user,
+        webhooks::list,
+        webhooks::create,
+        webhooks::show,
+        webhooks::change,
+        webhooks::delete,
+        webhooks::enable,
+        webhooks::dead_letters,
+        webhooks::replay_all,
+        webhooks::replay,
+        openapi,
+    ),
+    components(schemas(Problem)),
+    security(("basic" = [])),
+    tags(
+        (name = "channels", description = "A channel per ticket."),
+        (name = "members", description = "Who is in a channel, and who may not be."),
+        (name = "messages", description = "What is said."),
+        (name = "personal data", description = "What is stored of a person, in all channels."),
+        (name = "webhooks", description = "What the ticketing system is told."),
+        (name = "description", description = "This document."),
+    ),
+)]
+struct Described;
+
+/// The document as it is served.
+#[derive(Debug, Clone)]
+pub(crate) struct Description(Bytes);
+
+impl Description {
+    /// Of a service that runs with these limits.
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self(describe(limits).to_string().into())
+    }
+}
+
+fn describe(limits: &Limits) -> Value {
+    let mut described = Described::openapi();
+    let basic = Http::builder()
+        .scheme(HttpAuthScheme::Basic)
+        .description(Some("ADMIN_USERNAME and ADMIN_PASSWORD of the service."))
+        .build();
+    let components = described.components.get_or_insert_default();
+    components.add_security_scheme("basic", SecurityScheme::Http(basic));
+    document::finish(described, limits)
+}
+
+/// Answers with this document.
+///
+/// Like every path here it takes the user name and the password: who has none has no use for it,
+/// and nothing of this interface is to be learned without them.
+#[utoipa::path(
+    get,
+    path = "/admin/openapi.json",
+    operation_id = "openapi",
+    tag = "description",
+    responses((status = 200, description = "The document.", body = Object)),
+)]
+pub(super) async fn openapi(description: web::Data<Description>) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(description.0.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use goch_contract::schemas::committed;
+
+    use super::*;
+
+    #[test]
+    fn every_path_of_the_service_is_described() {
+        let described = describe(&Limits::default());
+        let routes = include_str!("mod.rs").split("resource(\"").skip(1);
+        let paths: Vec<&str> = routes.filter_map(|rest| rest.split('"').next()).collect();
+        assert!(paths.len() > 10, "{paths:?}");
+        for path in paths {
+            assert!(described["paths"][format!("/admin{path}")].is_object(), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_committed_document_is_what_the_code_says() {
+        committed::check("openapi/chat-admin.json", &describe(&Limits::default()))
+            .unwrap_or_else(|drift| panic!("{drift}"));
+    }
+}

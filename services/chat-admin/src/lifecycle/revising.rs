@@ -1,0 +1,375 @@
+//! Editing and deleting messages.
+//!
+//! An event says what becomes of a message, and it is stored only if the channel's latest event is still
+//! the one up to which the message was looked at. So no edit follows a deletion, and each edit that
+//! comes before it is found when the text is erased.
+//!
+//! A deletion is several steps: it is written down, told to the channel, then the message and its edits
+//! are erased from the log and forgotten in Redis. Each can be repeated, and [`super::finisher`] does
+//! what is left of one that was interrupted, telling the channel included.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use goch_contract::{
+    ChannelName, Error, ErrorCode, MessageId, Seq, Uid, UnixMillis,
+    event::{Deleted, Edited, Event, Message, revision_deduplication_id},
+    services::{
+        admin::{Change, Revise, Revision},
+        broker::{EraseMessage, Revised, Revisions, stored_time},
+        history::ForgetEvents,
+    },
+};
+
+use super::{Lifecycle, Progress, finisher::Unfinished, no_channel, too_many_changes};
+use crate::{
+    log::About,
+    record::{DeletionRecord, deletion_key},
+    registry::bucket::{self, Creation},
+};
+
+/// How often an event is tried to be stored before another one of the channel comes first.
+const ATTEMPTS_MAX: usize = 16;
+
+/// The pause before the next attempt.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// On whose word a message is revised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Right {
+    /// A member's, who may revise what is the member's own.
+    Own,
+    /// Ticketing's, which may revise everything, and may delete in a closed channel too.
+    Any,
+}
+
+/// An edit, checked against the limits.
+#[derive(Debug, Clone)]
+pub(crate) struct Edit {
+    pub(crate) channel: ChannelName,
+    pub(crate) message: Seq,
+    pub(crate) uid: Uid,
+    pub(crate) id: MessageId,
+    pub(crate) text: String,
+    pub(crate) meta: Option<BTreeMap<String, String>>,
+}
+
+/// A deletion.
+#[derive(Debug, Clone)]
+pub(crate) struct Deletion {
+    pub(crate) channel: ChannelName,
+    pub(crate) message: Seq,
+    pub(crate) uid: Uid,
+    pub(crate) id: MessageId,
+}
+
+/// A message as it stands.
+struct Standing {
+    message: Message,
+    latest: Option<(Seq, Event)>,
+    tail: Seq,
+}
+
+impl Lifecycle {
+    /// Does what a member wants of a message. What is left of a deletion then follows.
+    ///
+    /// # Errors
+    /// As [`Revise`] says; `unavailable`.
+    pub(crate) async fn revise(&self, request: Revise) -> Result<Revision, Error> {
+        let Revise { channel, message, uid, id, change } = request;
+        match change {
+            Change::Edit { text, meta } => {
+                self.edit(Edit { channel, message, uid, id, text, meta }, Right::Own).await
+            }
+            Change::Delete => {
+                let deletion = Deletion { channel, message, uid, id };
+                let (revision, unfinished) = self.begin_deletion(deletion, Right::Own).await?;
+                let lifecycle = self.clone();
+                self.tasks.spawn(async move { lifecycle.finish_message_within(unfinished).await });
+                Ok(revision)
+            }
+        }
+    }
+
+    /// Changes what a message says.
+    ///
+    /// # Errors
+    /// As [`Revise`] says; `unavailable`.
+    pub(crate) async fn edit(&self, edit: Edit, right: Right) -> Result<Revision, Error> {
+        let Edit { channel, message, uid, id, text, meta } = edit;
+        let deduplication_id = revision_deduplication_id(&channel, "edited", &uid, &id);
+        let mut turn = Turn::default();
+        for _ in 0..ATTEMPTS_MAX {
+            self.require_channel(&channel, true).await?;
+            let standing = self.standing(&channel, message).await?.ok_or_else(no_message)?;
+            standing.require_right(&uid, right)?;
+            if matches!(standing.latest, Some((_, Event::Deleted(_)))) {
+                return Err(no_message());
+            }
+            let time = UnixMillis::now();
+            let event = Event::Edited(Edited {
+                channel: channel.clone(),
+                time,
+                id: id.clone(),
+                message,
+                uid: uid.clone(),
+                text: text.clone(),
+                meta: standing.meta_after(meta.as_ref()),
+            });
+            let author = &standing.message.from_uid;
+            let about = About::Revision { message, deletes: false, by: &uid, author };
+            let expected = turn.expect(standing.tail);
+            let stored =
+                self.log.publish_after(&channel, &event, &deduplication_id, about, expected);
+            if let Some(stored) = stored.await? {
+                let (seq, duplicate) = (stored.seq, stored.duplicate);
+                tracing::info!(%channel, %message, %uid, %seq, duplicate, "message edited");
+                let time =
+                    if duplicate { stored_time(&self.services, channel, seq).await? } else { time };
+                return Ok(Revision { seq, time, duplicate });
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err(too_many_changes())
+    }
+
+    /// Withdraws a message, and waits for its erasure.
+    ///
+    /// # Errors
+    /// As [`Revise`] says; `unavailable` when it is not certain to be done.
+    pub(crate) async fn delete_message(
+        &self,
+        deletion: Deletion,
+        right: Right,
+    ) -> Result<Progress, Error> {
+        let (_, unfinished) = self.begin_deletion(deletion, right).await?;
+        Ok(self.finish_message_within(unfinished).await)
+    }
+
+    /// Writes a deletion down and tells the channel.
+    async fn begin_deletion(
+        &self,
+        deletion: Deletion,
+        right: Right,
+    ) -> Result<(Revision, Unfinished), Error> {
+        let Deletion { channel, message, uid, id } = deletion;
+        self.require_channel(&channel, right == Right::Own).await?;
+        let revised = self.revised(&channel, message).await?;
+        let unfinished = Unfinished::Message(channel.clone(), message);
+        if let Some((seq, Event::Deleted(deleted))) = latest_of(&revised) {
+            if (&deleted.uid, &deleted.id) != (&uid, &id) {
+                return Err(no_message());
+            }
+            let time = deleted.time;
+            return Ok((Revision { seq, time, duplicate: true }, unfinished));
+        }
+        let standing = Standing::of(revised).ok_or_else(no_message)?;
+        standing.require_right(&uid, right)?;
+        let key = deletion_key(&channel, message);
+        let record = DeletionRecord::new(channel, message, uid, id)?;
+        let record = match bucket::create(&self.buckets.deletions, &key, &record).await? {
+            Creation::Done(_) => record,
+            Creation::Taken(stored) if stored.record.is_same(&record) => stored.record,
+            // Somebody else's comes first, and is certain to be done.
+            Creation::Taken(_) => return Err(no_message()),
+        };
+        // From here on it is finished, whatever this process comes to.
+        self.unfinished.add(unfinished.clone());
+        let revision = self.publish_deletion(&record).await?.ok_or_else(no_message)?;
+        let DeletionRecord { channel, uid, .. } = record;
+        tracing::info!(%channel, %message, %uid, seq = %revision.seq, "message deleted");
+        Ok((revision, unfinished))
+    }
+
+    async fn finish_message_within(&self, unfinished: Unfinished) -> Progress {
+        let Unfinished::Message(channel, message) = &unfinished else { return Progress::Done };
+        let (channel, message) = (channel.clone(), *message);
+        self.finish_within(unfinished, self.finish_message(&channel, message)).await
+    }
+
+    /// Does what is left of a deletion.
+    pub(super) async fn finish_message(
+        &self,
+        channel: &ChannelName,
+        message: Seq,
+    ) -> Result<(), Error> {
+        let key = deletion_key(channel, message);
+        let Some(stored) = self.buckets.deletions.get(&key).await? else { return Ok(()) };
+        if self.publish_deletion(&stored.record).await?.is_some() {
+            let erase = EraseMessage { channel: channel.clone(), message };
+            let through = self.services.call(&erase).await?;
+            self.services.call(&ForgetEvents { channel: channel.clone(), through }).await?;
+        }
+        // Nobody follows this bucket: no marker is needed.
+        self.buckets.deletions.purge(&key, Some(stored.revision)).await
+    }
+
+    /// Tells the channel that a message is deleted, unless that is done. Nothing if there is no such
+    /// message any more, nor a word about it: its channel is deleted, or its author erased.
+    async fn publish_deletion(&self, record: &DeletionRecord) -> Result<Option<Revision>, Error> {
+        let DeletionRecord { channel, message, uid, id, time, .. } = record;
+        let deduplication_id = revision_deduplication_id(channel, "deleted", uid, id);
+        let event = Event::Deleted(Deleted {
+            channel: channel.clone(),
+            time: *time,
+            id: id.clone(),
+            message: *message,
+            uid: uid.clone(),
+        });
+        let mut turn = Turn::default();
+        for _ in 0..ATTEMPTS_MAX {
+            let revised = self.revised(channel, *message).await?;
+            if let Some((seq, Event::Deleted(deleted))) = latest_of(&revised) {
+                return Ok(Some(Revision { seq, time: deleted.time, duplicate: true }));
+            }
+            let Some(standing) = Standing::of(revised) else { return Ok(None) };
+            // Nothing of the author's is in the event.
+            let about = About::Revision { message: *message, deletes: true, by: uid, author: uid };
+            let expected = turn.expect(standing.tail);
+            let stored =
+                self.log.publish_after(channel, &event, &deduplication_id, about, expected);
+            if let Some(stored) = stored.await? {
+                let (seq, duplicate) = (stored.seq, stored.duplicate);
+                return Ok(Some(Revision { seq, time: *time, duplicate }));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err(too_many_changes())
+    }
+
+    /// Checks that there is such a channel, and if it must be open, that it is.
+    async fn require_channel(&self, name: &ChannelName, open: bool) -> Result<(), Error> {
+        let stored = self.buckets.channels.get(name.as_str()).await?;
+        let stored = stored.filter(|stored| !stored.record.deleting).ok_or_else(no_channel)?;
+        if open && stored.record.closed_at.is_some() {
+            let message = "the channel is closed: its messages stay as they are";
+            return Err(Error::of_field(ErrorCode::ChannelClosed, "channel", message));
+        }
+        Ok(())
+    }
+
+    async fn revised(&self, channel: &ChannelName, message: Seq) -> Result<Revised, Error> {
+        self.services.call(&Revisions { channel: channel.clone(), message }).await
+    }
+
+    async fn standing(
+        &self,
+        channel: &ChannelName,
+        message: Seq,
+    ) -> Result<Option<Standing>, Error> {
+        Ok(Standing::of(self.revised(channel, message).await?))
+    }
+}
+
+impl Standing {
+    /// Nothing if it is not a message, or none any more.
+    fn of(revised: Revised) -> Option<Self> {
+        let latest = latest_of(&revised);
+        match serde_json::from_str(revised.message?.event.get()).ok()? {
+            Event::Message(message) => Some(Self { message, latest, tail: revised.tail }),
+            _ => None,
+        }
+    }
+
+    fn require_right(&self, uid: &Uid, right: Right) -> Result<(), Error> {
+        if right == Right::Any || self.message.from_uid == *uid {
+            return Ok(());
+        }
+        let message = "the message is somebody else's";
+        Err(Error::of_field(ErrorCode::Forbidden, "seq", message))
+    }
+
+    /// The `meta` that goes with an edit: what it had before if the edit does not say.
+    fn meta_after(
+        &self,
+        given: Option<&BTreeMap<String, String>>,
+    ) -> Option<BTreeMap<String, String>> {
+        let before = match &self.latest {
+            Some((_, Event::Edited(edited))) => edited.meta.as_ref(),
+            _ => self.message.meta.as_ref(),
+        };
+        given.or(before).filter(|meta| !meta.is_empty()).cloned()
+    }
+}
+
+/// The event that edited or deleted a message last, and its place.
+fn latest_of(revised: &Revised) -> Option<(Seq, Event)> {
+    let latest = revised.latest.as_ref()?;
+    Some((latest.seq, serde_json::from_str(latest.event.get()).ok()?))
+}
+
+/// After which event the next one is to be stored.
+#[derive(Default)]
+struct Turn {
+    overtaken_at: Option<Seq>,
+}
+
+impl Turn {
+    /// The channel's latest event. If that was refused although nothing has come since, it has been
+    /// deleted, and the next attempt expects none: so NATS 2.9 sees it, until the next event comes.
+    fn expect(&mut self, tail: Seq) -> Seq {
+        if self.overtaken_at.take() == Some(tail) {
+            return Seq(0);
+        }
+        self.overtaken_at = Some(tail);
+        tail
+    }
+}
+
+fn no_message() -> Error {
+    let message = "there is no such message, or none any more";
+    Error::of_field(ErrorCode::NotFound, "seq", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use goch_contract::event::Logged;
+    use serde_json::{json, value::to_raw_value};
+
+    use super::*;
+
+    fn logged(seq: u64, event: &serde_json::Value) -> Logged {
+        Logged { seq: Seq(seq), prev: Seq(0), event: to_raw_value(event).unwrap() }
+    }
+
+    fn standing(meta: &serde_json::Value, latest: Option<Logged>) -> Option<Standing> {
+        let message = json!({"type": "message", "channel": "c", "time": 1, "id": "m", "text": "x",
+                             "from_uid": "ann", "from_name": "Ann", "meta": meta});
+        Standing::of(Revised { message: Some(logged(7, &message)), latest, tail: Seq(9) })
+    }
+
+    #[test]
+    fn only_a_message_can_be_revised_and_by_its_author_unless_ticketing_says_so() {
+        let (ann, ben) = (Uid::parse("ann").unwrap(), Uid::parse("ben").unwrap());
+        let message = standing(&json!(null), None).unwrap();
+        assert!(message.require_right(&ann, Right::Own).is_ok());
+        assert!(message.require_right(&ben, Right::Any).is_ok());
+        let refused = message.require_right(&ben, Right::Own).unwrap_err();
+        assert_eq!((refused.code, refused.field.as_deref()), (ErrorCode::Forbidden, Some("seq")));
+        let joined = json!({"type": "joined", "channel": "c", "time": 1, "uid": "ann",
+                            "display_name": "Ann"});
+        let joined = Revised { message: Some(logged(7, &joined)), latest: None, tail: Seq(7) };
+        assert!(Standing::of(joined).is_none());
+    }
+
+    #[test]
+    fn meta_stays_until_an_edit_says_otherwise() {
+        let meta = |key: &str| BTreeMap::from([(key.to_owned(), "v".to_owned())]);
+        let message = standing(&json!({"first": "v"}), None).unwrap();
+        assert_eq!(message.meta_after(None), Some(meta("first")));
+        assert_eq!(message.meta_after(Some(&meta("other"))), Some(meta("other")));
+        assert_eq!(message.meta_after(Some(&BTreeMap::new())), None);
+        let edit = json!({"type": "edited", "channel": "c", "time": 1, "id": "e", "message": 7,
+                          "uid": "ann", "text": "y"});
+        let edited = standing(&json!({"first": "v"}), Some(logged(8, &edit))).unwrap();
+        assert_eq!(edited.meta_after(None), None);
+    }
+
+    #[test]
+    fn a_channel_whose_latest_event_was_deleted_is_expected_to_have_none() {
+        let mut turn = Turn::default();
+        assert_eq!(turn.expect(Seq(5)), Seq(5));
+        assert_eq!(turn.expect(Seq(6)), Seq(6), "another one came first");
+        assert_eq!(turn.expect(Seq(6)), Seq(0));
+        assert_eq!(turn.expect(Seq(6)), Seq(6));
+    }
+}

@@ -1,0 +1,184 @@
+//! Edits and deletions, and what they make of events that are at hand.
+//!
+//! A room's memory and the pages that sockets are given show messages as they are now: what history or
+//! the log tells may be a moment older than what the room has heard.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use goch_contract::{
+    Seq,
+    event::{Event, edited, write_positioned},
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Kept;
+
+/// An edit or a deletion that a room has heard of.
+#[derive(Debug)]
+pub(super) struct Revision {
+    pub(super) seq: Seq,
+    /// Of which message.
+    pub(super) message: Seq,
+    /// The event, if it is an edit.
+    edit: Option<Box<RawValue>>,
+}
+
+impl Revision {
+    /// The revision that an event is, if it is one. Messages, of which there are many, are not parsed.
+    pub(super) fn of(kept: &Kept) -> Option<Self> {
+        if kept.from.is_some() {
+            return None;
+        }
+        match serde_json::from_slice(&kept.json).ok()? {
+            Event::Edited(edited) => {
+                let edit = serde_json::from_slice(&kept.json).ok()?;
+                Some(Self { seq: kept.seq, message: edited.message, edit: Some(edit) })
+            }
+            Event::Deleted(deleted) => {
+                Some(Self { seq: kept.seq, message: deleted.message, edit: None })
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn deletes(&self) -> bool {
+        self.edit.is_none()
+    }
+
+    /// Changes the message if it is among `events`, which rise by sequence. Of one that is deleted the
+    /// edits go too: they say what it said.
+    pub(super) fn apply(&self, events: &mut VecDeque<Kept>) {
+        let Some(edit) = &self.edit else { return self.remove_from(events) };
+        if let Ok(index) = events.binary_search_by_key(&self.message, |kept| kept.seq)
+            && let Some(json) = edited_json(&events[index], edit)
+        {
+            events[index].json = json;
+        }
+    }
+
+    fn remove_from(&self, events: &mut VecDeque<Kept>) {
+        let is_gone = |kept: &Kept| match &kept.from {
+            Some(_) => kept.seq == self.message,
+            None => Self::of(kept).is_some_and(|it| !it.deletes() && it.message == self.message),
+        };
+        let mut index = events.partition_point(|kept| kept.seq < self.message);
+        while index < events.len() {
+            if !is_gone(&events[index]) {
+                index += 1;
+                continue;
+            }
+            if let Some(gone) = events.remove(index)
+                && let Some(next) = events.get_mut(index)
+                && let Some(json) = without_predecessor(next, &gone)
+            {
+                next.json = json;
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Place {
+    prev: Seq,
+}
+
+fn prev(kept: &Kept) -> Option<Seq> {
+    serde_json::from_slice::<Place>(&kept.json).ok().map(|place| place.prev)
+}
+
+/// The message with the content that an edit gave it, at its place; none if it is no message.
+fn edited_json(message: &Kept, edit: &RawValue) -> Option<Bytes> {
+    let event = edited(serde_json::from_slice(&message.json).ok()?, edit)?;
+    let mut json = Vec::new();
+    write_positioned(&mut json, event.get().as_bytes(), message.seq, prev(message)?).ok()?;
+    Some(json.into())
+}
+
+/// The event that followed `gone`, following what was before that.
+fn without_predecessor(next: &Kept, gone: &Kept) -> Option<Bytes> {
+    const NAME: &[u8] = b",\"prev\":";
+    if prev(next)? != gone.seq {
+        return None;
+    }
+    // It is the last member, as `write_positioned` writes it.
+    let end = next.json.windows(NAME.len()).rposition(|window| window == NAME)?;
+    let mut json = next.json[..end + NAME.len()].to_vec();
+    json.extend_from_slice(prev(gone)?.to_string().as_bytes());
+    json.push(b'}');
+    Some(json.into())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use goch_contract::Uid;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// An event of a test's channel: a message of ann if it has a text and no message that it is about.
+    pub(in crate::room) fn kept(seq: u64, prev: u64, mut event: Value) -> Kept {
+        let object = event.as_object_mut().unwrap();
+        let is_message = object.get("type").is_none();
+        let common = json!({"channel": "c", "time": seq, "id": "i"});
+        object.extend(common.as_object().unwrap().clone());
+        if is_message {
+            let said = json!({"type": "message", "from_uid": "ann", "from_name": "Ann"});
+            object.extend(said.as_object().unwrap().clone());
+        } else {
+            object.insert("uid".to_owned(), json!("ann"));
+        }
+        let mut json = Vec::new();
+        let payload = event.to_string();
+        write_positioned(&mut json, payload.as_bytes(), Seq(seq), Seq(prev)).unwrap();
+        let from = is_message.then(|| Uid::parse("ann").unwrap());
+        Kept { seq: Seq(seq), from, json: json.into() }
+    }
+
+    fn shown(events: &VecDeque<Kept>) -> Vec<Value> {
+        events.iter().map(|kept| serde_json::from_slice(&kept.json).unwrap()).collect()
+    }
+
+    #[test]
+    fn an_edit_changes_its_message_and_the_later_one_counts() {
+        let mut events = VecDeque::from([kept(3, 1, json!({"text": "a"}))]);
+        for (seq, text) in [(5, "b"), (6, "c")] {
+            let edit = kept(seq, 3, json!({"type": "edited", "message": 3, "text": text}));
+            Revision::of(&edit).unwrap().apply(&mut events);
+        }
+        let message = &shown(&events)[0];
+        assert_eq!((&message["text"], &message["edited_at"]), (&json!("c"), &json!(6)));
+        assert_eq!((&message["seq"], &message["prev"]), (&json!(3), &json!(1)));
+    }
+
+    #[test]
+    fn a_deletion_takes_its_message_and_the_chain_stays_whole() {
+        let said = |seq, prev| kept(seq, prev, json!({"text": ",\"prev\":7}"}));
+        let mut events = VecDeque::from([said(3, 1), said(5, 3), said(9, 5)]);
+        let edit = |seq, message| {
+            kept(seq, seq - 1, json!({"type": "edited", "message": message, "text": "x"}))
+        };
+        events.extend([edit(10, 5), edit(11, 3), kept(12, 11, json!({"text": "after"}))]);
+        let deletion = kept(13, 12, json!({"type": "deleted", "message": 5}));
+        let deletion = Revision::of(&deletion).unwrap();
+        assert!(deletion.deletes());
+        deletion.apply(&mut events);
+        let chain: Vec<_> = shown(&events).iter().map(|it| it["prev"].clone()).collect();
+        assert_eq!(chain, [1, 3, 9, 11]);
+        // Once more, when it is not here.
+        deletion.apply(&mut events);
+        assert_eq!(events.len(), 4);
+    }
+
+    #[test]
+    fn only_messages_are_revised_and_by_events_that_say_so() {
+        let joined = kept(3, 0, json!({"type": "joined", "display_name": "Ann"}));
+        let mut events = VecDeque::from([joined]);
+        let deletion = kept(5, 3, json!({"type": "deleted", "message": 3}));
+        Revision::of(&deletion).unwrap().apply(&mut events);
+        assert_eq!(events.len(), 1);
+        let posing = Kept { from: Uid::parse("eve").ok(), ..deletion };
+        assert!(Revision::of(&posing).is_none());
+    }
+}
