@@ -131,9 +131,9 @@ async fn revise(system: &System, ann: &Member) {
         }
     }
     let watched = json!({"channel": channel, "uid": ann.uid, "secret": ann.secret});
-    let mut watcher = Socket::connect(&system.gateways[1]).await;
-    watcher.send(&json!({"type": "watch", "id": "w", "channels": [watched]})).await;
-    assert_eq!(watcher.answer_to("w").await["count"], 150);
+    let mut other = Socket::connect(&system.gateways[1]).await;
+    other.send(&json!({"type": "watch", "id": "w", "channels": [watched]})).await;
+    assert_eq!(other.answer_to("w").await["count"], 150);
 }
 
 /// Tells ticketing of a message: refused, tried again, given up and replayed; and that it is unread.
