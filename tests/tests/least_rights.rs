@@ -2,7 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a helper of tests fails by panicking")]
 
-use goch_tests::{Member, Receiver, Servers, System, events, texts, until};
+use goch_tests::{Member, Receiver, Servers, Socket, System, events, texts, until};
 use reqwest::Method;
 use serde_json::json;
 use tokio::{
@@ -100,6 +100,7 @@ async fn everything_works_under_the_rights_of_a_deployment() {
             let (_, subscribed) = ann.enter(system.gateway()).await;
             assert_eq!(texts(&subscribed), ["one", "two"]);
         }
+        revise(&system, &ann).await;
         tell(&system, &receiver).await;
         end(&system, &channel).await;
     }
@@ -107,6 +108,32 @@ async fn everything_works_under_the_rights_of_a_deployment() {
     let refused = log.lines().find(|line| line.contains("iolation") || line.contains("[ERR]"));
     assert_eq!(refused, None);
     assert!(!system.logs().contains("ermissions violation"));
+}
+
+/// Edits and deletes messages, and counts what is unread further back than a gateway remembers.
+async fn revise(system: &System, ann: &Member) {
+    let (mut socket, _) = ann.enter(system.gateway()).await;
+    let channel = ann.channel.as_str();
+    let seq = socket.say(channel, "four").await["seq"].clone();
+    for frame in [
+        json!({"type": "edit", "id": "e", "channel": channel, "seq": seq, "text": "five"}),
+        json!({"type": "delete", "id": "d", "channel": channel, "seq": seq}),
+    ] {
+        socket.ask(&frame, "ack").await;
+    }
+    let path = format!("/admin/channels/{channel}/messages");
+    let body = json!({"text": "six"});
+    for number in 0..150 {
+        let seq = system.admin().post(&path, &body).await.expect(201).body["seq"].clone();
+        if number == 0 {
+            let request = system.admin().request(Method::DELETE, &format!("{path}/{seq}"));
+            system.admin().send(request).await.expect(204);
+        }
+    }
+    let watched = json!({"channel": channel, "uid": ann.uid, "secret": ann.secret});
+    let mut other = Socket::connect(&system.gateways[1]).await;
+    other.send(&json!({"type": "watch", "id": "w", "channels": [watched]})).await;
+    assert_eq!(other.answer_to("w").await["count"], 150);
 }
 
 /// Tells ticketing of a message: refused, tried again, given up and replayed; and that it is unread.
