@@ -6,7 +6,7 @@ use goch_contract::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::socket::outbox::Closing;
+use crate::socket::closing::Closing;
 
 /// Examples of every frame, by who says it and by its type.
 const EXAMPLES: &str = include_str!("examples.json");
