@@ -84,10 +84,13 @@ async fn a_closed_channel_takes_no_message_from_anybody_until_it_is_reopened() {
     // The second time is an event of its own.
     post(&admin, &format!("{path}/close")).await.expect(200);
     socket.expect("closed").await;
-    let page = admin.get(&format!("{path}/messages")).await.expect(200).body;
-    let kinds = page["messages"].as_array().unwrap().iter().map(|event| &event["type"]);
-    let turns = kinds.filter(|kind| *kind == "closed" || *kind == "reopened").count();
-    assert_eq!(turns, 3, "{page}");
+    until("history has it", async || {
+        let page = admin.get(&format!("{path}/messages")).await.expect(200).body;
+        let kinds = page["messages"].as_array().unwrap().iter().map(|event| &event["type"]);
+        let turns = kinds.filter(|kind| *kind == "closed" || *kind == "reopened").count();
+        (turns == 3).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

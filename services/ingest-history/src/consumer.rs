@@ -36,9 +36,11 @@ const PULL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the consumer is looked at: other replicas make progress too.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// The least time between two looks, which cost the server work. It counts acknowledgements a moment
-/// after they arrive.
-const LOOK_PAUSE: Duration = Duration::from_millis(20);
+/// The least time between two looks. The server counts acknowledgements a moment after they arrive.
+const LOOK_PAUSE: Duration = Duration::from_millis(3);
+
+/// The pause grows to this while events keep coming: a look costs the server work.
+const LOOK_PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// Looks after a batch, until the server has counted its acknowledgements.
 const LOOKS_MAX: usize = 5;
@@ -225,6 +227,7 @@ impl Consumer {
     ) -> Result<Infallible, Interrupted> {
         let created = opened.consumer.cached_info().created;
         let mut looks = 0;
+        let mut pause = LOOK_PAUSE;
         loop {
             // Failing is like no news: progress grows stale by itself.
             if let Ok(info) = opened.consumer.get_info().await {
@@ -235,18 +238,18 @@ impl Consumer {
                 let waiting = self.progress.borrow().waiting;
                 self.metrics.history_lag.set(i64::try_from(waiting).unwrap_or(i64::MAX));
                 if waiting == 0 {
-                    looks = 0;
+                    (looks, pause) = (0, LOOK_PAUSE);
                 }
             }
             if looks > 0 {
                 looks -= 1;
-                tokio::time::sleep(LOOK_PAUSE).await;
+            } else if tokio::time::timeout(LOOK_EVERY, acknowledged.notified()).await.is_ok() {
+                looks = LOOKS_MAX;
+            } else {
                 continue;
             }
-            if tokio::time::timeout(LOOK_EVERY, acknowledged.notified()).await.is_ok() {
-                looks = LOOKS_MAX;
-                tokio::time::sleep(LOOK_PAUSE).await;
-            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LOOK_PAUSE_MAX);
         }
     }
 }

@@ -28,6 +28,13 @@ use crate::{
 /// Live events that are handed on in one go when they have gathered.
 const BATCH_MAX: usize = 64;
 
+/// In a burst, how long more of it is waited for before a large room's sockets are written to: each
+/// takes a system call, whose cost hardly depends on how many events it writes.
+const GATHER_FOR: Duration = Duration::from_millis(1);
+
+/// Several events at once are a burst for so long.
+const BURST_FOR: Duration = Duration::from_millis(20);
+
 /// Events asked of the log at a time.
 const CATCHUP_LIMIT: u32 = 500;
 
@@ -47,6 +54,8 @@ pub(super) struct Feed {
     pub(super) services: ServiceClient,
     pub(super) metrics: GatewayMetrics,
     pub(super) flusher: Rc<Flusher>,
+    /// Until when more events are expected to follow soon.
+    pub(super) burst_until: Instant,
 }
 
 /// A live copy: the event and its place.
@@ -79,6 +88,8 @@ impl Feed {
         let mut batch = Vec::new();
         let mut next = Some(first);
         let mut last = self.room.with_ring(super::Ring::last_seq);
+        let is_large = self.room.is_large();
+        let mut gathers = is_large && Instant::now() < self.burst_until;
         while let Some(message) = next {
             if let Some(live) = self.read(&message)
                 && live.kept.seq > last
@@ -99,10 +110,18 @@ impl Feed {
                 break;
             }
             next = self.live.next().now_or_never().flatten();
+            if next.is_none() && std::mem::take(&mut gathers) {
+                tokio::time::sleep(GATHER_FOR).await;
+                next = self.live.next().now_or_never().flatten();
+            }
         }
+        let is_burst = batch.len() > 1;
         self.deliver(batch);
-        if self.room.is_large() {
+        if is_large {
             self.flusher.flushed().await;
+            if is_burst {
+                self.burst_until = Instant::now() + BURST_FOR;
+            }
         }
     }
 

@@ -245,7 +245,8 @@ impl RoomContext {
         catch_up(&room, &self.services, &self.metrics).await?;
         let (services, metrics) = (self.services.clone(), self.metrics.clone());
         let (client, flusher) = (self.client.clone(), Rc::clone(&self.flusher));
-        Ok(Feed { room, live, signals, client, services, metrics, flusher })
+        let burst_until = Instant::now();
+        Ok(Feed { room, live, signals, client, services, metrics, flusher, burst_until })
     }
 
     async fn subscribe(&self, subject: String) -> Result<async_nats::Subscriber, Error> {
