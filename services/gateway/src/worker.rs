@@ -1,7 +1,8 @@
 //! One thread of the gateway, with everything it owns.
 //!
-//! Workers share nothing but counters: a room that has sockets on two workers exists twice, and each
-//! has its own NATS connection. So nothing on a message's way is locked.
+//! A room that has sockets on two workers exists twice, and each worker has its own NATS connection. So
+//! nothing on a message's way is locked. What workers share is looked at when somebody comes: who may
+//! use a channel.
 
 use std::{
     rc::Rc,
@@ -51,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) nats_metrics: NatsMetrics,
     pub(crate) edge: Arc<Edge>,
     pub(crate) keyring: Keyring,
+    pub(crate) authorizer: Arc<Authorizer>,
     pub(crate) sockets: Arc<AtomicUsize>,
     pub(crate) workers_started: Arc<AtomicUsize>,
     /// Workers that still have sockets to drain.
@@ -64,7 +66,7 @@ pub(crate) struct Worker {
     pub(crate) jetstream: jetstream::Context,
     pub(crate) subjects: Subjects,
     pub(crate) services: ServiceClient,
-    pub(crate) authorizer: Authorizer,
+    pub(crate) authorizer: Arc<Authorizer>,
     pub(crate) tokens: Tokens,
     pub(crate) edge: Arc<Edge>,
     pub(crate) rooms: Rc<Rooms>,
@@ -107,11 +109,6 @@ impl Worker {
             stirred: Rc::new(Stirred::default()),
             flusher: Rc::clone(&flusher),
         });
-        let authorizer = Authorizer::new(
-            services.clone(),
-            shared.config.authorization_cache,
-            metrics.authorizations_cached.clone(),
-        );
         let tokens = Tokens::new(shared.keyring, &shared.config.tokens, &shared.config.limits);
         let worker = Rc::new(Self {
             sockets: Sockets::new(shared.sockets, &shared.config, metrics.clone()),
@@ -120,7 +117,7 @@ impl Worker {
             jetstream: nats.jetstream(),
             subjects,
             services,
-            authorizer,
+            authorizer: shared.authorizer,
             tokens,
             edge: shared.edge,
             rooms,
