@@ -48,6 +48,7 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
     let cached = metrics.authorizations_cached.clone();
     let shared = Shared {
         authorizer: Authorizer::new(config.authorization_cache, cached),
+        positions: Arc::default(),
         metrics,
         edge: Arc::clone(&edge),
         keyring: Keyring::start(&config.tokens, &chassis)?,

@@ -2,7 +2,7 @@
 //!
 //! A room that has sockets on two workers exists twice, and each worker has its own NATS connection. So
 //! nothing on a message's way is locked. What workers share is looked at when somebody comes: who may
-//! use a channel.
+//! use a channel, and how far members have read.
 
 use std::{
     rc::Rc,
@@ -32,7 +32,7 @@ use crate::{
     authorize::Authorizer,
     edge::Edge,
     metrics::GatewayMetrics,
-    room::{PresenceRules, RoomContext, Rooms, Stirred},
+    room::{Positions, PresenceRules, RoomContext, Rooms, Stirred},
     socket::{Sockets, flusher::Flusher},
     token::{Keyring, Tokens},
 };
@@ -53,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) edge: Arc<Edge>,
     pub(crate) keyring: Keyring,
     pub(crate) authorizer: Arc<Authorizer>,
+    pub(crate) positions: Arc<Positions>,
     pub(crate) sockets: Arc<AtomicUsize>,
     pub(crate) workers_started: Arc<AtomicUsize>,
     /// Workers that still have sockets to drain.
@@ -106,6 +107,7 @@ impl Worker {
                 grace: shared.config.presence_grace,
                 max: shared.config.presence_max,
             },
+            positions: shared.positions,
             stirred: Rc::new(Stirred::default()),
             flusher: Rc::clone(&flusher),
         });
