@@ -2,19 +2,25 @@
 //!
 //! Only a yes is remembered, with a digest of the secret or the name in the token. A storm of
 //! reconnects then asks once per member, and a wrong secret is always answered by chat-admin. What is
-//! revoked is forgotten at once ([`crate::revocations`]).
+//! revoked is forgotten at once ([`crate::revocations`]). All workers share what is remembered, and
+//! whoever shows the same while a question is under way waits for its answer.
 
 use std::{
-    cell::RefCell,
+    collections::HashMap,
     hash::Hash,
-    rc::Rc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use actix_web::rt;
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
 use goch_contract::{
     ChannelName, Error, Secret, Uid,
     services::{
-        ServiceClient,
+        ServiceClient, ServiceRequest,
         admin::{Authorize, Authorized, Enrol},
     },
 };
@@ -28,7 +34,7 @@ use crate::{
     token::TokenUser,
 };
 
-/// Members remembered by one worker; the longest unused is forgotten first.
+/// Members remembered; the longest unused is forgotten first.
 const REMEMBERED_MAX: usize = 100_000;
 
 /// Expired ones that go for each that comes: more than one, so that a crowd that has left does not
@@ -38,7 +44,7 @@ const FORGOTTEN_AT_ONCE: usize = 2;
 /// A member who may use a channel.
 #[derive(Clone)]
 pub(crate) struct Authorization {
-    pub(crate) display_name: Rc<str>,
+    pub(crate) display_name: Arc<str>,
     /// Whether the channel took no messages when chat-admin was asked.
     pub(crate) closed: bool,
     /// When that was, among the revocations.
@@ -46,6 +52,7 @@ pub(crate) struct Authorization {
 }
 
 /// What chat-admin has said yes to.
+#[derive(Clone)]
 enum Proof {
     /// The digest of a secret.
     Secret([u8; 32]),
@@ -69,25 +76,38 @@ struct Remembered {
     until: Instant,
 }
 
-/// The authorisations of one worker.
+/// A question to chat-admin that is under way, of whichever worker.
+type Asking = Shared<BoxFuture<'static, Result<Authorization, Error>>>;
+
+type Key = (ChannelName, Uid);
+
+struct Asked {
+    proof: Proof,
+    mark: Mark,
+    asking: Asking,
+}
+
+/// The authorisations of the process. Locked for a lookup at a subscription, never while a question is
+/// under way.
 pub(crate) struct Authorizer {
-    services: ServiceClient,
     remember_for: Duration,
-    remembered: RefCell<LruCache<(ChannelName, Uid), Remembered>>,
+    remembered: Mutex<LruCache<Key, Remembered>>,
+    /// As many as sockets subscribe at the moment, at most.
+    asked: Mutex<HashMap<Key, Asked>>,
     revocations: Revocations,
     answered_from_memory: Counter,
 }
 
 impl Authorizer {
-    pub(crate) fn new(
-        services: ServiceClient,
-        remember_for: Duration,
-        answered_from_memory: Counter,
-    ) -> Self {
-        // Unbounded means "no allocation up front"; the bound is kept in `remember`.
-        let remembered = RefCell::new(LruCache::unbounded());
-        let revocations = Revocations::new();
-        Self { services, remember_for, remembered, revocations, answered_from_memory }
+    pub(crate) fn new(remember_for: Duration, answered_from_memory: Counter) -> Arc<Self> {
+        Arc::new(Self {
+            remember_for,
+            // Unbounded means "no allocation up front"; the bound is kept in `remember`.
+            remembered: Mutex::new(LruCache::unbounded()),
+            asked: Mutex::default(),
+            revocations: Revocations::new(),
+            answered_from_memory,
+        })
     }
 
     /// What is no longer allowed.
@@ -110,22 +130,16 @@ impl Authorizer {
     /// # Errors
     /// `unauthorized`, or `unavailable` when chat-admin cannot tell.
     pub(crate) async fn authorize(
-        &self,
+        self: &Arc<Self>,
+        services: &ServiceClient,
         channel: &ChannelName,
         uid: &Uid,
         secret: &Secret,
     ) -> Result<Authorization, Error> {
         let proof = Proof::Secret(Sha256::digest(secret.expose()).into());
-        let key = (channel.clone(), uid.clone());
-        if let Some(authorization) = self.recall(&key, &proof) {
-            return Ok(authorization);
-        }
-        // Before the question: a revocation may overtake the answer.
-        let mark = self.revocations.mark();
         let request =
-            Authorize { channel: channel.clone(), uid: uid.clone(), secret: secret.clone() };
-        let authorized = self.services.call(&request).await?;
-        Ok(self.remember(key, proof, authorized, mark))
+            || Authorize { channel: channel.clone(), uid: uid.clone(), secret: secret.clone() };
+        self.recall_or_ask(services, (channel.clone(), uid.clone()), proof, request).await
     }
 
     /// The authorisation of a user whose token is for this channel; makes the user a member.
@@ -134,27 +148,84 @@ impl Authorizer {
     /// `unauthorized` for an unknown channel or somebody who is banned, or `unavailable` when
     /// chat-admin cannot tell.
     pub(crate) async fn enrol(
-        &self,
+        self: &Arc<Self>,
+        services: &ServiceClient,
         channel: &ChannelName,
         user: &TokenUser,
     ) -> Result<Authorization, Error> {
         let proof = Proof::Token(user.display_name.clone());
-        let key = (channel.clone(), user.uid.clone());
-        if let Some(authorization) = self.recall(&key, &proof) {
-            return Ok(authorization);
-        }
-        let mark = self.revocations.mark();
-        let request = Enrol {
+        let request = || Enrol {
             channel: channel.clone(),
             uid: user.uid.clone(),
             display_name: user.display_name.clone(),
         };
-        let authorized = self.services.call(&request).await?;
-        Ok(self.remember(key, proof, authorized, mark))
+        self.recall_or_ask(services, (channel.clone(), user.uid.clone()), proof, request).await
     }
 
-    fn recall(&self, key: &(ChannelName, Uid), proof: &Proof) -> Option<Authorization> {
-        let mut remembered = self.remembered.borrow_mut();
+    async fn recall_or_ask<R: ServiceRequest<Response = Authorized> + Sync>(
+        self: &Arc<Self>,
+        services: &ServiceClient,
+        key: Key,
+        proof: Proof,
+        request: impl FnOnce() -> R,
+    ) -> Result<Authorization, Error> {
+        let asking = {
+            // Held over both lookups: what is answered in between is remembered before it is no longer
+            // asked.
+            let mut asked = lock(&self.asked);
+            if let Some(authorization) = self.recall(&key, &proof) {
+                return Ok(authorization);
+            }
+            let is_same = |asked: &&Asked| {
+                let (channel, uid) = &key;
+                asked.proof.is(&proof)
+                    && !self.revocations.is_revoked_since(asked.mark, channel, uid)
+            };
+            if let Some(asked) = asked.get(&key).filter(is_same) {
+                asked.asking.clone()
+            } else {
+                // Before the question: a revocation may overtake the answer.
+                let mark = self.revocations.mark();
+                let asking =
+                    self.ask(services.clone(), key.clone(), proof.clone(), request(), mark);
+                asked.insert(key, Asked { proof, mark, asking: asking.clone() });
+                asking
+            }
+        };
+        asking.await
+    }
+
+    /// Asks in a task of its own, so that the others get the answer even if the socket that asked first
+    /// is gone.
+    fn ask<R: ServiceRequest<Response = Authorized> + Sync>(
+        self: &Arc<Self>,
+        services: ServiceClient,
+        key: Key,
+        proof: Proof,
+        request: R,
+        mark: Mark,
+    ) -> Asking {
+        let authorizer = Arc::clone(self);
+        let task = rt::spawn(async move {
+            let answer = services.call(&request).await;
+            let authorization =
+                answer.map(|authorized| authorizer.remember(key.clone(), proof, authorized, mark));
+            let mut asked = lock(&authorizer.asked);
+            // Another one may have come in its place after a revocation, or with another proof.
+            if asked.get(&key).is_some_and(|asked| asked.mark == mark) {
+                asked.remove(&key);
+            }
+            authorization
+        });
+        task.map(|joined| {
+            joined.unwrap_or_else(|_| Err(Error::unavailable("the gateway is stopping")))
+        })
+        .boxed()
+        .shared()
+    }
+
+    fn recall(&self, key: &Key, proof: &Proof) -> Option<Authorization> {
+        let mut remembered = lock(&self.remembered);
         let found = remembered.get(key)?;
         let (channel, uid) = key;
         let holds = self.still_holds(&found.authorization, channel, uid);
@@ -169,14 +240,14 @@ impl Authorizer {
 
     fn remember(
         &self,
-        key: (ChannelName, Uid),
+        key: Key,
         proof: Proof,
         authorized: Authorized,
         mark: Mark,
     ) -> Authorization {
         let display_name = authorized.display_name.into();
         let authorization = Authorization { display_name, closed: authorized.closed, mark };
-        let mut remembered = self.remembered.borrow_mut();
+        let mut remembered = lock(&self.remembered);
         let now = Instant::now();
         forget_expired(&mut remembered, now);
         if remembered.len() >= REMEMBERED_MAX {
@@ -186,6 +257,11 @@ impl Authorizer {
         remembered.put(key, Remembered { proof, authorization: authorization.clone(), until });
         authorization
     }
+}
+
+/// A panic elsewhere leaves what is remembered as right as it was.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Forgets some of the expired. All are good for the same time, so the longest unused expire first,

@@ -1,7 +1,7 @@
 //! Goch's edge: WebSockets of customers and agents, and the two REST calls a browser makes.
 //!
-//! Each thread of the HTTP server is a [`worker`] that shares nothing with the others: its own
-//! sockets, rooms and NATS connection. To follow a message, read [`socket`], then [`room`].
+//! Each thread of the HTTP server is a [`worker`] with its own sockets, rooms and NATS connection:
+//! nothing on a message's way is shared. To follow a message, read [`socket`], then [`room`].
 
 mod authorize;
 mod config;

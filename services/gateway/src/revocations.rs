@@ -3,8 +3,11 @@
 //! Each revocation has a number. Whoever asks chat-admin takes the present number first ([`Mark`]):
 //! a revocation with a higher one may be newer than the answer. So nothing has to be searched and
 //! removed when a revocation comes, and none is overlooked that comes while an answer is under way.
+//!
+//! Every worker hears of each, on its own connection, and notes it here for the process: it holds from
+//! when the first one has heard.
 
-use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use goch_contract::{ChannelName, Uid, services::admin::Revoked};
 use lru::LruCache;
@@ -18,7 +21,7 @@ pub(crate) struct Mark(u64);
 
 /// See the module.
 pub(crate) struct Revocations {
-    inner: RefCell<Inner>,
+    inner: Mutex<Inner>,
 }
 
 struct Inner {
@@ -34,17 +37,21 @@ impl Revocations {
         // Unbounded means "no allocation up front"; the bound is kept in `note`.
         let marks = LruCache::unbounded();
         let inner = Inner { latest: Mark(1), horizon: Mark(1), marks };
-        Self { inner: RefCell::new(inner) }
+        Self { inner: Mutex::new(inner) }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The present moment.
     pub(crate) fn mark(&self) -> Mark {
-        self.inner.borrow().latest
+        self.inner().latest
     }
 
     /// Notes a revocation.
     pub(crate) fn note(&self, revoked: Revoked) {
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.inner();
         inner.latest.0 += 1;
         let latest = inner.latest;
         inner.marks.put((revoked.channel, revoked.uid), latest);
@@ -57,14 +64,14 @@ impl Revocations {
 
     /// Revocations may have been missed: nothing that is marked by now holds any more.
     pub(crate) fn distrust(&self) {
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.inner();
         inner.latest.0 += 1;
         inner.horizon = inner.latest;
     }
 
     /// Whether what was learnt at `mark` may have been revoked since.
     pub(crate) fn is_revoked_since(&self, mark: Mark, channel: &ChannelName, uid: &Uid) -> bool {
-        let inner = self.inner.borrow();
+        let inner = self.inner();
         if mark < inner.horizon {
             return true;
         }

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     GatewayConfig,
+    authorize::Authorizer,
     edge::Edge,
     http::{self, Descriptions},
     metrics::GatewayMetrics,
@@ -44,7 +45,10 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
     let first = nats::connect(&chassis, "nats", &nats_metrics).await?;
     let metrics = GatewayMetrics::register(&chassis);
     let edge = Arc::new(Edge::new(config.edge.clone(), metrics.limited.clone()));
+    let cached = metrics.authorizations_cached.clone();
     let shared = Shared {
+        authorizer: Authorizer::new(config.authorization_cache, cached),
+        positions: Arc::default(),
         metrics,
         edge: Arc::clone(&edge),
         keyring: Keyring::start(&config.tokens, &chassis)?,

@@ -1,7 +1,8 @@
 //! One thread of the gateway, with everything it owns.
 //!
-//! Workers share nothing but counters: a room that has sockets on two workers exists twice, and each
-//! has its own NATS connection. So nothing on a message's way is locked.
+//! A room that has sockets on two workers exists twice, and each worker has its own NATS connection. So
+//! nothing on a message's way is locked. What workers share is looked at when somebody comes: who may
+//! use a channel, and how far members have read.
 
 use std::{
     rc::Rc,
@@ -31,7 +32,7 @@ use crate::{
     authorize::Authorizer,
     edge::Edge,
     metrics::GatewayMetrics,
-    room::{PresenceRules, RoomContext, Rooms, Stirred},
+    room::{Positions, PresenceRules, RoomContext, Rooms, Stirred},
     socket::{Sockets, flusher::Flusher},
     token::{Keyring, Tokens},
 };
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) nats_metrics: NatsMetrics,
     pub(crate) edge: Arc<Edge>,
     pub(crate) keyring: Keyring,
+    pub(crate) authorizer: Arc<Authorizer>,
+    pub(crate) positions: Arc<Positions>,
     pub(crate) sockets: Arc<AtomicUsize>,
     pub(crate) workers_started: Arc<AtomicUsize>,
     /// Workers that still have sockets to drain.
@@ -64,7 +67,7 @@ pub(crate) struct Worker {
     pub(crate) jetstream: jetstream::Context,
     pub(crate) subjects: Subjects,
     pub(crate) services: ServiceClient,
-    pub(crate) authorizer: Authorizer,
+    pub(crate) authorizer: Arc<Authorizer>,
     pub(crate) tokens: Tokens,
     pub(crate) edge: Arc<Edge>,
     pub(crate) rooms: Rc<Rooms>,
@@ -104,14 +107,10 @@ impl Worker {
                 grace: shared.config.presence_grace,
                 max: shared.config.presence_max,
             },
+            positions: shared.positions,
             stirred: Rc::new(Stirred::default()),
             flusher: Rc::clone(&flusher),
         });
-        let authorizer = Authorizer::new(
-            services.clone(),
-            shared.config.authorization_cache,
-            metrics.authorizations_cached.clone(),
-        );
         let tokens = Tokens::new(shared.keyring, &shared.config.tokens, &shared.config.limits);
         let worker = Rc::new(Self {
             sockets: Sockets::new(shared.sockets, &shared.config, metrics.clone()),
@@ -120,7 +119,7 @@ impl Worker {
             jetstream: nats.jetstream(),
             subjects,
             services,
-            authorizer,
+            authorizer: shared.authorizer,
             tokens,
             edge: shared.edge,
             rooms,

@@ -62,6 +62,8 @@ pub(crate) struct Opened {
     consumer: JetStreamConsumer<pull::Config>,
     /// When the log was created, in Unix milliseconds.
     pub(crate) generation: u64,
+    /// Whether events leave it by themselves, for their age.
+    pub(crate) expires: bool,
 }
 
 /// Why the log and the consumer have to be looked up again.
@@ -87,7 +89,8 @@ pub(crate) async fn open(chassis: &Chassis, nats: &Nats) -> Result<Opened, Start
         let consumer = stream.get_consumer(subjects::HISTORY_CONSUMER).await?;
         let created = stream.cached_info().created.unix_timestamp_nanos() / 1_000_000;
         let generation = u64::try_from(created).unwrap_or_default();
-        Ok::<_, async_nats::Error>(Opened { consumer, generation })
+        let expires = !stream.cached_info().config.max_age.is_zero();
+        Ok::<_, async_nats::Error>(Opened { consumer, generation, expires })
     })
     .await
 }
@@ -109,7 +112,7 @@ impl Consumer {
             let Ok(again) = open(&self.chassis, &self.nats).await else { return };
             if again.generation != opened.generation {
                 tracing::warn!("the log is another than before; Redis begins anew");
-                self.progress.send_replace(Progress::new(again.generation));
+                self.progress.send_replace(Progress::new(again.generation, again.expires));
             }
             opened = again;
         }

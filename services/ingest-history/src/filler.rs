@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use crate::{
     metrics::HistoryMetrics,
     progress::Progress,
-    store::{Entry, Store, StoreError},
+    store::{Entry, Store, StoreError, random_token},
 };
 
 /// Fills of this process at a time.
@@ -100,7 +100,7 @@ impl Filler {
     }
 
     async fn fill(&self, generation: u64, channel: &ChannelName) -> Result<(), FillError> {
-        let token = format!("{:016x}", getrandom::u64()?);
+        let token = random_token()?;
         let filling = self.store.begin_fill(generation, channel, token).await?;
         let (mut window, mut top, mut missing) = (Window::Latest, None, self.store.window());
         let floor = loop {

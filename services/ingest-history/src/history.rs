@@ -6,7 +6,7 @@ use goch_contract::{
     event::{Logged, Outline},
     services::{
         ServiceClient,
-        broker::{Count, LogPage, Tails},
+        broker::{LogPage, Span, Tails},
         history::{
             LAST_MESSAGES_MAX, LastMessages, PAGE_BYTES_MAX, Page, PageRequest, Read, Unread,
             UnreadCount, Window,
@@ -16,6 +16,7 @@ use goch_contract::{
 use tokio::sync::watch;
 
 use crate::{
+    counter::LogCounter,
     filler::Filler,
     metrics::{HistoryMetrics, SourceLabels},
     positions::Positions,
@@ -38,6 +39,7 @@ pub(crate) struct History {
     pub(crate) store: Store,
     pub(crate) filler: Filler,
     pub(crate) positions: Positions,
+    pub(crate) counter: LogCounter,
     pub(crate) broker: ServiceClient,
     pub(crate) progress: watch::Receiver<Progress>,
     pub(crate) metrics: HistoryMetrics,
@@ -103,46 +105,72 @@ impl History {
     pub(crate) async fn unread(&self, request: Unread) -> Result<UnreadCount, Error> {
         let Unread { channel, uid } = request;
         let position = self.positions.get(&channel, &uid).await?;
-        let count = self.count(&channel, &uid, position).await?;
-        Ok(UnreadCount { count, position })
+        let (count, through) = self.count(&channel, &uid, position).await?;
+        Ok(UnreadCount { count, position, through })
     }
 
-    async fn count(&self, channel: &ChannelName, uid: &Uid, position: Seq) -> Result<u64, Error> {
+    /// How many, and up to where that is exact.
+    async fn count(
+        &self,
+        channel: &ChannelName,
+        uid: &Uid,
+        position: Seq,
+    ) -> Result<(u64, Seq), Error> {
         let progress = self.progress();
         if progress.is_behind() {
-            return self.count_in_log("log", channel, uid, position, Seq(u64::MAX)).await;
+            return self.count_in_log(channel, uid, position).await;
         }
         let counted = match self.store.count(progress, channel, uid, position).await {
             Ok(Some(counted)) => counted,
             Ok(None) => {
                 self.filler.ask(progress, channel);
-                return self.count_in_log("log", channel, uid, position, Seq(u64::MAX)).await;
+                return self.count_in_log(channel, uid, position).await;
             }
             Err(error) => {
                 tracing::debug!(%channel, %error, "a count comes from the log");
-                return self.count_in_log("log", channel, uid, position, Seq(u64::MAX)).await;
+                return self.count_in_log(channel, uid, position).await;
             }
         };
-        if counted.floor <= position {
-            self.metrics.counts.get_or_create(&SourceLabels { source: "redis" }).inc();
-            return Ok(counted.count);
+        let Some(missing) = &counted.missing else {
+            self.note_count("redis");
+            return Ok((counted.count, counted.through));
+        };
+        self.note_count("both");
+        let span = Span {
+            not_from: uid.clone(),
+            after: missing.after,
+            before: Seq(missing.through.0.saturating_add(1)),
+            by_sender: false,
+        };
+        let keeps_for = missing.token.is_some().then_some(position);
+        let earlier = self.counter.count(channel, span, keeps_for).await?;
+        if earlier.through < missing.through {
+            return Err(Error::unavailable("the log has not yet reached who was asked"));
         }
-        let before = Seq(counted.floor.0.saturating_add(1));
-        let earlier = self.count_in_log("both", channel, uid, position, before).await?;
-        Ok(counted.count.saturating_add(earlier))
+        if let Some(by_sender) = &earlier.by_sender {
+            let kept = self.store.keep(progress, channel, position, missing, by_sender).await;
+            if let Err(error) = kept {
+                tracing::debug!(%channel, %error, "a count was not kept");
+            }
+        }
+        Ok((counted.count.saturating_add(earlier.count), counted.through))
     }
 
     async fn count_in_log(
         &self,
-        source: &'static str,
         channel: &ChannelName,
         uid: &Uid,
         after: Seq,
-        before: Seq,
-    ) -> Result<u64, Error> {
+    ) -> Result<(u64, Seq), Error> {
+        self.note_count("log");
+        let before = Seq(u64::MAX);
+        let span = Span { not_from: uid.clone(), after, before, by_sender: false };
+        let counted = self.counter.count(channel, span, None).await?;
+        Ok((counted.count, counted.through))
+    }
+
+    fn note_count(&self, source: &'static str) {
         self.metrics.counts.get_or_create(&SourceLabels { source }).inc();
-        let (channel, not_from) = (channel.clone(), uid.clone());
-        self.broker.call(&Count { channel, after, before, not_from }).await
     }
 
     /// Moves a read position, not beyond the channel's latest event: from there it would hide

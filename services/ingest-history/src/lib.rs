@@ -6,6 +6,7 @@
 
 mod config;
 mod consumer;
+mod counter;
 mod endpoints;
 mod filler;
 mod forget;

@@ -21,6 +21,8 @@ const BACKLOG_MAX: u64 = 1_000;
 pub(crate) struct Progress {
     /// When the log was created, in Unix milliseconds: tells it from an earlier one.
     pub(crate) generation: u64,
+    /// Whether events leave the log by themselves, for their age.
+    pub(crate) expires: bool,
     /// Every event up to here is in Redis, or was.
     pub(crate) written: Seq,
     /// Events that are not.
@@ -33,9 +35,10 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Nothing is known yet of the log of this generation.
-    pub(crate) fn new(generation: u64) -> Self {
+    pub(crate) fn new(generation: u64, expires: bool) -> Self {
         Self {
             generation,
+            expires,
             written: Seq(0),
             waiting: u64::MAX,
             in_hand: u64::MAX,
@@ -81,15 +84,15 @@ mod tests {
 
     #[test]
     fn what_was_written_stays_written_when_the_consumer_begins_anew() {
-        let progress = Progress::new(1).after(&info(50, 0, 0)).after(&info(3, 47, 0));
+        let progress = Progress::new(1, false).after(&info(50, 0, 0)).after(&info(3, 47, 0));
         assert_eq!(progress.written, Seq(50));
     }
 
     #[test]
     fn redis_is_behind_before_the_first_news_with_a_backlog_and_without_progress() {
-        assert!(Progress::new(1).is_behind());
-        assert!(Progress::new(1).after(&info(5, 5_000, 0)).is_behind());
-        let mut progress = Progress::new(1).after(&info(5, 0, 0));
+        assert!(Progress::new(1, false).is_behind());
+        assert!(Progress::new(1, false).after(&info(5, 5_000, 0)).is_behind());
+        let mut progress = Progress::new(1, false).after(&info(5, 0, 0));
         assert!(!progress.is_behind());
         progress.moved = Instant::now().checked_sub(STALE_AFTER * 2).unwrap();
         assert!(progress.after(&info(5, 0, 1)).is_behind());

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::{
     HistoryConfig,
     consumer::{self, Consumer},
+    counter::LogCounter,
     endpoints,
     filler::Filler,
     history::History,
@@ -34,11 +35,13 @@ pub async fn serve(config: HistoryConfig, chassis: Chassis) -> Result<(), StartE
 
     let store = Store::new(redis, &config);
     let broker = nats.services(&chassis);
-    let (progress, progress_seen) = watch::channel(Progress::new(opened.generation));
+    let (progress, progress_seen) =
+        watch::channel(Progress::new(opened.generation, opened.expires));
     let history = History {
         store: store.clone(),
         filler: Filler::new(chassis.clone(), store.clone(), broker.clone(), metrics.clone()),
         positions: Positions::new(nats.client.clone(), bucket),
+        counter: LogCounter::new(chassis.clone(), broker.clone()),
         broker,
         progress: progress_seen,
         metrics: metrics.clone(),

@@ -1,5 +1,7 @@
 //! Requests to broker-bridge: the log itself, which cannot lag behind.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -88,23 +90,69 @@ pub async fn stored_time(
         .ok_or_else(|| Error::new(ErrorCode::Internal, "the first message could not be read"))
 }
 
-/// How many messages of a channel lie between two sequences, leaving out one member's own?
+/// How many messages of a channel lie in each of some spans? The channel is read once for all of them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Count {
     /// The channel.
     pub channel: ChannelName,
+    /// The spans, at most [`SPANS_MAX`].
+    pub spans: Vec<Span>,
+}
+
+/// The messages between two sequences, but for one member's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// Whose messages are left out.
+    pub not_from: Uid,
     /// Messages after this sequence are counted.
     pub after: Seq,
     /// Messages before this sequence are counted.
     pub before: Seq,
-    /// Whose messages are not.
-    pub not_from: Uid,
+    /// Whether it is wanted who said how many.
+    #[serde(default)]
+    pub by_sender: bool,
+}
+
+/// The most spans of one [`Count`].
+pub const SPANS_MAX: usize = 1_000;
+
+/// The most senders that one answer to [`Count`] names.
+pub const SENDERS_MAX: usize = 5_000;
+
+/// What a [`Span`] has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpanCount {
+    /// Messages.
+    pub count: u64,
+    /// Who said how many, the one who is left out of `count` among them; none if it was not wanted, or
+    /// would make more than [`SENDERS_MAX`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_sender: Option<BTreeMap<Uid, u64>>,
+    /// Up to here all that are in the log are counted: the span's end, or the channel's.
+    pub through: Seq,
+    /// Whether an event after the span's beginning deletes a message before it, which a count that ends
+    /// there may still have.
+    pub deletes_earlier: bool,
 }
 
 impl ServiceRequest for Count {
     const SERVICE: Service = Service::Broker;
     const ENDPOINT: &'static str = "count";
-    type Response = u64;
+    /// In the order of the request.
+    type Response = Vec<SpanCount>;
+}
+
+/// Counts one span.
+///
+/// # Errors
+/// What [`ServiceClient::call`] says.
+pub async fn count_span(
+    services: &ServiceClient,
+    channel: ChannelName,
+    span: Span,
+) -> Result<SpanCount, Error> {
+    let counts = services.call(&Count { channel, spans: vec![span] }).await?;
+    counts.into_iter().next().ok_or_else(|| Error::new(ErrorCode::Internal, "a count is missing"))
 }
 
 /// The latest event of many channels, for gateways that check whether their rooms are whole.

@@ -74,10 +74,13 @@ pub struct PageRequest {
 /// A member's unread messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnreadCount {
-    /// Messages of others after the read position.
+    /// Messages of others after the read position, up to `through`.
     pub count: u64,
     /// The read position; 0 for a member who has read nothing.
     pub position: Seq,
+    /// Up to here the count is exact, unless a later event deletes what it has. Messages after this are
+    /// not counted: there may be some that history has not yet seen.
+    pub through: Seq,
 }
 
 impl ServiceRequest for PageRequest {

@@ -9,13 +9,14 @@
 //! deleted, or has not reached the replica that was asked, and the answer then says that it ends
 //! earlier.
 
+mod count;
 mod page;
 mod person;
 mod reader;
 mod revisions;
 mod search;
 
-use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use async_nats::jetstream::{
     consumer::DeliverPolicy,
@@ -28,10 +29,9 @@ use goch_chassis::{
     nats::{Nats, REQUEST_TIMEOUT},
 };
 use goch_contract::{
-    ChannelName, Error, Seq, Uid, UnixMillis,
-    event::FROM_HEADER,
+    ChannelName, Error, Seq, UnixMillis,
     services::{
-        broker::{CaughtUp, Count},
+        broker::CaughtUp,
         history::{Page, Window},
     },
     subjects::Subjects,
@@ -46,7 +46,7 @@ pub(crate) use self::person::is_of;
 use self::{
     page::{Backward, Entry, Forward},
     reader::{Reader, Select},
-    revisions::{Kept, Memory, Revision},
+    revisions::{Kept, Memory},
     search::Search,
 };
 use crate::metrics::BridgeMetrics;
@@ -172,17 +172,6 @@ impl Replay {
                 }
             };
             if as_stored { Ok(page) } else { self.show(channel, page, kept).await }
-        })
-        .await
-    }
-
-    /// Messages of others between two sequences.
-    ///
-    /// # Errors
-    /// `unavailable` when the log cannot be read in time.
-    pub(crate) async fn count(&self, request: &Count) -> Result<u64, Error> {
-        self.persist(|| {
-            self.read_count(&request.channel, request.after, request.before, &request.not_from)
         })
         .await
     }
@@ -356,36 +345,6 @@ impl Replay {
             start if start == first => Ok((reader, false)),
             start => Ok((self.reader(channel, at(start), Select::Events, end).await?, true)),
         }
-    }
-
-    async fn read_count(
-        &self,
-        channel: &ChannelName,
-        after: Seq,
-        before: Seq,
-        not_from: &Uid,
-    ) -> Result<u64, ReadError> {
-        let tail = self.tail(channel).await?;
-        let end = tail.min(Seq(before.0.saturating_sub(1)));
-        if end <= after {
-            return Ok(0);
-        }
-        let _permit = self.reading.acquire().await;
-        let start = DeliverPolicy::ByStartSequence { start_sequence: after.0 + 1 };
-        // Beyond the end, for messages before it that are deleted and not yet erased.
-        let mut reader = self.reader(channel, start, Select::Headers, tail).await?;
-        let (mut counted, mut deleted) = (Vec::new(), BTreeSet::new());
-        while let Some(entry) = reader.next().await? {
-            let headers = entry.headers.as_ref();
-            // Only messages have the header.
-            let from = headers.and_then(|headers| headers.get(FROM_HEADER));
-            if entry.seq <= end && from.is_some_and(|from| from.as_str() != not_from.as_str()) {
-                counted.push(entry.seq);
-            }
-            let revision = Revision::of_headers(entry.seq, headers);
-            deleted.extend(revision.filter(|it| it.deletes).map(|it| it.message));
-        }
-        Ok(counted.iter().filter(|seq| !deleted.contains(seq)).count() as u64)
     }
 
     async fn reader(

@@ -9,7 +9,7 @@ use goch_contract::{
     rest::AdminMember,
     services::{
         admin::{Online, Roster},
-        broker::Count,
+        broker::Span,
         history::Unread,
     },
     webhook::EventKind,
@@ -140,8 +140,10 @@ impl Webhooks {
             return Ok(None);
         }
         let not_from = uid.clone();
-        let earlier = Count { channel, after: unread.position, before: event.seq, not_from };
-        if self.replay.count(&earlier).await? > 0 {
+        let (after, before) = (unread.position, event.seq);
+        let earlier = Span { not_from, after, before, by_sender: false };
+        let earlier = self.replay.count(&channel, &[earlier]).await?;
+        if earlier.iter().any(|earlier| earlier.count > 0) {
             return Ok(None);
         }
         Ok(Some(UnreadData {

@@ -16,7 +16,7 @@ use goch_contract::{
     event::{Event, FROM_HEADER, Message},
     services::{
         ServiceClient,
-        broker::{Catchup, CaughtUp, Count, LogPage, Tails},
+        broker::{Catchup, CaughtUp, LogPage, Span, Tails, count_span},
         history::{Page, Window},
     },
     subjects::Subjects,
@@ -155,8 +155,8 @@ impl Broker {
         before: Seq,
         not_from: &str,
     ) -> u64 {
-        let (channel, not_from) = (self::channel(channel), uid(not_from));
-        self.services.call(&Count { channel, after, before, not_from }).await.unwrap()
+        let span = Span { not_from: uid(not_from), after, before, by_sender: false };
+        count_span(&self.services, self::channel(channel), span).await.unwrap().count
     }
 
     pub(crate) async fn tails(&self, channels: &[&str]) -> Result<Vec<Seq>, Error> {

@@ -5,6 +5,7 @@
 //! here is locked.
 
 mod feed;
+mod positions;
 mod presence;
 mod reading;
 mod revision;
@@ -13,11 +14,13 @@ mod rooms;
 mod seat;
 mod settle;
 mod turn;
+mod unread;
 mod verify;
 
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -30,13 +33,19 @@ use goch_contract::{
 use slab::Slab;
 use tokio::sync::Notify;
 
+pub(crate) use positions::Positions;
 pub(crate) use presence::PresenceRules;
 pub(crate) use ring::{Kept, Ring, keep};
 pub(crate) use rooms::{RoomContext, Rooms};
 pub(crate) use seat::{Seat, WatchSeat};
 pub(crate) use settle::Stirred;
 
-use self::{presence::Presence, reading::Reading, turn::Turn};
+use self::{
+    positions::{ChannelPositions, Counted, Known},
+    presence::Presence,
+    reading::Reading,
+    turn::Turn,
+};
 use crate::socket::{encode, outbox::Outbox};
 
 /// The shortest time between two comparisons of a room's seats with what chat-admin says; each adds
@@ -61,7 +70,6 @@ pub(crate) struct Room {
     /// Where the room waits to be settled, and whether it does.
     stirred: Rc<Stirred>,
     is_stirred: Cell<bool>,
-    is_checked: Cell<bool>,
 }
 
 struct State {
@@ -100,12 +108,13 @@ impl Room {
         next_check: Instant,
         rules: PresenceRules,
         stirred: Rc<Stirred>,
+        positions: Arc<ChannelPositions>,
     ) -> Self {
         let now = Instant::now();
         let state = State {
             subscribers: Slab::new(),
             presence: Presence::new(rules),
-            reading: Reading::default(),
+            reading: Reading::new(positions),
             works: false,
             work_after: now,
             acked: Seq(0),
@@ -118,8 +127,8 @@ impl Room {
             ring,
         };
         let state = RefCell::new(state);
-        let (is_stirred, is_checked) = (Cell::new(false), Cell::new(false));
-        Self { channel, state, look: Notify::new(), stirred, is_stirred, is_checked }
+        let is_stirred = Cell::new(false);
+        Self { channel, state, look: Notify::new(), stirred, is_stirred }
     }
 
     pub(crate) fn channel(&self) -> &ChannelName {
@@ -167,11 +176,16 @@ impl Room {
         self.state.borrow().reading.position(uid)
     }
 
+    /// What is known of how far a member has read.
+    fn known(&self, uid: &Uid) -> Option<Known> {
+        self.state.borrow().reading.known(uid)
+    }
+
     fn reading_epoch(&self) -> u64 {
         self.state.borrow().reading.epoch()
     }
 
-    /// Notes a member's read position.
+    /// Notes a member's read position that was signalled.
     fn note_position(self: &Rc<Self>, uid: &Uid, position: Seq) {
         let mut state = self.state.borrow_mut();
         let State { reading, ring, .. } = &mut *state;
@@ -180,13 +194,34 @@ impl Room {
         }
     }
 
-    fn known_count(&self, uid: &Uid) -> Option<u64> {
-        self.state.borrow().reading.known_count(uid)
+    /// Notes a member's read position that was answered. False if positions have been forgotten since
+    /// `epoch`.
+    fn note_answer(self: &Rc<Self>, epoch: u64, uid: &Uid, position: Seq) -> bool {
+        let mut state = self.state.borrow_mut();
+        let State { reading, ring, .. } = &mut *state;
+        let is_changed = reading.note_answer(epoch, uid, position, ring);
+        if is_changed == Some(true) {
+            self.stir();
+        }
+        is_changed.is_some()
     }
 
-    fn note_count(self: &Rc<Self>, uid: &Uid, count: u64) {
-        self.state.borrow_mut().reading.note_count(uid, count);
+    fn known_count(&self, uid: &Uid) -> Option<Counted> {
+        let state = self.state.borrow();
+        state.reading.known_count(uid, &state.ring)
+    }
+
+    /// Notes a member's count for those who watch.
+    fn note_counted(self: &Rc<Self>, uid: &Uid, counted: Counted) {
+        let mut state = self.state.borrow_mut();
+        let State { reading, ring, .. } = &mut *state;
+        reading.note_counted(uid, counted, ring);
         self.stir();
+    }
+
+    /// Remembers a member's count that was asked for.
+    fn remember(&self, epoch: u64, uid: &Uid, counted: Counted) {
+        self.state.borrow().reading.remember(epoch, uid, counted);
     }
 
     /// Notes that a member has read up to `seq`; it is stored soon. Tells whether there is room for
@@ -345,11 +380,13 @@ impl Room {
         self.look.notify_one();
     }
 
-    /// Trusts what the room knows, but for the first check: before it, signals may have been missed
-    /// like events.
-    fn note_check(self: &Rc<Self>) {
-        if !self.is_checked.replace(true) {
-            self.distrust_signals();
+    /// Notes that the room hears all signals from now on. What it was told before may be old, unless it
+    /// was told nothing.
+    fn listen(self: &Rc<Self>) {
+        let mut state = self.state.borrow_mut();
+        if state.reading.listen() {
+            state.presence.distrust();
+            self.stir();
         }
     }
 

@@ -1,19 +1,20 @@
 //! How far the members of one channel have read, and the unread counts of those who watch it.
 //!
 //! A count belongs to the end of the room's events: each event that the room takes in adds to it, in
-//! the same step. A position is the highest that was answered or signalled. When signals may have
-//! been missed both are forgotten and asked for anew, so a count is exact or it is not told.
+//! the same step. A position is the highest that was answered or signalled, here or to a room of the
+//! channel in another worker. When signals may have been missed both are forgotten and asked for anew,
+//! so a count is exact or it is not told.
 
-use std::{collections::HashMap, rc::Rc};
+use std::{collections::HashMap, rc::Rc, sync::Arc};
 
 use goch_contract::{ChannelName, Seq, Uid, frame::ServerFrame};
 use slab::Slab;
 
-use super::{Kept, Ring};
+use super::{
+    Kept, Ring,
+    positions::{ChannelPositions, Counted, Known},
+};
 use crate::socket::{encode, outbox::Outbox};
-
-/// Read positions that a room remembers of members who do not watch it.
-const POSITIONS_MAX: usize = 1_000;
 
 /// `read`s that may wait to be stored.
 const MARKS_MAX: usize = 10_000;
@@ -33,21 +34,45 @@ struct Tally {
     position: Option<Seq>,
     /// None while it has to be counted anew.
     count: Option<u64>,
+    /// Events up to here are in the count, or were read; the room may not have them yet.
+    through: Seq,
+}
+
+impl Tally {
+    /// Counts from the room's memory, as far as that reaches back.
+    fn recount(&mut self, uid: &Uid, ring: &Ring) {
+        self.count = self.position.and_then(|position| ring.unread(uid, position));
+        self.through = self.position.unwrap_or_default().max(ring.last_seq());
+    }
 }
 
 /// See the module.
-#[derive(Default)]
 pub(super) struct Reading {
-    positions: HashMap<Uid, Seq>,
+    positions: Arc<ChannelPositions>,
+    /// Whether this room is counted among those that hear all signals.
+    listens: bool,
     tallies: HashMap<Uid, Tally>,
     watchers: Slab<Watcher>,
     /// What members have read that is not stored yet.
     marks: HashMap<Uid, Seq>,
-    /// Rises when positions are forgotten, so that an answer from before is not taken for new.
-    epoch: u64,
 }
 
 impl Reading {
+    pub(super) fn new(positions: Arc<ChannelPositions>) -> Self {
+        let (tallies, watchers, marks) = (HashMap::new(), Slab::new(), HashMap::new());
+        Self { positions, listens: false, tallies, watchers, marks }
+    }
+
+    /// Notes that the room hears all signals from now on. Tells whether it may have missed some before.
+    pub(super) fn listen(&mut self) -> bool {
+        let is_new = !std::mem::replace(&mut self.listens, true);
+        if is_new {
+            self.positions.add_listener();
+            self.forget_tallies();
+        }
+        is_new
+    }
+
     pub(super) fn has_watchers(&self) -> bool {
         !self.watchers.is_empty()
     }
@@ -57,49 +82,80 @@ impl Reading {
         self.watchers.iter().map(|(_, watcher)| (&watcher.uid, &*watcher.outbox))
     }
 
+    /// Rises when positions are forgotten.
     pub(super) fn epoch(&self) -> u64 {
-        self.epoch
+        self.positions.epoch()
+    }
+
+    /// What is known of a member.
+    pub(super) fn known(&self, uid: &Uid) -> Option<Known> {
+        self.positions.get(uid)
     }
 
     /// A member's read position, if it is known.
     pub(super) fn position(&self, uid: &Uid) -> Option<Seq> {
-        let watched = self.tallies.get(uid).and_then(|tally| tally.position);
-        watched.or_else(|| self.positions.get(uid).copied())
+        self.known(uid).map(|known| known.position)
     }
 
-    /// Notes a member's read position. Tells whether a watcher's count may have changed.
+    /// Notes a member's read position that was signalled. Tells whether a watcher's count may have
+    /// changed.
     pub(super) fn note_position(&mut self, uid: &Uid, position: Seq, ring: &Ring) -> bool {
-        if let Some(known) = self.positions.get_mut(uid) {
-            *known = position.max(*known);
-        } else if self.positions.len() < POSITIONS_MAX {
-            self.positions.insert(uid.clone(), position);
-        }
+        self.positions.note(uid, position);
+        self.move_tally(uid, position, ring)
+    }
+
+    /// Notes a member's read position that was answered. None if positions have been forgotten since
+    /// `epoch`; else whether a watcher's count may have changed.
+    pub(super) fn note_answer(
+        &mut self,
+        epoch: u64,
+        uid: &Uid,
+        position: Seq,
+        ring: &Ring,
+    ) -> Option<bool> {
+        let holds = self.positions.note_answer(epoch, uid, position);
+        holds.then(|| self.move_tally(uid, position, ring))
+    }
+
+    fn move_tally(&mut self, uid: &Uid, position: Seq, ring: &Ring) -> bool {
         let Some(tally) = self.tallies.get_mut(uid) else { return false };
         if tally.position.is_some_and(|known| known >= position) {
             return false;
         }
         tally.position = Some(position);
-        tally.count = ring.unread(uid, position);
+        tally.recount(uid, ring);
         true
     }
 
     /// The count of a member who is watching, if it is known.
-    pub(super) fn known_count(&self, uid: &Uid) -> Option<u64> {
-        self.tallies.get(uid)?.count
+    pub(super) fn known_count(&self, uid: &Uid, ring: &Ring) -> Option<Counted> {
+        let tally = self.tallies.get(uid)?;
+        let (position, count) = (tally.position?, tally.count?);
+        Some(Counted { position, count, through: tally.through.max(ring.last_seq()) })
     }
 
-    /// Notes a member's count at the end of the room's events.
-    pub(super) fn note_count(&mut self, uid: &Uid, count: u64) {
-        if let Some(tally) = self.tallies.get_mut(uid) {
-            tally.count = Some(count);
+    /// Notes a member's count, which must reach the end of the room's events.
+    pub(super) fn note_counted(&mut self, uid: &Uid, counted: Counted, ring: &Ring) {
+        if counted.through >= ring.last_seq()
+            && let Some(tally) = self.tallies.get_mut(uid)
+            && tally.position.is_none_or(|known| known <= counted.position)
+        {
+            tally.position = Some(counted.position);
+            (tally.count, tally.through) = (Some(counted.count), counted.through);
         }
+    }
+
+    /// Remembers a member's count that was asked for, for when the member comes back.
+    pub(super) fn remember(&self, epoch: u64, uid: &Uid, counted: Counted) {
+        self.positions.note_counted(epoch, uid, counted);
     }
 
     /// Counts events that the room has taken in. Tells whether a watcher's count may have changed.
     pub(super) fn count(&mut self, events: &[Kept]) -> bool {
         for (uid, tally) in &mut self.tallies {
             if let Some(count) = &mut tally.count {
-                *count += Ring::of_others(uid, events);
+                let new = events.partition_point(|kept| kept.seq <= tally.through);
+                *count += Ring::of_others(uid, &events[new..]);
             }
         }
         !self.tallies.is_empty()
@@ -110,14 +166,14 @@ impl Reading {
     pub(super) fn count_without(&mut self, message: Seq, ring: &Ring) {
         for (uid, tally) in &mut self.tallies {
             if tally.position.is_none_or(|position| position < message) {
-                tally.count = tally.position.and_then(|position| ring.unread(uid, position));
+                tally.recount(uid, ring);
             }
         }
     }
 
     /// Seats a watcher.
     pub(super) fn watch(&mut self, outbox: Rc<Outbox>, uid: Uid) -> usize {
-        let known = self.positions.get(&uid).copied();
+        let known = self.position(&uid);
         let tally = self.tallies.entry(uid.clone()).or_default();
         tally.position = tally.position.or(known);
         tally.watchers += 1;
@@ -169,11 +225,14 @@ impl Reading {
 
     /// Forgets what signals told, some of which may have been missed.
     pub(super) fn distrust(&mut self) {
-        self.positions.clear();
+        self.positions.forget();
+        self.forget_tallies();
+    }
+
+    fn forget_tallies(&mut self) {
         for tally in self.tallies.values_mut() {
             *tally = Tally { watchers: tally.watchers, ..Tally::default() };
         }
-        self.epoch += 1;
     }
 
     /// Notes that a member has read up to `seq`, to be stored soon. Tells whether it will be.
@@ -199,11 +258,20 @@ impl Reading {
     }
 }
 
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if self.listens {
+            self.positions.remove_listener();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::room::positions::Positions;
 
     fn uid(name: &str) -> Uid {
         Uid::parse(name).unwrap()
@@ -213,8 +281,21 @@ mod tests {
         Kept { seq: Seq(seq), from: Some(uid(from)), json: Bytes::from_static(b"{}") }
     }
 
+    fn reading() -> Reading {
+        let channel = ChannelName::parse("c").unwrap();
+        let mut reading = Reading::new(Arc::new(Positions::default()).of(&channel));
+        reading.listen();
+        reading
+    }
+
+    /// Ann has been counted at the end of a room's events.
+    fn note_count(reading: &mut Reading, count: u64) {
+        let counted = Counted { position: Seq(10), count, through: Seq(10) };
+        reading.note_counted(&uid("ann"), counted, &Ring::new(Seq(10), false));
+    }
+
     fn watched_by_ann() -> (Reading, usize) {
-        let mut reading = Reading::default();
+        let mut reading = reading();
         let key = reading.watch(Outbox::new(1_000), uid("ann"));
         (reading, key)
     }
@@ -228,8 +309,8 @@ mod tests {
         let (mut reading, _) = watched_by_ann();
         reading.count(&[said(1, "bob")]);
         assert_eq!(count(&reading), None, "not counted yet");
-        reading.note_count(&uid("ann"), 7);
-        reading.count(&[said(2, "bob"), said(3, "ann"), said(4, "eve")]);
+        note_count(&mut reading, 7);
+        reading.count(&[said(12, "bob"), said(13, "ann"), said(14, "eve")]);
         assert_eq!(count(&reading), Some(9));
     }
 
@@ -250,6 +331,19 @@ mod tests {
     }
 
     #[test]
+    fn what_history_has_counted_before_the_room_had_it_is_not_counted_again() {
+        let (mut reading, _) = watched_by_ann();
+        let counted = Counted { position: Seq(3), count: 9, through: Seq(12) };
+        reading.note_counted(&uid("ann"), counted, &Ring::new(Seq(13), false));
+        assert_eq!(count(&reading), None, "it is older than the room");
+        reading.note_counted(&uid("ann"), counted, &Ring::new(Seq(10), false));
+        reading.count(&[said(11, "bob"), said(12, "bob")]);
+        assert_eq!(count(&reading), Some(9));
+        reading.count(&[said(13, "bob")]);
+        assert_eq!(count(&reading), Some(10));
+    }
+
+    #[test]
     fn a_deleted_message_is_no_longer_unread() {
         let (mut reading, _) = watched_by_ann();
         let mut ring = Ring::new(Seq(10), false);
@@ -262,7 +356,7 @@ mod tests {
         reading.count_without(Seq(11), &ring);
         assert_eq!(count(&reading), Some(0));
         // One that was read before changes nothing, and one that cannot be told from here is asked for.
-        reading.note_count(&uid("ann"), 5);
+        note_count(&mut reading, 5);
         reading.count_without(Seq(9), &ring);
         assert_eq!(count(&reading), Some(5));
         reading.distrust();
@@ -274,12 +368,12 @@ mod tests {
     fn a_watcher_is_told_changes_after_its_answer() {
         let (mut reading, key) = watched_by_ann();
         let channel = ChannelName::parse("c").unwrap();
-        reading.note_count(&uid("ann"), 1);
+        note_count(&mut reading, 1);
         reading.tell(&channel);
         reading.note_told(key, 1);
         reading.tell(&channel);
         assert_eq!(reading.watchers[key].outbox.bytes(), 0);
-        reading.count(&[said(2, "bob")]);
+        reading.count(&[said(12, "bob")]);
         reading.tell(&channel);
         assert!(reading.watchers[key].outbox.bytes() > 0);
         assert_eq!(reading.watchers[key].told, Some(2));
@@ -287,7 +381,7 @@ mod tests {
 
     #[test]
     fn reads_of_a_moment_are_stored_as_one() {
-        let mut reading = Reading::default();
+        let mut reading = reading();
         for seq in [4, 9, 7] {
             assert!(reading.mark(&uid("ann"), Seq(seq)));
         }

@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -25,7 +26,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    PresenceRules, Ring, Room, Stirred,
+    Positions, PresenceRules, Ring, Room, Stirred,
     feed::{Feed, catch_up},
     keep,
 };
@@ -38,8 +39,8 @@ const FIRST_EVENTS: u32 = 100;
 /// chance, so that rooms which opened together do not stay together.
 const CHECK_EVERY: Duration = Duration::from_secs(30);
 
-/// The first look at a new room, soon: in a NATS cluster its subscription may not have reached every
-/// server when the room opened.
+/// The first look at a new room, soon: in a NATS cluster its subscriptions may not have reached every
+/// server when the room opened. What it was told of until then may be old.
 const FIRST_CHECK: Duration = Duration::from_secs(3);
 
 /// What rooms are made with.
@@ -51,6 +52,8 @@ pub(crate) struct RoomContext {
     pub(crate) linger: Duration,
     pub(crate) rooms_max: usize,
     pub(crate) presence: PresenceRules,
+    /// What the rooms of all workers know of how far members have read.
+    pub(crate) positions: Arc<Positions>,
     /// Rooms that have something to settle.
     pub(crate) stirred: Rc<Stirred>,
     pub(crate) flusher: Rc<Flusher>,
@@ -133,6 +136,9 @@ impl Rooms {
                 }
                 Ok(feed) => {
                     let room = Rc::clone(&feed.room);
+                    if rooms.context.hears_at_once() {
+                        room.listen();
+                    }
                     let entry = Entry::Open { room: Rc::clone(&room), feed: rt::spawn(feed.run()) };
                     entries.insert(channel, entry);
                     rooms.context.metrics.rooms.inc();
@@ -218,7 +224,7 @@ impl Rooms {
         match self.context.services.call(&request).await {
             Ok(tails) => {
                 for (room, tail) in due.iter().zip(tails) {
-                    room.note_check();
+                    room.listen();
                     room.postpone_check(now + CHECK_EVERY + CHECK_EVERY.mul_f64(fastrand::f64()));
                     if tail > room.with_ring(Ring::last_seq) {
                         room.look.notify_one();
@@ -240,13 +246,21 @@ impl RoomContext {
         let page = pages::read(&self.services, channel, Window::Latest, FIRST_EVENTS).await?;
         let first_check = Instant::now() + FIRST_CHECK;
         let stirred = Rc::clone(&self.stirred);
-        let room = Room::new(channel.clone(), ring_of(&page), first_check, self.presence, stirred);
+        let (ring, positions) = (ring_of(&page), self.positions.of(channel));
+        let room = Room::new(channel.clone(), ring, first_check, self.presence, stirred, positions);
         let room = Rc::new(room);
         catch_up(&room, &self.services, &self.metrics).await?;
         let (services, metrics) = (self.services.clone(), self.metrics.clone());
         let (client, flusher) = (self.client.clone(), Rc::clone(&self.flusher));
         let burst_until = Instant::now();
         Ok(Feed { room, live, signals, client, services, metrics, flusher, burst_until })
+    }
+
+    /// Whether a subscription gets everything as soon as a request that was made after it is answered.
+    /// One server takes commands in their order; in a cluster, others may still drop what is published
+    /// there, since they have not yet heard that somebody wants it.
+    fn hears_at_once(&self) -> bool {
+        self.client.server_info().cluster.is_none()
     }
 
     async fn subscribe(&self, subject: String) -> Result<async_nats::Subscriber, Error> {

@@ -14,23 +14,13 @@ use actix_web::rt;
 use async_nats::connection::State;
 use futures_util::{StreamExt as _, stream};
 use goch_contract::{
-    Error, ErrorCode, Seq, Uid,
-    frame::Signal,
-    presence::PresenceSignal,
-    services::{
-        ServiceClient,
-        broker::Count,
-        history::{Read, Unread},
-    },
+    ErrorCode, Seq, Uid, frame::Signal, presence::PresenceSignal, services::history::Read,
 };
 
-use super::{Ring, Room, Rooms};
+use super::{Room, Rooms};
 
 /// Requests that are under way for one room.
 const REQUESTS_PER_ROOM: usize = 8;
-
-/// How often counting starts anew because the channel moved on in the meantime.
-const ATTEMPTS_MAX: usize = 4;
 
 /// How long storing what was read last may take.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -43,13 +33,6 @@ impl Stirred {
     pub(super) fn add(&self, room: Rc<Room>) {
         self.0.borrow_mut().push(room);
     }
-}
-
-/// A member's unread messages up to a sequence.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Counted {
-    pub(crate) count: u64,
-    through: Seq,
 }
 
 impl Rooms {
@@ -139,71 +122,5 @@ impl Rooms {
                 tracing::debug!(channel = %room.channel(), %error, "a signal was not published");
             }
         }
-    }
-}
-
-impl Room {
-    /// A member's unread messages: exact, from the room's memory if that reaches back far enough,
-    /// else from the log, which unlike history cannot lag behind.
-    ///
-    /// # Errors
-    /// `unavailable` when they cannot be told.
-    pub(crate) async fn count_unread(
-        self: &Rc<Self>,
-        services: &ServiceClient,
-        uid: &Uid,
-    ) -> Result<Counted, Error> {
-        let channel = self.channel();
-        if let Some(count) = self.known_count(uid) {
-            return Ok(Counted { count, through: self.with_ring(Ring::last_seq) });
-        }
-        for _ in 0..ATTEMPTS_MAX {
-            let epoch = self.reading_epoch();
-            let position = if let Some(position) = self.position(uid) {
-                position
-            } else {
-                let request = Unread { channel: channel.clone(), uid: uid.clone() };
-                let position = services.call(&request).await?.position;
-                if self.reading_epoch() != epoch {
-                    continue;
-                }
-                self.note_position(uid, position);
-                // A signal may have overtaken the answer.
-                self.position(uid).unwrap_or(position)
-            };
-            let through = self.with_ring(Ring::last_seq);
-            if let Some(count) = self.with_ring(|ring| ring.unread(uid, position)) {
-                self.note_count(uid, count);
-                return Ok(Counted { count, through });
-            }
-            let before = Seq(through.0 + 1);
-            let (channel, not_from) = (channel.clone(), uid.clone());
-            let request = Count { channel, after: position, before, not_from };
-            let count = services.call(&request).await?;
-            let has_moved = self.with_ring(|ring| ring.has_deleted_since(through))
-                || self.reading_epoch() != epoch
-                || self.position(uid).is_some_and(|now| now != position);
-            let Some(newer) = self.with_ring(|ring| ring.unread(uid, through)) else { continue };
-            if !has_moved {
-                let count = count + newer;
-                self.note_count(uid, count);
-                return Ok(Counted { count, through: self.with_ring(Ring::last_seq) });
-            }
-        }
-        Err(Error::unavailable("the channel is moving too fast; ask again"))
-    }
-
-    /// Brings a count up to the present. Nothing if the room has moved too far since.
-    pub(crate) fn count_on(&self, uid: &Uid, counted: Counted) -> Option<u64> {
-        let position = self.position(uid);
-        self.with_ring(|ring| {
-            if let Some(afresh) = position.and_then(|position| ring.unread(uid, position)) {
-                return Some(afresh);
-            }
-            // Which of them the count had is not known.
-            let is_certain = !ring.has_deleted_since(counted.through);
-            let newer = ring.unread(uid, counted.through).filter(|_| is_certain)?;
-            Some(counted.count + newer)
-        })
     }
 }

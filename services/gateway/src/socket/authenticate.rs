@@ -81,7 +81,8 @@ pub(super) async fn admit(
 ) -> Result<Admitted, Error> {
     match credentials {
         Credentials::Member { uid, secret } => {
-            let authorization = worker.authorizer.authorize(channel, &uid, &secret).await?;
+            let authorization =
+                worker.authorizer.authorize(&worker.services, channel, &uid, &secret).await?;
             Ok(Admitted { uid, authorization, expires_at: None })
         }
         Credentials::Token(token) => {
@@ -90,7 +91,7 @@ pub(super) async fn admit(
                 let message = "there is no such channel, or the token is not for it";
                 return Err(Error::new(ErrorCode::Unauthorized, message));
             }
-            let authorization = worker.authorizer.enrol(channel, &user).await?;
+            let authorization = worker.authorizer.enrol(&worker.services, channel, &user).await?;
             let expires_at = Some(user.expires_at);
             Ok(Admitted { uid: user.uid.clone(), authorization, expires_at })
         }

@@ -46,7 +46,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Subscription {
     pub(super) seat: Seat,
     pub(super) uid: Uid,
-    pub(super) display_name: Rc<str>,
+    pub(super) display_name: Arc<str>,
     pub(super) typed: Option<Instant>,
     /// When the token ends; never for a member with a secret.
     pub(super) expires_at: Option<UnixMillis>,

@@ -9,5 +9,8 @@ end
 -- Tokens of fills that died go too. One that still lives finds its token gone, and the mark there.
 redis.call('ZREMRANGEBYLEX', events, '[f', '(g')
 redis.call('ZREMRANGEBYLEX', events, '[w', '(x')
+-- Counts of an earlier history, and the right to keep more.
+redis.call('ZREMRANGEBYLEX', events, '[c', '(d')
+redis.call('ZREMRANGEBYLEX', events, '[n', '(p')
 redis.call('ZADD', events, 0, 'w' .. floor .. ':' .. top .. ':' .. history)
 return 1

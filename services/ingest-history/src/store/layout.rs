@@ -11,6 +11,9 @@
 //! | `w<floor>:<top>:<history>` | the mark: this is whole, see [`super`] |
 //! | `t<seq>` | events up to this one were removed, being too many |
 //! | `f<token>` | somebody is filling this from the log |
+//! | `c<position>:<through>:<count>` | so many messages are between the two, see `counted.lua` |
+//! | `o<position>:<uid>:<count>` | so many of them are that member's |
+//! | `n<token>` | such counts may be kept: nothing has been deleted since the token came |
 //!
 //! Numbers have 20 digits, so their order is that of their bytes. One key holds everything, so that
 //! no part of it can be lost without the rest; adding a member twice changes nothing, so events may
@@ -67,6 +70,11 @@ impl Entry {
             Some((revision.message, kind))
         });
         Some(Self { channel, seq, time, from, revises, event })
+    }
+
+    /// Whether it takes a message back, which counts may have that are kept.
+    pub(crate) fn deletes(&self) -> bool {
+        self.revises.is_some_and(|(_, kind)| kind == 'd')
     }
 
     /// What is added to the channel's set.

@@ -19,10 +19,22 @@
 //! reads the log, then sets the mark if the token is still there. An event that the log did not have
 //! when it was read is written by a consumer after that, into the set with the token; if the set
 //! vanished in between, so did the token.
+//!
+//! What lies before `floor` is counted in the log, and such counts are *kept* in the same set, so that
+//! they go with the channel whenever something of it is forgotten. They are shared by all members with
+//! the same read position, who are many if they have read nothing. A count that was under way while
+//! something was deleted is not kept: it, too, needs its token to be still there. The consumer takes the
+//! token away with each deletion that it writes, and forgetting takes away everything.
 
 mod layout;
+#[cfg(test)]
+mod tests;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use fred::{
@@ -44,13 +56,23 @@ use crate::{config::HistoryConfig, progress::Progress};
 
 const READ: &str =
     concat!(include_str!("known.lua"), include_str!("revised.lua"), include_str!("read.lua"));
-const COUNT: &str = concat!(include_str!("known.lua"), include_str!("count.lua"));
+const COUNT: &str =
+    concat!(include_str!("known.lua"), include_str!("counted.lua"), include_str!("count.lua"));
+const KEEP: &str =
+    concat!(include_str!("known.lua"), include_str!("counted.lua"), include_str!("keep.lua"));
 const LAST: &str =
     concat!(include_str!("known.lua"), include_str!("revised.lua"), include_str!("last.lua"));
 const TRIM: &str = include_str!("trim.lua");
 const FILL: &str = include_str!("fill.lua");
 const BEGIN: &str = include_str!("begin.lua");
 const COMPLETE: &str = include_str!("complete.lua");
+
+/// When a channel's kept counts take so many members of its set, all go, and those that are asked for are
+/// made again.
+const COUNTS_MAX: usize = 50_000;
+
+/// A kept count is moved on when it is so many events behind, at the latest: the script goes through them.
+const MOVED_ON_AFTER_MAX: usize = 1_000;
 
 /// Events of a fill that are added at a time.
 const FILL_ENTRIES: usize = 200;
@@ -61,6 +83,8 @@ const READ_TIMEOUT: Duration = Duration::from_millis(300);
 /// Redis does not answer, or not in a way that can be understood.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
+    #[error("no random number: {0}")]
+    Token(#[from] getrandom::Error),
     #[error("Redis: {0}")]
     Redis(#[from] fred::error::Error),
     #[error("Redis is slow or away")]
@@ -85,11 +109,22 @@ pub(crate) struct View {
 }
 
 /// A member's messages to read, as far as Redis knows them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Counted {
-    /// Only those after this event were counted.
-    pub(crate) floor: Seq,
     pub(crate) count: u64,
+    /// They are counted up to here, but for what is missing.
+    pub(crate) through: Seq,
+    pub(crate) missing: Option<Missing>,
+}
+
+/// Messages that are no longer in Redis and not yet in a count that is kept there.
+#[derive(Debug, Clone)]
+pub(crate) struct Missing {
+    pub(crate) after: Seq,
+    /// Up to here, inclusive.
+    pub(crate) through: Seq,
+    /// With this they can be kept; none if no count may be.
+    pub(crate) token: Option<String>,
 }
 
 /// What Redis knows of a channel's latest message.
@@ -105,6 +140,7 @@ pub(crate) enum Last {
 struct Scripts {
     read: Script,
     count: Script,
+    keep: Script,
     begin: Script,
     fill: Script,
     complete: Script,
@@ -133,6 +169,7 @@ impl Store {
         let scripts = Scripts {
             read: Script::from_lua(READ),
             count: Script::from_lua(COUNT),
+            keep: Script::from_lua(KEEP),
             begin: Script::from_lua(BEGIN),
             fill: Script::from_lua(FILL),
             complete: Script::from_lua(COMPLETE),
@@ -178,8 +215,17 @@ impl Store {
         if keys.is_empty() {
             return Ok(());
         }
+        // After the deletions are in: a count that is made from then on leaves out what they delete.
+        let deletions = entries.iter().filter(|entry| entry.deletes());
+        let channels: BTreeSet<_> = deletions.map(|entry| &entry.channel).collect();
+        for channel in channels {
+            let key = self.key(generation, channel);
+            pipeline.zremrangebylex::<(), _, _, _>(&key, "[c", "(d").await?;
+            pipeline.zremrangebylex::<(), _, _, _>(&key, "[n", "(p").await?;
+        }
         let answers: Vec<Value> = pipeline.all().await?;
-        let counts = answers.iter().skip(2).step_by(3).map(|count| count.as_u64().unwrap_or(0));
+        let counts = answers.iter().skip(2).step_by(3).take(keys.len());
+        let counts = counts.map(|count| count.as_u64().unwrap_or(0));
         self.trim(keys.into_iter().zip(counts)).await
     }
 
@@ -283,21 +329,52 @@ impl Store {
         read_view(answer, direction == "backward").map(Some).ok_or(StoreError::Unreadable)
     }
 
-    /// Messages after `after` that are not `uid`'s own; none when Redis does not know the channel.
+    /// Messages after `position` that are not `uid`'s own; none when Redis does not know the channel.
     pub(crate) async fn count(
         &self,
         progress: Progress,
         channel: &ChannelName,
         uid: &Uid,
-        after: Seq,
+        position: Seq,
     ) -> Result<Option<Counted>, StoreError> {
-        let arguments = vec![uid.to_string(), digits(after.0)];
+        // An event that expires in the log would stay in a count that is kept.
+        let token = if progress.expires { String::new() } else { random_token()? };
+        let arguments = vec![
+            uid.to_string(),
+            digits(position.0),
+            digits(progress.written.0),
+            token,
+            (self.window / 4).min(MOVED_ON_AFTER_MAX).to_string(),
+        ];
         let answer =
             self.ask(&self.scripts.count, self.key(progress.generation, channel), arguments);
         let Some(answer) = answer.await? else { return Ok(None) };
-        let (floor, count): (String, u64) = answer.convert()?;
-        let floor = floor.parse().map_err(|_| StoreError::Unreadable)?;
-        Ok(Some(Counted { floor: Seq(floor), count }))
+        read_counted(&answer.into_array()).map(Some).ok_or(StoreError::Unreadable)
+    }
+
+    /// Keeps how many of the missing messages each sender said, for whoever has read up to `position`.
+    /// Not if any of them may have been deleted since they were found missing.
+    pub(crate) async fn keep(
+        &self,
+        progress: Progress,
+        channel: &ChannelName,
+        position: Seq,
+        missing: &Missing,
+        by_sender: &BTreeMap<Uid, u64>,
+    ) -> Result<(), StoreError> {
+        let Some(token) = &missing.token else { return Ok(()) };
+        let mut arguments = vec![
+            token.clone(),
+            digits(position.0),
+            digits(missing.after.0),
+            digits(missing.through.0),
+            digits(progress.written.0),
+            COUNTS_MAX.to_string(),
+        ];
+        let counts = by_sender.iter();
+        arguments.extend(counts.flat_map(|(uid, count)| [uid.to_string(), count.to_string()]));
+        let key = self.key(progress.generation, channel);
+        self.ask(&self.scripts.keep, key, arguments).await.map(|_| ())
     }
 
     async fn ask(
@@ -351,8 +428,26 @@ impl Store {
     }
 }
 
+/// A token that no other process has.
+pub(crate) fn random_token() -> Result<String, getrandom::Error> {
+    Ok(format!("{:016x}", getrandom::u64()?))
+}
+
 fn read_seq(value: &Value) -> Option<Seq> {
     value.as_str()?.parse().ok().map(Seq)
+}
+
+fn read_counted(answer: &[Value]) -> Option<Counted> {
+    let (counted, missing) = answer.split_at_checked(2)?;
+    let missing = match missing {
+        [] => None,
+        [after, through, token] => {
+            let token = token.as_string().filter(|token| !token.is_empty());
+            Some(Missing { after: read_seq(after)?, through: read_seq(through)?, token })
+        }
+        _ => return None,
+    };
+    Some(Counted { count: counted[0].as_u64()?, through: read_seq(&counted[1])?, missing })
 }
 
 fn read_view(answer: Value, backward: bool) -> Option<View> {
