@@ -1,5 +1,7 @@
 //! Looks for a word in everything that NATS and Redis have stored.
 
+use std::time::{Duration, Instant};
+
 use async_nats::jetstream;
 use futures_util::TryStreamExt as _;
 use tokio::{
@@ -7,7 +9,13 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{servers::Servers, wait::within};
+use crate::{
+    servers::Servers,
+    wait::{PATIENCE, within},
+};
+
+/// Between two looks, each of which reads everything.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Every key of Redis with its content.
 const DUMP: &str = "local all = {} \
@@ -19,6 +27,22 @@ const DUMP: &str = "local all = {} \
     return all";
 
 impl Servers {
+    /// Waits until nothing that is stored anywhere has the word.
+    ///
+    /// # Panics
+    /// When something still has it after [`PATIENCE`].
+    pub async fn until_without_trace(&self, word: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let traces = self.traces_of(word).await;
+            if traces.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "something is left of {word}: {traces:#?}");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     /// Where `word` stands, in any key, subject, header or value. With NATS before 2.10, that a key
     /// was deleted is remembered with its name, which does not count.
     pub async fn traces_of(&self, word: &str) -> Vec<String> {

@@ -1,13 +1,8 @@
 //! What ends: channels are closed and deleted, members removed and banned, people forgotten.
 
-use std::time::{Duration, Instant};
-
-use goch_tests::{Answer, Member, PATIENCE, Rest, Socket, System, events, texts, unique, until};
+use goch_tests::{Answer, Member, Rest, Socket, System, events, texts, unique, until};
 use reqwest::Method;
 use serde_json::{Value, json};
-
-/// The pause between two looks at everything that is stored.
-const PAUSE: Duration = Duration::from_millis(250);
 
 async fn call(rest: &Rest, method: Method, path: &str) -> Answer {
     rest.send(rest.request(method, path)).await
@@ -24,17 +19,6 @@ async fn post(rest: &Rest, path: &str) -> Answer {
 /// A system in which nothing that is deleted leaves a marker for long.
 async fn system() -> System {
     System::builder().gateways(2).env("chat-admin", "DELETE_MARKERS_SECONDS", "5").start().await
-}
-
-/// Waits until nothing that is stored anywhere has the word.
-async fn until_without_trace(system: &System, word: &str) {
-    let mut traces = system.servers().traces_of(word).await;
-    let deadline = Instant::now() + PATIENCE;
-    while !traces.is_empty() {
-        assert!(Instant::now() < deadline, "something is left of {word}: {traces:#?}");
-        tokio::time::sleep(PAUSE).await;
-        traces = system.servers().traces_of(word).await;
-    }
 }
 
 fn send(channel: &str, text: &str) -> Value {
@@ -192,7 +176,7 @@ async fn of_a_deleted_channel_nothing_is_left_and_its_name_is_free() {
     let mut socket = Socket::connect(system.gateway()).await;
     socket.send(&ann.subscribe_frame()).await;
     socket.expect_error("unauthorized", None).await;
-    until_without_trace(&system, &channel).await;
+    system.servers().until_without_trace(&channel).await;
 
     // The new channel knows nothing of the old one.
     system.create_channel(&channel, false).await;
@@ -270,7 +254,7 @@ async fn of_an_erased_person_nothing_is_left_and_others_keep_theirs() {
     for socket in &mut sockets {
         assert_eq!(socket.expect_close().await, 4001);
     }
-    until_without_trace(&system, &uid).await;
+    system.servers().until_without_trace(&uid).await;
     let export = admin.get(&format!("/admin/users/{uid}/export")).await.expect(200).body;
     assert_eq!(export, json!({"uid": uid, "memberships": [], "events": []}));
 

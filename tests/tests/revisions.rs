@@ -1,10 +1,6 @@
 //! Messages that are edited or deleted: what everybody sees of it, and what is left of it.
 
-use std::time::Instant;
-
-use goch_tests::{
-    Answer, Builder, Member, PATIENCE, Rest, Servers, Socket, System, events, unique, until,
-};
+use goch_tests::{Answer, Builder, Member, Rest, Servers, Socket, System, events, unique, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -52,19 +48,6 @@ fn said(page: &Value) -> Vec<&str> {
 fn expect_chain(events: &[Value]) {
     for pair in events.windows(2) {
         assert_eq!(pair[1]["prev"], pair[0]["seq"], "{pair:?}");
-    }
-}
-
-/// Waits until nothing that is stored anywhere has the word.
-async fn until_without_trace(servers: &Servers, word: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let traces = servers.traces_of(word).await;
-        if traces.is_empty() {
-            return;
-        }
-        assert!(Instant::now() < deadline, "something is left of {word}: {traces:#?}");
-        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
     }
 }
 
@@ -265,7 +248,7 @@ async fn of_a_deleted_message_no_text_is_left_anywhere() {
             assert!(!history.to_string().contains(word), "{history}");
         }
     }
-    until_without_trace(system.servers(), word).await;
+    system.servers().until_without_trace(word).await;
     assert_eq!(said(&admin.get(&path).await.expect(200).body), expected);
     let transcript = admin.get(&format!("/admin/channels/{channel}/transcript")).await.expect(200);
     assert!(!transcript.text.contains(word), "{}", transcript.text);
@@ -376,7 +359,7 @@ async fn of_two_edits_at_once_the_later_in_the_log_counts_and_a_deletion_is_the_
         if round % 2 == 0 {
             let id = end["id"].as_str().unwrap();
             assert_eq!(other.answer_to(id).await["type"], "ack");
-            until_without_trace(system.servers(), &secret).await;
+            system.servers().until_without_trace(&secret).await;
             continue;
         }
         let edited =
@@ -405,7 +388,7 @@ async fn a_deletion_that_was_interrupted_is_finished() {
     system.chat_admin.kill();
     system.ingest_history.start().await;
     system.chat_admin.start().await;
-    until_without_trace(system.servers(), word).await;
+    system.servers().until_without_trace(word).await;
     let page = system.admin().get(&path).await.expect(200).body;
     assert_eq!(said(&page), [""; 0]);
 }
@@ -436,8 +419,8 @@ async fn erasing_a_person_takes_what_was_made_of_their_messages_too() {
     assert_eq!(kinds, ["joined", "message", "edited", "edited", "deleted"], "{export}");
 
     remove(&admin, &format!("/admin/users/{uid}")).await.expect(204);
-    until_without_trace(system.servers(), &uid).await;
-    until_without_trace(system.servers(), "word-of-honour").await;
+    system.servers().until_without_trace(&uid).await;
+    system.servers().until_without_trace("word-of-honour").await;
     assert_eq!(said(&admin.get(&path).await.expect(200).body), ["I stay here"]);
     // The channel's latest event is among those that are gone, which must not be in the way.
     edit(&mut at_ben, &channel, &bens, "I stay on").await;
