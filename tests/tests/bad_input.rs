@@ -1,6 +1,6 @@
 //! Whatever clients send, they are told what is wrong, and everybody else is served on.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use goch_tests::{Member, SharedSystem, Socket, System, events, unique, until};
 use reqwest::{Method, header::CONTENT_TYPE};
@@ -290,19 +290,20 @@ async fn a_frame_that_announces_gigabytes_is_refused_before_they_come() {
 
 /// What the gateway answers to bytes on a connection of its own, until it ends the connection or has
 /// said as much as is expected.
-async fn answer_to(system: &System, asked: &[u8], expected: &str) -> String {
-    let mut connection = TcpStream::connect(system.gateway().address()).await.unwrap();
-    connection.write_all(asked).await.unwrap();
+async fn answer_to(system: &System, asked: &[u8], expected: &str) -> io::Result<String> {
+    let mut connection = TcpStream::connect(system.gateway().address()).await?;
+    connection.write_all(asked).await?;
     let mut answer = Vec::new();
     let reading = async {
         while !String::from_utf8_lossy(&answer).contains(expected) {
-            if connection.read_buf(&mut answer).await.unwrap() == 0 {
+            if connection.read_buf(&mut answer).await? == 0 {
                 break;
             }
         }
+        io::Result::Ok(())
     };
-    timeout(Duration::from_secs(20), reading).await.expect("an answer");
-    String::from_utf8_lossy(&answer).into_owned()
+    timeout(Duration::from_secs(20), reading).await??;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 fn handshake(path: &str, upgrade: &str) -> String {
@@ -322,7 +323,8 @@ async fn a_handshake_that_leads_nowhere_is_answered_as_any_request() {
         // Another protocol may be chosen here; the gateway offers none.
         ("/connect", "websocket, h2c", "400", "bad_request"),
     ] {
-        let answer = answer_to(&system, handshake(path, upgrade).as_bytes(), code).await;
+        let handshake = handshake(path, upgrade);
+        let answer = answer_to(&system, handshake.as_bytes(), code).await.unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path} {upgrade}: {answer}");
         assert!(answer.contains("content-type: application/problem+json"), "{answer}");
         assert!(answer.contains(code), "{answer}");
@@ -336,7 +338,7 @@ async fn frames_that_come_with_the_handshake_are_read() {
     // A ping, masked with zeros (RFC 6455, 5.2).
     asked.extend([0x89, 0x85, 0, 0, 0, 0]);
     asked.extend(b"hello");
-    let answer = answer_to(&system, &asked, "hello").await;
+    let answer = answer_to(&system, &asked, "hello").await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
     assert!(answer.ends_with("\r\n\r\n\u{fffd}\u{5}hello"), "{answer}");
 }

@@ -100,8 +100,8 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
     };
     let server = Server::build()
         .workers(config.workers)
-        // Requests alone; sockets are bounded by the gateway, which tells the client why.
-        .max_concurrent_connections(config.connections_max + 1_024)
+        // Requests alone, of each worker. Sockets are bounded where they are registered.
+        .max_concurrent_connections(config.connections_max)
         .disable_signals()
         .shutdown_timeout(REST_DRAIN_SECONDS)
         .bind("gateway", config.listen_address, service)
