@@ -4,13 +4,13 @@
 //! a dying replica had in hand is delivered to another; adding it twice or late changes nothing. What
 //! follows for readers is in [`crate::progress`], which is kept up to date here.
 
-use std::{convert::Infallible, pin::pin, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use async_nats::jetstream::{
     self, AckKind,
     consumer::{Consumer as JetStreamConsumer, pull},
 };
-use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use futures_util::{FutureExt as _, StreamExt as _};
 use goch_chassis::{
     Chassis, StartError,
     nats::{Nats, pause, persist},
@@ -27,11 +27,15 @@ use crate::{
     store::{Entry, Store},
 };
 
-/// Events of one batch, and so what one process has in flight.
+/// Events of one batch; what one process has in flight is one more.
 const BATCH: usize = 256;
 
-/// How long a pull waits for events.
+/// How long a pull waits for an event.
 const PULL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long more events are waited for after the first one. Written one by one, events would cost the
+/// server, Redis and this process several wake-ups each, at the expense of who waits for the events.
+const GATHER_FOR: Duration = Duration::from_millis(10);
 
 /// How often the consumer is looked at: other replicas make progress too.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -126,36 +130,49 @@ impl Consumer {
         }
     }
 
-    /// Writes batch after batch.
+    /// Waits for an event, lets others gather behind it, and writes batch after batch until none is
+    /// left.
     async fn write_all(
         &self,
         opened: &Opened,
         acknowledged: &Notify,
     ) -> Result<Infallible, Interrupted> {
-        let pull_failed = |error: &dyn std::error::Error| Interrupted::Pull(error.to_string());
-        loop {
-            let pull = opened.consumer.batch().max_messages(BATCH).expires(PULL_TIMEOUT).messages();
-            let pulled = pull.await.map_err(|error| pull_failed(&error))?;
-            let mut batches = pin!(pulled.ready_chunks(BATCH));
-            while let Some(batch) = self.next(&mut batches).await {
-                let mut messages = Vec::with_capacity(batch.len());
-                for message in batch {
-                    messages.push(message.map_err(|error| pull_failed(error.as_ref()))?);
-                }
-                self.write(opened.generation, messages).await?;
-                acknowledged.notify_one();
+        let consumer = &opened.consumer;
+        while !self.chassis.shutdown.has_begun() {
+            let waiting = consumer.batch().max_messages(1).expires(PULL_TIMEOUT).messages();
+            let mut messages = self.collect(waiting.await.map_err(pull_failed)?).await?;
+            if messages.is_empty() {
+                continue;
             }
-            if self.chassis.shutdown.has_begun() {
-                return Err(Interrupted::Stopped);
+            self.chassis.shutdown.unless_begun(tokio::time::sleep(GATHER_FOR)).await;
+            loop {
+                let gathered = consumer.fetch().max_messages(BATCH).messages();
+                messages.extend(self.collect(gathered.await.map_err(pull_failed)?).await?);
+                if messages.is_empty() {
+                    break;
+                }
+                let is_last = messages.len() < BATCH;
+                self.write(opened.generation, std::mem::take(&mut messages)).await?;
+                acknowledged.notify_one();
+                if is_last {
+                    break;
+                }
             }
         }
+        Err(Interrupted::Stopped)
     }
 
-    /// The next batch of a pull. When the service ends, what has arrived is still worked on.
-    async fn next<S: Stream + Unpin>(&self, batches: &mut S) -> Option<S::Item> {
-        match self.chassis.shutdown.unless_begun(batches.next()).await {
-            Some(batch) => batch,
-            None => batches.next().now_or_never().flatten(),
+    /// The events of a pull. When the service ends, those that have arrived are still worked on.
+    async fn collect(
+        &self,
+        mut pulled: pull::Batch,
+    ) -> Result<Vec<jetstream::Message>, Interrupted> {
+        let mut messages = Vec::new();
+        loop {
+            let next = self.chassis.shutdown.unless_begun(pulled.next()).await;
+            let next = next.unwrap_or_else(|| pulled.next().now_or_never().flatten());
+            let Some(message) = next else { return Ok(messages) };
+            messages.push(message.map_err(|error| Interrupted::Pull(error.to_string()))?);
         }
     }
 
@@ -255,6 +272,10 @@ impl Consumer {
             pause = (pause * 2).min(LOOK_PAUSE_MAX);
         }
     }
+}
+
+fn pull_failed(error: impl std::error::Error) -> Interrupted {
+    Interrupted::Pull(error.to_string())
 }
 
 async fn acknowledge(message: &jetstream::Message, kind: AckKind) {
