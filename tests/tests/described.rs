@@ -162,6 +162,15 @@ async fn hook(system: &System, api: &mut Described) {
     let all = json!({"events": ["message.created", "channel.closed"]});
     api.call(Method::PATCH, "/admin/webhooks/{id}", &webhook, Some(all), 200).await;
 
+    let secret = "/admin/webhooks/{id}/secret";
+    let rotated = api.call(Method::POST, secret, &webhook, None, 200).await;
+    assert!(rotated.body["old_secret_expires_at"].is_u64());
+    let at_once = json!({"overlap_seconds": 0});
+    api.call(Method::POST, secret, &webhook, Some(at_once), 200).await;
+    let too_long = json!({"overlap_seconds": 2_592_001});
+    api.call(Method::POST, secret, &webhook, Some(too_long), 400).await;
+    api.call(Method::POST, secret, &[("id", "none")], Some(json!(null)), 404).await;
+
     receiver.answer(|_| 500);
     let channel = system.channel().await;
     for text in ["one", "two"] {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{Service, ServiceRequest};
-use crate::webhook::{CreatedWebhook, DeadLettersBody, EventKind, Webhook};
+use crate::webhook::{DeadLettersBody, EventKind, Webhook, WebhookWithSecret};
 
 macro_rules! request {
     ($request:ty, $endpoint:literal, $response:ty) => {
@@ -28,7 +28,7 @@ pub struct CreateWebhook {
     pub events: BTreeSet<EventKind>,
 }
 
-request!(CreateWebhook, "create_webhook", CreatedWebhook);
+request!(CreateWebhook, "create_webhook", WebhookWithSecret);
 
 /// All webhooks, in the order of their creation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -51,6 +51,20 @@ pub struct ChangeWebhook {
 }
 
 request!(ChangeWebhook, "change_webhook", Webhook);
+
+/// Give a webhook a new secret. Those before it go on signing for the overlap, or for what is left of
+/// theirs.
+///
+/// Refused with `conflict` while too many sign already.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RotateWebhookSecret {
+    /// Which one.
+    pub id: String,
+    /// The overlap; 0 ends the secrets before at once.
+    pub overlap_seconds: u64,
+}
+
+request!(RotateWebhookSecret, "rotate_webhook_secret", WebhookWithSecret);
 
 /// Delete a webhook with all that is kept for it.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,27 +1,32 @@
 //! What is asked and changed about webhooks.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use std::time::Duration;
+
 use goch_contract::{
-    Error, ErrorCode, Secret, Seq, UnixMillis,
+    Error, ErrorCode, Seq, UnixMillis,
     services::webhooks::{
         ChangeWebhook, CreateWebhook, DEAD_LETTERS_MAX, DeadLetters, DeleteWebhook,
-        ReplayDeadLetters, Webhooks as ListWebhooks,
+        ReplayDeadLetters, RotateWebhookSecret, Webhooks as ListWebhooks,
     },
-    webhook::{CreatedWebhook, DeadLettersBody, EventKind, Webhook},
+    webhook::{DeadLettersBody, EventKind, Webhook, WebhookWithSecret},
 };
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Webhooks,
     bucket::{Revised, erase, list},
-    random_id,
+    moment::until,
+    no_randomness, random_id,
     record::{DeadRecord, Lane, Starts, WebhookRecord, key, parse_letter_id},
+    secrets::{Secrets, random_secret},
 };
+
+/// The pause before something is tried again that failed on our side.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// The most webhooks: each costs this service a reader of the log.
 const WEBHOOKS_MAX: usize = 50;
-
-/// Random bytes of a secret; Standard Webhooks wants 24 to 64.
-const SECRET_BYTES: usize = 32;
 
 /// How often a change is tried anew because another one came first.
 const ATTEMPTS_MAX: usize = 8;
@@ -34,22 +39,20 @@ impl Webhooks {
     ///
     /// # Errors
     /// `bad_request`; `conflict` when there are too many.
-    pub(crate) async fn create(&self, request: CreateWebhook) -> Result<CreatedWebhook, Error> {
+    pub(crate) async fn create(&self, request: CreateWebhook) -> Result<WebhookWithSecret, Error> {
         self.sender.check(&request.url)?;
         if list(&self.records, "*", WEBHOOKS_MAX).await?.len() == WEBHOOKS_MAX {
             let reason = format!("there can be at most {WEBHOOKS_MAX} webhooks");
             return Err(Error::new(ErrorCode::Conflict, reason));
         }
-        let mut bytes = [0; SECRET_BYTES];
-        getrandom::fill(&mut bytes).map_err(|_| no_randomness())?;
-        let secret = Secret::new(format!("whsec_{}", STANDARD.encode(bytes)));
+        let secret = random_secret()?;
         let last = self.log_last().await?;
         let now = UnixMillis::now();
         let record = WebhookRecord {
             id: random_id().map_err(|_| no_randomness())?,
             url: request.url,
             events: request.events,
-            secret: secret.clone(),
+            secrets: Secrets::new(secret.clone()),
             created_at: now,
             enabled_at: now,
             disabled_reason: None,
@@ -58,7 +61,7 @@ impl Webhooks {
         };
         self.records.create(&record.id, &record).await?.ok_or_else(too_many_changes)?;
         tracing::info!(webhook = record.id, "webhook created");
-        Ok(CreatedWebhook { webhook: record.public(), secret })
+        Ok(WebhookWithSecret { webhook: record.public(), secret })
     }
 
     /// All webhooks.
@@ -122,6 +125,52 @@ impl Webhooks {
             })
             .await?;
         Ok(record.public())
+    }
+
+    /// Gives a webhook a new secret.
+    ///
+    /// # Errors
+    /// `not_found`; `conflict` while too many secrets sign; `unavailable`: then it may have been given
+    /// one that nobody knows, which does no harm, because those before it still sign.
+    pub(crate) async fn rotate_secret(
+        &self,
+        request: RotateWebhookSecret,
+    ) -> Result<WebhookWithSecret, Error> {
+        let RotateWebhookSecret { id, overlap_seconds } = request;
+        let secret = random_secret()?;
+        let overlap = Duration::from_secs(overlap_seconds);
+        let mut rotated = Ok(());
+        let record = self
+            .update(&id, |record| {
+                let now = UnixMillis::now();
+                rotated = record.secrets.rotate(secret.clone(), now, overlap);
+                // What was refused for its signature may be tried again.
+                record.enabled_at = now;
+                rotated.is_ok()
+            })
+            .await?;
+        rotated?;
+        tracing::info!(webhook = id, overlap_seconds, "webhook has a new secret");
+        Ok(WebhookWithSecret { webhook: record.public(), secret })
+    }
+
+    /// Removes the secrets of a webhook that sign no more, each when its time is over, until `stop` or
+    /// until something has changed. Every replica does so, and the first one changes the record.
+    pub(crate) async fn forget_expired_secrets(
+        &self,
+        webhook: &WebhookRecord,
+        stop: &CancellationToken,
+    ) {
+        let Some(expiry) = webhook.secrets.next_expiry() else { return };
+        let mut pause = until(expiry);
+        while stop.run_until_cancelled(sleep(pause)).await.is_some() {
+            let now = UnixMillis::now().max(expiry);
+            let forget = |record: &mut WebhookRecord| record.secrets.forget_expired(now);
+            match self.update(&webhook.id, forget).await {
+                Err(error) if error.code == ErrorCode::Unavailable => pause = PAUSE,
+                _ => return,
+            }
+        }
     }
 
     /// Disables a webhook that failed.
@@ -262,10 +311,6 @@ fn log_away() -> Error {
 
 fn no_letter() -> Error {
     Error::of_field(ErrorCode::NotFound, "letter", "there is no dead letter of this id")
-}
-
-fn no_randomness() -> Error {
-    Error::new(ErrorCode::Internal, "the system has no randomness")
 }
 
 fn too_many_changes() -> Error {

@@ -28,6 +28,7 @@ use super::{
     Webhooks,
     bucket::{Revised, erase, list},
     lane::RENEW_EVERY,
+    moment::{after, until},
     notice::LogEvent,
     record::{Backlog, Cursor, DeadRecord, Lane, WebhookRecord, key},
 };
@@ -526,16 +527,6 @@ async fn read(
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn log_error(error: impl ToString) -> DeliveryError {
     DeliveryError::Log(error.to_string())
-}
-
-fn after(time: UnixMillis, pause: Duration) -> UnixMillis {
-    let millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-    UnixMillis(time.0.saturating_add(millis))
-}
-
-/// The time until a moment of this host's clock.
-fn until(due: UnixMillis) -> Duration {
-    Duration::from_millis(due.0.saturating_sub(UnixMillis::now().0))
 }
 
 /// Up to a fifth longer, so that channels that failed together do not come back together.

@@ -14,14 +14,16 @@ mod guard;
 mod lane;
 mod manager;
 mod metrics;
+mod moment;
 mod notice;
 mod record;
+mod secrets;
 mod sender;
 
 use std::sync::Arc;
 
 use goch_chassis::{Chassis, StartError, nats::Nats};
-use goch_contract::services::ServiceClient;
+use goch_contract::{Error, ErrorCode, services::ServiceClient};
 
 pub(crate) use self::manager::Manager;
 use self::{
@@ -89,4 +91,8 @@ fn random_id() -> Result<String, getrandom::Error> {
     let mut bytes = [0; ID_BYTES];
     getrandom::fill(&mut bytes)?;
     Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
+}
+
+fn no_randomness() -> Error {
+    Error::new(ErrorCode::Internal, "the system has no randomness")
 }

@@ -6,10 +6,12 @@
 use std::collections::BTreeSet;
 
 use goch_contract::{
-    Secret, Seq, UnixMillis,
+    Seq, UnixMillis,
     webhook::{DeadLetter, EventKind, Webhook},
 };
 use serde::{Deserialize, Serialize};
+
+use super::secrets::Secrets;
 
 /// Reads the log for a webhook in its own time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,8 +48,8 @@ pub(crate) struct WebhookRecord {
     pub(crate) id: String,
     pub(crate) url: String,
     pub(crate) events: BTreeSet<EventKind>,
-    /// What requests are signed with. It must be known, so it cannot be stored as a hash.
-    pub(crate) secret: Secret,
+    #[serde(flatten)]
+    pub(crate) secrets: Secrets,
     pub(crate) created_at: UnixMillis,
     /// When it was last created, changed or enabled: what failed before is forgiven.
     pub(crate) enabled_at: UnixMillis,
@@ -82,6 +84,7 @@ impl WebhookRecord {
             enabled: self.disabled_reason.is_none(),
             disabled_reason: self.disabled_reason.clone(),
             created_at: self.created_at,
+            old_secret_expires_at: self.secrets.old_until(UnixMillis::now()),
         }
     }
 }
