@@ -184,6 +184,11 @@ async fn hook(system: &System, api: &mut Described) {
         (letters.len() == 2).then(|| letters[0]["id"].as_str().unwrap().to_owned())
     })
     .await;
+    let page = format!("{letters}?limit=1&after={letter}");
+    let page = api.call(Method::GET, &page, &webhook, None, 200).await;
+    assert_eq!(page.body["dead_letters"].as_array().unwrap().len(), 1);
+    api.call(Method::GET, &format!("{letters}?limit=501"), &webhook, None, 400).await;
+    api.call(Method::GET, &format!("{letters}?after=x"), &webhook, None, 400).await;
     let one = [("id", &*id), ("letter", &*letter)];
     api.call(Method::POST, &format!("{letters}/{{letter}}/replay"), &one, None, 202).await;
     api.call(Method::POST, &format!("{letters}/replay"), &webhook, None, 202).await;

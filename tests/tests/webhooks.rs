@@ -1,7 +1,5 @@
 //! What ticketing is told of channels: signed, in order, and until it has heard.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails by panicking")]
-
 use std::{
     collections::BTreeSet,
     sync::{
@@ -249,6 +247,72 @@ async fn what_is_given_up_can_be_listed_and_replayed() {
     })
     .await;
     call(&admin, Method::POST, &replay).await.expect_problem(404, "not_found", Some("letter"));
+}
+
+#[tokio::test]
+async fn dead_letters_come_page_by_page_in_the_order_of_the_log() {
+    let system = builder()
+        .env("broker-bridge", "WEBHOOK_RETRY_SECONDS", "1")
+        .env("broker-bridge", "WEBHOOK_UNREAD_AFTER_SECONDS", "1")
+        .start()
+        .await;
+    let receiver = Receiver::start().await;
+    receiver.answer(|_| 500);
+    let webhook = subscribe(&system, &receiver, &["message.created", "message.unread"]).await;
+    let base = format!("/admin/webhooks/{}/dead-letters", webhook["id"].as_str().unwrap());
+    // Of each message two requests fail: that it was said, and that Ann has not read it.
+    for _ in 0..3 {
+        let channel = system.channel().await;
+        Member::join(system.gateway(), &channel, "ann").await;
+        say(&system, &channel, "unheard").await;
+    }
+    let admin = system.admin();
+    let list = async |query: &str| admin.get(&format!("{base}{query}")).await.expect(200).body;
+    let id = |letter: &Value| letter["id"].as_str().unwrap().to_owned();
+    let ids = |page: &Value| page["dead_letters"].as_array().unwrap().iter().map(id).collect();
+    let all: Vec<String> = until("all are given up", async || {
+        let listed = list("").await;
+        assert_eq!(listed["more"], false);
+        let all: Vec<String> = ids(&listed);
+        (all.len() == 6).then_some(all)
+    })
+    .await;
+    // One that fails again was written last, and stays in its place.
+    let replay = format!("{base}/{}/replay", all[0]);
+    call(&admin, Method::POST, &replay).await.expect(202);
+    let listed = until("the replay has failed", async || {
+        let listed = list("").await;
+        (listed["dead_letters"][0]["attempts"] == 3).then_some(listed)
+    })
+    .await;
+    assert_eq!(ids(&listed), all);
+    let seq = |letter: &Value| letter["seq"].as_u64().unwrap();
+    assert!(listed["dead_letters"].as_array().unwrap().iter().map(seq).is_sorted());
+
+    let mut read: Vec<String> = Vec::new();
+    let mut page = list("?limit=4").await;
+    for more in [true, false] {
+        assert_eq!(page["more"], more);
+        read.extend::<Vec<String>>(ids(&page));
+        page = list(&format!("?limit=4&after={}", read.last().unwrap())).await;
+    }
+    assert_eq!(read, all);
+    assert_eq!(page, json!({"dead_letters": [], "more": false}));
+    // A page may end between the two of a message, and at the very end.
+    assert_eq!(list("?limit=1").await["dead_letters"][0]["id"], *all[0]);
+    assert_eq!(list("?limit=6").await["more"], false);
+
+    // Where one was that has been delivered meanwhile, the page begins all the same.
+    receiver.answer(|_| 200);
+    let replay = format!("{base}/{}/replay", all[2]);
+    call(&admin, Method::POST, &replay).await.expect(202);
+    until("one is delivered", async || (ids(&list("").await).len() == 5).then_some(())).await;
+    assert_eq!(ids(&list(&format!("?after={}", all[2])).await), all[3..]);
+
+    for (query, field) in [("limit=0", "limit"), ("limit=501", "limit"), ("after=7", "after")] {
+        let refused = admin.get(&format!("{base}?{query}")).await;
+        refused.expect_problem(400, "bad_request", Some(field));
+    }
 }
 
 #[tokio::test]

@@ -218,9 +218,9 @@ pub struct WebhooksBody {
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct DeadLettersBody {
-    /// The oldest dead letters of the webhook, in the order of the log.
+    /// The dead letters of the page, rising by `seq`.
     pub dead_letters: Vec<DeadLetter>,
-    /// Whether there are more.
+    /// Whether there are more after these.
     pub more: bool,
 }
 

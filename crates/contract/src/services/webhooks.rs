@@ -75,17 +75,18 @@ pub struct DeleteWebhook {
 
 request!(DeleteWebhook, "delete_webhook", ());
 
-/// The oldest dead letters of a webhook.
+/// A page of a webhook's dead letters, in the order of the log.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeadLetters {
     /// Of which webhook.
     pub webhook: String,
+    /// The page begins after the dead letter that has this id, or had it.
+    pub after: Option<String>,
+    /// The most dead letters of the page, at most [`crate::limits::PAGE_MAX`].
+    pub limit: u32,
 }
 
 request!(DeadLetters, "dead_letters", DeadLettersBody);
-
-/// The most dead letters of one answer.
-pub const DEAD_LETTERS_MAX: usize = 500;
 
 /// Try once more to deliver dead letters. Those that are delivered are dead letters no longer.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -5,10 +5,9 @@ use std::time::Duration;
 use goch_contract::{
     Error, ErrorCode, Seq, UnixMillis,
     services::webhooks::{
-        ChangeWebhook, CreateWebhook, DEAD_LETTERS_MAX, DeadLetters, DeleteWebhook,
-        ReplayDeadLetters, RotateWebhookSecret, Webhooks as ListWebhooks,
+        ChangeWebhook, CreateWebhook, DeleteWebhook, RotateWebhookSecret, Webhooks as ListWebhooks,
     },
-    webhook::{DeadLettersBody, EventKind, Webhook, WebhookWithSecret},
+    webhook::{EventKind, Webhook, WebhookWithSecret},
 };
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +17,7 @@ use super::{
     bucket::{Revised, erase, list},
     moment::until,
     no_randomness, random_id,
-    record::{DeadRecord, Lane, Starts, WebhookRecord, key, parse_letter_id},
+    record::{Lane, Starts, WebhookRecord, key},
     secrets::{Secrets, random_secret},
 };
 
@@ -30,9 +29,6 @@ const WEBHOOKS_MAX: usize = 50;
 
 /// How often a change is tried anew because another one came first.
 const ATTEMPTS_MAX: usize = 8;
-
-/// Dead letters that are marked for replay in one request.
-const REPLAYS_MAX: usize = 500;
 
 impl Webhooks {
     /// Creates a webhook.
@@ -208,67 +204,7 @@ impl Webhooks {
         erase(&self.dead, &format!("{id}.>")).await
     }
 
-    /// The oldest dead letters of a webhook.
-    ///
-    /// # Errors
-    /// `not_found`; `unavailable`.
-    pub(crate) async fn dead_letters(
-        &self,
-        request: DeadLetters,
-    ) -> Result<DeadLettersBody, Error> {
-        let id = request.webhook;
-        self.webhook(&id).await?;
-        let mut dead_letters = Vec::new();
-        for lane in Lane::ALL {
-            let filter = format!("{}.*", key::lane(&id, lane));
-            let records = list(&self.dead, &filter, DEAD_LETTERS_MAX + 1).await?;
-            dead_letters.extend(records.into_iter().map(|(_, record)| record.public(lane)));
-        }
-        dead_letters.sort_unstable_by(|one, other| (one.seq, &one.id).cmp(&(other.seq, &other.id)));
-        let more = dead_letters.len() > DEAD_LETTERS_MAX;
-        dead_letters.truncate(DEAD_LETTERS_MAX);
-        Ok(DeadLettersBody { dead_letters, more })
-    }
-
-    /// Has dead letters tried again.
-    ///
-    /// # Errors
-    /// `not_found`; `conflict` while the webhook is disabled; `unavailable`.
-    pub(crate) async fn replay_dead_letters(
-        &self,
-        request: ReplayDeadLetters,
-    ) -> Result<(), Error> {
-        let webhook = self.webhook(&request.webhook).await?;
-        if webhook.record.disabled_reason.is_some() {
-            return Err(Error::new(
-                ErrorCode::Conflict,
-                "the webhook is disabled; enable it first",
-            ));
-        }
-        let id = &request.webhook;
-        if let Some(letter) = &request.id {
-            let (lane, seq) = parse_letter_id(letter).ok_or_else(no_letter)?;
-            let key = key::dead(id, lane, seq);
-            let stored = self.dead.get(&key).await?.ok_or_else(no_letter)?;
-            self.mark_for_replay(&key, stored.record).await?;
-        } else {
-            for (key, record) in list(&self.dead, &format!("{id}.>"), REPLAYS_MAX).await? {
-                self.mark_for_replay(&key, record).await?;
-            }
-        }
-        self.update(id, |record| {
-            record.replays += 1;
-            true
-        })
-        .await?;
-        Ok(())
-    }
-
-    async fn mark_for_replay(&self, key: &str, record: DeadRecord) -> Result<(), Error> {
-        self.dead.put(key, &DeadRecord { replay: true, ..record }).await
-    }
-
-    async fn webhook(&self, id: &str) -> Result<Revised<WebhookRecord>, Error> {
+    pub(super) async fn webhook(&self, id: &str) -> Result<Revised<WebhookRecord>, Error> {
         let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let stored = if is_id { self.records.get(id).await? } else { None };
         stored.ok_or_else(|| {
@@ -277,7 +213,7 @@ impl Webhooks {
     }
 
     /// Changes a record with `change`, which tells whether there is anything to change.
-    async fn update(
+    pub(super) async fn update(
         &self,
         id: &str,
         mut change: impl FnMut(&mut WebhookRecord) -> bool,
@@ -307,10 +243,6 @@ impl Webhooks {
 
 fn log_away() -> Error {
     Error::unavailable("the log cannot be read now")
-}
-
-fn no_letter() -> Error {
-    Error::of_field(ErrorCode::NotFound, "letter", "there is no dead letter of this id")
 }
 
 fn too_many_changes() -> Error {

@@ -9,6 +9,7 @@
 mod bucket;
 mod catalog;
 pub(crate) mod config;
+mod dead_letters;
 mod delivery;
 mod guard;
 mod lane;

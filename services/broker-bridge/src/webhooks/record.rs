@@ -150,6 +150,16 @@ fn letter_id(lane: Lane, seq: Seq) -> String {
 /// The dead letter of an identifier, if it is one.
 pub(crate) fn parse_letter_id(id: &str) -> Option<(Lane, Seq)> {
     let (lane, seq) = id.split_once('-')?;
+    parse_place(lane, seq)
+}
+
+/// The dead letter of a key, if it is one's.
+pub(crate) fn parse_dead_key(key: &str) -> Option<(Lane, Seq)> {
+    let (lane, seq) = key.split_once('.')?.1.split_once('.')?;
+    parse_place(lane, seq)
+}
+
+fn parse_place(lane: &str, seq: &str) -> Option<(Lane, Seq)> {
     let lane = Lane::ALL.into_iter().find(|known| known.as_str() == lane)?;
     Some((lane, Seq(seq.parse().ok()?)))
 }
@@ -181,12 +191,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dead_letter_is_found_again_by_its_id() {
+    fn a_dead_letter_is_found_again_by_its_id_and_by_its_key() {
         for lane in Lane::ALL {
             assert_eq!(parse_letter_id(&letter_id(lane, Seq(42))), Some((lane, Seq(42))));
+            assert_eq!(parse_dead_key(&key::dead("5e1f", lane, Seq(42))), Some((lane, Seq(42))));
         }
         for id in ["", "42", "other-42", "event-", "event-x", "event-4-2"] {
             assert_eq!(parse_letter_id(id), None, "{id}");
+            assert_eq!(parse_dead_key(&format!("5e1f.{}", id.replace('-', "."))), None, "{id}");
         }
     }
 

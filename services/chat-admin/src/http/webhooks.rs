@@ -6,6 +6,7 @@ use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{
     Error,
+    limits::page_limit,
     schemas::problems::{Conflict, NotFound},
     services::webhooks::{
         ChangeWebhook, CreateWebhook, DeadLetters, DeleteWebhook, ReplayDeadLetters,
@@ -16,6 +17,7 @@ use goch_contract::{
         OVERLAP_SECONDS_MAX, RotateSecretBody, Webhook, WebhookWithSecret, WebhooksBody,
     },
 };
+use serde::Deserialize;
 
 use super::{Desk, optional::Optional};
 
@@ -190,23 +192,37 @@ pub(super) async fn delete(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Lists what could not be delivered.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DeadLettersQuery {
+    /// The page begins after the dead letter that has this id, or had it.
+    #[param(nullable = false, example = "event-7")]
+    after: Option<String>,
+    /// The most dead letters of the page; 100 if left out.
+    #[param(minimum = 1, maximum = 500, default = 100, nullable = false)]
+    limit: Option<u64>,
+}
+
+/// Lists a page of what could not be delivered.
 #[utoipa::path(
     get,
     path = "/admin/webhooks/{id}/dead-letters",
     operation_id = "list_dead_letters",
     tag = "webhooks",
-    params(("id" = String, Path, description = "The webhook.")),
+    params(("id" = String, Path, description = "The webhook."), DeadLettersQuery),
     responses(
-        (status = 200, description = "The oldest ones, up to 500.", body = DeadLettersBody),
+        (status = 200, description = "A page, rising by `seq`.", body = DeadLettersBody),
         (status = 404, response = NotFound),
     ),
 )]
 pub(super) async fn dead_letters(
     desk: web::Data<Desk>,
     id: web::Path<String>,
+    query: web::Query<DeadLettersQuery>,
 ) -> Result<HttpResponse, Refusal> {
-    let request = DeadLetters { webhook: id.into_inner() };
+    let DeadLettersQuery { after, limit } = query.into_inner();
+    let after = after.filter(|after| !after.is_empty());
+    let request = DeadLetters { webhook: id.into_inner(), after, limit: page_limit(limit)? };
     Ok(HttpResponse::Ok().json(desk.services.call(&request).await?))
 }
 
