@@ -52,14 +52,9 @@ impl Client {
 
     /// Waits until this is among what the client has told.
     async fn sees(&self, path: &str, expected: Value) {
-        let mut last = Value::Null;
         until(&format!("{path} is {expected}"), async || {
             let seen = self.0.evaluate("return window.seen").await;
-            if last != seen {
-                println!("the client has seen {seen}");
-                last = seen;
-            }
-            (last.pointer(path) == Some(&expected)).then_some(())
+            (seen.pointer(path) == Some(&expected)).then_some(())
         })
         .await;
     }

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use goch_tests::{Builder, Member, Received, Receiver, Rest, System, until};
+use goch_tests::{Builder, Member, Received, Receiver, Rest, System, unique, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -313,6 +313,39 @@ async fn dead_letters_come_page_by_page_in_the_order_of_the_log() {
         let refused = admin.get(&format!("{base}?{query}")).await;
         refused.expect_problem(400, "bad_request", Some(field));
     }
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_replayed_however_many_others_there_are() {
+    let prefix = unique("test");
+    let system =
+        builder().prefix(&prefix).env("broker-bridge", "WEBHOOK_RETRY_SECONDS", "1").start().await;
+    let receiver = Receiver::start().await;
+    let webhook = subscribe(&system, &receiver, &["message.created"]).await;
+    let id = webhook["id"].as_str().unwrap();
+    // More than are tried again in one go, of events that the log has no more.
+    let nats = async_nats::connect(system.servers().nats.url()).await.unwrap();
+    let bucket = format!("{prefix}_dead_letters");
+    let bucket = async_nats::jetstream::new(nats).get_key_value(&bucket).await.unwrap();
+    for seq in 1_000_000..1_001_100 {
+        let record =
+            json!({"seq": seq, "attempts": 2, "failed_at": 1, "error": "", "replay": false});
+        bucket.put(format!("{id}.event.{seq}"), record.to_string().into()).await.unwrap();
+    }
+    receiver.answer(|_| 500);
+    let channel = system.channel().await;
+    say(&system, &channel, "given up").await;
+    let base = format!("/admin/webhooks/{id}/dead-letters");
+    let letter = until("it is given up", async || {
+        let listed = system.admin().get(&format!("{base}?limit=1")).await.expect(200).body;
+        let first = listed["dead_letters"][0].clone();
+        (first["error"] == "status 500").then(|| first["id"].as_str().unwrap().to_owned())
+    })
+    .await;
+    receiver.answer(|_| 200);
+    let replay = format!("{base}/{letter}/replay");
+    call(&system.admin(), Method::POST, &replay).await.expect(202);
+    receiver.until_accepted(&channel, 1).await;
 }
 
 #[tokio::test]

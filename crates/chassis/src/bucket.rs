@@ -234,7 +234,7 @@ impl<R: Serialize + DeserializeOwned> Bucket<R> {
         .await
     }
 
-    /// The present values of the keys that match `filter` and have a rank, in its order: the first
+    /// The present values of the keys that match `filter` and have a rank, in its order, the first
     /// `max` of them. All are read and no more than these are held.
     ///
     /// # Errors
@@ -243,10 +243,10 @@ impl<R: Serialize + DeserializeOwned> Bucket<R> {
         &self,
         filter: &str,
         max: usize,
-        rank: impl Fn(&str) -> Option<K>,
+        rank: impl Fn(&Entry) -> Option<K>,
     ) -> Result<Vec<Entry>, Error> {
         let gathered = self.gather(filter, |values: &mut BTreeMap<K, Entry>, entry| {
-            if let Some(rank) = rank(&entry.key) {
+            if let Some(rank) = rank(&entry) {
                 values.insert(rank, entry);
             }
             if values.len() > max {

@@ -9,7 +9,7 @@ use goch_contract::{
 
 use super::{
     Webhooks,
-    bucket::list,
+    bucket::{Entry, list},
     record::{DeadRecord, Lane, key, parse_dead_key, parse_letter_id},
 };
 
@@ -30,8 +30,8 @@ impl Webhooks {
         let after = after.as_deref().map(place).transpose()?;
         let limit = usize::try_from(limit.min(PAGE_MAX)).unwrap_or_default();
         self.webhook(&id).await?;
-        let rank = |key: &str| {
-            let (lane, seq) = parse_dead_key(key)?;
+        let rank = |entry: &Entry| {
+            let (lane, seq) = parse_dead_key(&entry.key)?;
             Some((seq, lane)).filter(|place| after.is_none_or(|after| *place > after))
         };
         // One more tells whether there are more.

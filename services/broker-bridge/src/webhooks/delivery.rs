@@ -31,7 +31,7 @@ use self::{
 };
 use super::{
     Webhooks,
-    bucket::{Revised, list},
+    bucket::{Entry, Revised, list},
     lane::RENEW_EVERY,
     moment::{after, until},
     notice::LogEvent,
@@ -95,7 +95,7 @@ pub(crate) struct Delivery {
     /// Channels with a request under way, and the events that follow it.
     queues: HashMap<ChannelName, VecDeque<LogEvent>>,
     waiting: Waiting,
-    replays: VecDeque<(String, DeadRecord)>,
+    replays: VecDeque<(DeadRecord, String)>,
     tasks: JoinSet<Result<Done, DeliveryError>>,
     permits: Arc<Semaphore>,
 }
@@ -161,12 +161,31 @@ impl Delivery {
             }
             self.waiting.insert(channel, backlog, Seq(0));
         }
-        let dead = list(&self.context.dead, &filter, REPLAYS_MAX).await?;
-        let mut replays: Vec<_> = dead.into_iter().filter(|(_, record)| record.replay).collect();
-        replays.sort_unstable_by_key(|(_, record)| record.seq);
-        self.replays = replays.into();
+        if self.webhook.replays > 0 {
+            self.load_replays(&filter).await;
+        }
         self.start_replay();
         Ok(())
+    }
+
+    /// Finds the dead letters that are to be tried again, however many others there are. Delivering does
+    /// not depend on it.
+    async fn load_replays(&mut self, filter: &str) {
+        let dead = &self.context.dead;
+        let parse = |entry: &Entry| dead.parse(&entry.key, &entry.value).ok();
+        let place =
+            |entry: &Entry| parse(entry).filter(|record| record.replay).map(|record| record.seq);
+        match dead.first(filter, REPLAYS_MAX, place).await {
+            Ok(marked) => {
+                let replays = marked.into_iter();
+                self.replays =
+                    replays.filter_map(|entry| Some((parse(&entry)?, entry.key))).collect();
+            }
+            Err(error) => {
+                let webhook = &self.webhook.id;
+                tracing::warn!(webhook, %error, "dead letters are not tried again now");
+            }
+        }
     }
 
     async fn deliver(&mut self, stop: &CancellationToken) -> Result<(), DeliveryError> {
@@ -289,7 +308,7 @@ impl Delivery {
     }
 
     fn start_replay(&mut self) {
-        let Some((key, record)) = self.replays.pop_front() else { return };
+        let Some((record, key)) = self.replays.pop_front() else { return };
         let attempt = self.attempt();
         self.tasks.spawn(async move {
             let outcome = match attempt.event_at(record.seq).await? {
