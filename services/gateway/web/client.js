@@ -376,7 +376,7 @@ export class ChatClient extends EventTarget {
     const watch = this.#watches.get(channel);
     if (!watch) return;
     // Of a channel that is subscribed too this would end the subscription: see `#unread`.
-    if (watch.live && !this.#rooms.has(channel)) this.#write({ type: 'unsubscribe', id: this.#nextId(), channel });
+    if (watch.live && !this.#rooms.has(channel)) this.#leave(channel);
     this.#forgetWatch(watch, new ChatError('closed', 'The channel is not watched any more.'));
     if (!this.#isWanted()) this.close();
   }
@@ -389,9 +389,7 @@ export class ChatClient extends EventTarget {
   unsubscribe(channel) {
     const room = this.#rooms.get(channel);
     if (!room) return;
-    if (room.live || this.#deadlines.has(room.asked?.id ?? '')) {
-      this.#write({ type: 'unsubscribe', id: this.#nextId(), channel });
-    }
+    if (room.live || this.#deadlines.has(room.asked?.id ?? '')) this.#leave(channel);
     this.#forget(room, new ChatError('closed', 'The channel was left.'));
     if (!this.#isWanted()) this.close();
   }
@@ -481,6 +479,11 @@ export class ChatClient extends EventTarget {
   async history(channel, before, limit = this.#options.pageSize) {
     const answer = await this.#request({ type: 'history', id: this.#nextId(), channel, before, limit });
     return { events: inOrder(answer.messages, 0).filter(({ seq }) => seq < before), more: answer.more === true };
+  }
+
+  /** Tells the server, whose answer does not matter: it may have ended the channel already. @param {string} channel */
+  #leave(channel) {
+    this.#request({ type: 'unsubscribe', id: this.#nextId(), channel }).catch(() => {});
   }
 
   /** Writes a frame and waits for its answer. @param {object & { id: string }} frame */
@@ -746,10 +749,9 @@ export class ChatClient extends EventTarget {
         this.#resolve(frame);
         return this.#sent(this.#outbox.get(frame.id), frame);
       case 'history':
+      case 'unsubscribed':
       case 'authenticated':
         return this.#resolve(frame);
-      case 'unsubscribed':
-        return;
       case 'presence':
         return this.#presence(frame);
       case 'unread':
@@ -970,15 +972,12 @@ export class ChatClient extends EventTarget {
     const others = waiting.filter((watch) => !hasSecret(watch));
     if (others.length === 0) return;
     for (const watch of others) Object.assign(watch, { asked: {}, passing: true });
+    // By then there may be others: one frame for all of them.
+    const undecided = () => [...this.#watches.values()].filter(({ asked }) => asked && asked.id === undefined);
     this.#withToken(
-      (token) => this.#writeWatches(others.filter((watch) => this.#isWatched(watch)), token),
-      (error) => others.forEach((watch) => this.#isWatched(watch) && this.#watchFailed(watch, error)),
+      (token) => this.#writeWatches(undecided(), token),
+      (error) => undecided().forEach((watch) => this.#watchFailed(watch, error)),
     );
-  }
-
-  /** @param {Watch} watch */
-  #isWatched(watch) {
-    return this.#watches.get(watch.credentials.channel) === watch;
   }
 
   /** Writes as many frames as it takes. @param {Watch[]} watches @param {string} [token] */
@@ -1003,7 +1002,7 @@ export class ChatClient extends EventTarget {
   #unread({ id, channel, count }) {
     const watch = this.#watches.get(channel);
     // It was watched beside a subscription, which has ended since.
-    if (!watch && !this.#rooms.has(channel)) this.#write({ type: 'unsubscribe', id: this.#nextId(), channel });
+    if (!watch && !this.#rooms.has(channel)) this.#leave(channel);
     if (!watch) return;
     if (id !== undefined && watch.asked?.id === id) {
       Object.assign(watch, { live: true, asked: undefined, passing: false, refused: false, attempt: 0 });
