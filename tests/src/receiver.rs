@@ -5,7 +5,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
+use standardwebhooks::Webhook;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -27,7 +29,23 @@ pub struct Received {
     pub status: u16,
 }
 
-type Answers = Box<dyn FnMut(&Value) -> u16 + Send>;
+impl Received {
+    /// Whether a receiver that knows this secret takes the request for Goch's.
+    ///
+    /// # Panics
+    /// When it is no secret of a webhook.
+    #[must_use]
+    pub fn is_signed_with(&self, secret: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let name = HeaderName::try_from(name.as_str()).unwrap();
+            headers.insert(name, HeaderValue::try_from(value.as_str()).unwrap());
+        }
+        Webhook::new(secret).unwrap().verify(self.text.as_bytes(), &headers).is_ok()
+    }
+}
+
+type Answers = Box<dyn FnMut(&Received) -> u16 + Send>;
 
 struct Shared {
     received: Mutex<Vec<Received>>,
@@ -67,7 +85,16 @@ impl Receiver {
     }
 
     /// Decides from now on with which status a body is answered.
-    pub fn answer(&self, answers: impl FnMut(&Value) -> u16 + Send + 'static) {
+    pub fn answer(&self, mut answers: impl FnMut(&Value) -> u16 + Send + 'static) {
+        let answers = move |request: &Received| answers(&request.body);
+        *self.shared.answers.lock().unwrap() = Box::new(answers);
+    }
+
+    /// Refuses from now on what is not signed with this secret.
+    pub fn verify(&self, secret: &str) {
+        let secret = secret.to_owned();
+        let answers =
+            move |request: &Received| if request.is_signed_with(&secret) { 204 } else { 401 };
         *self.shared.answers.lock().unwrap() = Box::new(answers);
     }
 
@@ -122,8 +149,10 @@ async fn serve(mut connection: TcpStream, shared: Arc<Shared>) -> Option<()> {
         let text = String::from_utf8(received[head..end].to_vec()).ok()?;
         received.drain(..end);
         let body = serde_json::from_str(&text).ok()?;
-        let status = shared.answers.lock().unwrap()(&body);
-        shared.received.lock().unwrap().push(Received { headers, text, body, status });
+        let mut request = Received { headers, text, body, status: 0 };
+        let status = shared.answers.lock().unwrap()(&request);
+        request.status = status;
+        shared.received.lock().unwrap().push(request);
         let answer = format!("HTTP/1.1 {status} Status\r\nContent-Length: 0\r\n\r\n");
         connection.write_all(answer.as_bytes()).await.ok()?;
     }

@@ -162,6 +162,15 @@ async fn hook(system: &System, api: &mut Described) {
     let all = json!({"events": ["message.created", "channel.closed"]});
     api.call(Method::PATCH, "/admin/webhooks/{id}", &webhook, Some(all), 200).await;
 
+    let secret = "/admin/webhooks/{id}/secret";
+    let rotated = api.call(Method::POST, secret, &webhook, None, 200).await;
+    assert!(rotated.body["old_secret_expires_at"].is_u64());
+    let at_once = json!({"overlap_seconds": 0});
+    api.call(Method::POST, secret, &webhook, Some(at_once), 200).await;
+    let too_long = json!({"overlap_seconds": 2_592_001});
+    api.call(Method::POST, secret, &webhook, Some(too_long), 400).await;
+    api.call(Method::POST, secret, &[("id", "none")], Some(json!(null)), 404).await;
+
     receiver.answer(|_| 500);
     let channel = system.channel().await;
     for text in ["one", "two"] {
@@ -175,6 +184,11 @@ async fn hook(system: &System, api: &mut Described) {
         (letters.len() == 2).then(|| letters[0]["id"].as_str().unwrap().to_owned())
     })
     .await;
+    let page = format!("{letters}?limit=1&after={letter}");
+    let page = api.call(Method::GET, &page, &webhook, None, 200).await;
+    assert_eq!(page.body["dead_letters"].as_array().unwrap().len(), 1);
+    api.call(Method::GET, &format!("{letters}?limit=501"), &webhook, None, 400).await;
+    api.call(Method::GET, &format!("{letters}?after=x"), &webhook, None, 400).await;
     let one = [("id", &*id), ("letter", &*letter)];
     api.call(Method::POST, &format!("{letters}/{{letter}}/replay"), &one, None, 202).await;
     api.call(Method::POST, &format!("{letters}/replay"), &webhook, None, 202).await;

@@ -159,3 +159,30 @@ async fn a_restart_registers_no_second_webhook() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_webhooks_secret_is_changed_while_requests_come() {
+    let system = system().await;
+    let mut ticketing = Ticketing::start(&system).await;
+    let ticket = open(&ticketing).await;
+    let closed = json!({"type": "channel.closed", "timestamp": "2023-11-14T22:13:20.123Z",
+                        "data": {"channel": ticket["channel"]}});
+    let old = ticketing.webhook_secret();
+    let rotated = ticketing.rest().request(Method::POST, "/webhooks/secret");
+    assert_eq!(ticketing.rest().send(rotated).await.status, 204);
+    let new = ticketing.webhook_secret();
+    assert_ne!(old, new);
+    // A request that was on its way then, and those that are made since; after a restart too.
+    for _ in 0..2 {
+        for secret in [&old, &new] {
+            assert_eq!(deliver(&ticketing, secret, "1-7", 0, &closed).await, 204);
+        }
+        let path = format!("/admin/channels/{}/messages", ticket["channel"].as_str().unwrap());
+        system.admin().post(&path, &json!({"text": "Hello"})).await.expect(201);
+        ticketing.restart().await;
+    }
+    let webhooks = system.admin().get("/admin/webhooks").await.expect(200).body["webhooks"].clone();
+    assert_eq!(webhooks.as_array().unwrap().len(), 1);
+    assert!(webhooks[0]["old_secret_expires_at"].is_u64());
+    assert!(!ticketing.log().contains("whsec_"));
+}

@@ -1,6 +1,7 @@
 //! Typed records in a key-value bucket: how services read, change and follow what they own there.
 
 use std::{
+    collections::BTreeMap,
     marker::PhantomData,
     pin::Pin,
     task::{Context, Poll},
@@ -226,9 +227,45 @@ impl<R: Serialize + DeserializeOwned> Bucket<R> {
     /// # Errors
     /// `unavailable`.
     pub async fn list(&self, filter: &str, max: usize) -> Result<Vec<Entry>, Error> {
+        self.gather(filter, |values: &mut Vec<Entry>, entry| {
+            values.push(entry);
+            values.len() < max
+        })
+        .await
+    }
+
+    /// The present values of the keys that match `filter` and have a rank, in its order, the first
+    /// `max` of them. All are read and no more than these are held.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub async fn first<K: Ord>(
+        &self,
+        filter: &str,
+        max: usize,
+        rank: impl Fn(&Entry) -> Option<K>,
+    ) -> Result<Vec<Entry>, Error> {
+        let gathered = self.gather(filter, |values: &mut BTreeMap<K, Entry>, entry| {
+            if let Some(rank) = rank(&entry) {
+                values.insert(rank, entry);
+            }
+            if values.len() > max {
+                values.pop_last();
+            }
+            true
+        });
+        Ok(gathered.await?.into_values().collect())
+    }
+
+    /// Takes up present values until `take` says that it is enough.
+    async fn gather<V: Default>(
+        &self,
+        filter: &str,
+        take: impl Fn(&mut V, Entry) -> bool,
+    ) -> Result<V, Error> {
         let read = async {
             loop {
-                if let Some(values) = self.list_once(filter, max).await? {
+                if let Some(values) = self.gather_once(filter, &take).await? {
                     return Ok(values);
                 }
             }
@@ -238,17 +275,24 @@ impl<R: Serialize + DeserializeOwned> Bucket<R> {
 
     /// The values as one consumer finds them; nothing if that is to be done anew. NATS 2.9 can leave a
     /// consumer waiting for a value that is replaced just then.
-    async fn list_once(&self, filter: &str, max: usize) -> Result<Option<Vec<Entry>>, Error> {
+    async fn gather_once<V: Default>(
+        &self,
+        filter: &str,
+        take: impl Fn(&mut V, Entry) -> bool,
+    ) -> Result<Option<V>, Error> {
         let changes = self.call(self.rules.write_within, self.follow(filter)).await?;
         let mut changes = changes.map_err(|error| self.failed(&error))?;
-        let mut values = Vec::new();
+        let mut values = V::default();
         let mut pending = changes.pending;
-        while pending > 0 && values.len() < max {
+        while pending > 0 {
             let Ok(change) = timeout(NEXT_WITHIN, changes.next()).await else { return Ok(None) };
             let change = change.ok_or_else(|| self.away())?.map_err(|error| self.failed(&error))?;
             pending = change.pending;
             let Change { key, revision, value, .. } = change;
-            values.extend(value.map(|value| Entry { key, revision, value }));
+            let entry = value.map(|value| Entry { key, revision, value });
+            if entry.is_some_and(|entry| !take(&mut values, entry)) {
+                break;
+            }
         }
         Ok(Some(values))
     }

@@ -124,12 +124,16 @@ pub struct Webhook {
     pub disabled_reason: Option<String>,
     /// When it was created.
     pub created_at: UnixMillis,
+    /// Until when requests are also signed with a secret before the present one; null if they are
+    /// not.
+    #[cfg_attr(feature = "schemas", schema(required))]
+    pub old_secret_expires_at: Option<UnixMillis>,
 }
 
-/// A webhook that was just created.
+/// A webhook with the secret that it was just given.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
-pub struct CreatedWebhook {
+pub struct WebhookWithSecret {
     /// The webhook.
     #[serde(flatten)]
     pub webhook: Webhook,
@@ -186,6 +190,22 @@ pub struct ChangeWebhookBody {
     pub enabled: Option<bool>,
 }
 
+/// How long the secrets before a new one go on signing, if the request does not say: a day.
+pub const OVERLAP_SECONDS_DEFAULT: u64 = 86_400;
+
+/// The longest time for that: thirty days.
+pub const OVERLAP_SECONDS_MAX: u64 = 2_592_000;
+
+/// `POST /admin/webhooks/{id}/secret`.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct RotateSecretBody {
+    /// For how long requests are signed with the secrets before the new one as well; 0 ends these at
+    /// once.
+    #[cfg_attr(feature = "schemas", schema(maximum = 2_592_000, default = 86_400))]
+    pub overlap_seconds: Option<u64>,
+}
+
 /// `GET /admin/webhooks`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
@@ -198,9 +218,9 @@ pub struct WebhooksBody {
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct DeadLettersBody {
-    /// The oldest dead letters of the webhook, in the order of the log.
+    /// The dead letters of the page, rising by `seq`.
     pub dead_letters: Vec<DeadLetter>,
-    /// Whether there are more.
+    /// Whether there are more after these.
     pub more: bool,
 }
 
@@ -218,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_created_webhook_has_its_golden_form() {
+    fn a_webhook_with_its_secret_has_its_golden_form() {
         let webhook = Webhook {
             id: "5e1f".to_owned(),
             url: "https://tickets.example.org/goch".to_owned(),
@@ -226,11 +246,12 @@ mod tests {
             enabled: true,
             disabled_reason: None,
             created_at: UnixMillis(1_700_000_000_123),
+            old_secret_expires_at: None,
         };
-        let created = CreatedWebhook { webhook, secret: Secret::new("whsec_c2VjcmV0") };
+        let created = WebhookWithSecret { webhook, secret: Secret::new("whsec_c2VjcmV0") };
         assert_eq!(
             serde_json::to_string(&created).unwrap(),
-            r#"{"id":"5e1f","url":"https://tickets.example.org/goch","events":["channel.closed","message.unread"],"enabled":true,"disabled_reason":null,"created_at":1700000000123,"secret":"whsec_c2VjcmV0"}"#
+            r#"{"id":"5e1f","url":"https://tickets.example.org/goch","events":["channel.closed","message.unread"],"enabled":true,"disabled_reason":null,"created_at":1700000000123,"old_secret_expires_at":null,"secret":"whsec_c2VjcmV0"}"#
         );
     }
 }

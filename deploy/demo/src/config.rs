@@ -23,7 +23,7 @@ pub(crate) struct Config {
     /// Where broker-bridge reaches this program's `/webhooks`.
     #[serde(default = "webhook_url")]
     pub(crate) webhook_url: String,
-    /// Where the webhook's secret is kept, which Goch shows only once. A product keeps it where its
+    /// Where the webhook's secrets are kept, which Goch shows only once. A product keeps them where its
     /// other secrets are.
     #[serde(default = "webhook_file")]
     pub(crate) webhook_file: PathBuf,

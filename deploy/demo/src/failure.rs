@@ -13,6 +13,9 @@ pub(crate) enum Failure {
     /// This demo keeps its tickets in memory, and only so many.
     #[error("there is no room for another ticket")]
     Full,
+    /// The webhook's new secret could not be kept.
+    #[error("the webhook's secret cannot be kept: {0}")]
+    NotKept(#[from] std::io::Error),
     /// Goch was not reached, or did not answer as it should.
     #[error("Goch does not answer: {0}")]
     Away(#[from] reqwest::Error),
@@ -39,6 +42,7 @@ impl ResponseError for Failure {
             Self::Refused(problem) if problem.code == "unavailable" => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Self::NotKept(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Refused(_) => StatusCode::BAD_GATEWAY,
         }
     }

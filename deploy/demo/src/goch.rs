@@ -99,6 +99,19 @@ impl Goch {
         Ok((created.id, created.secret))
     }
 
+    /// Gives a webhook a new secret: this, and until when the one before it signs too, in Unix
+    /// milliseconds.
+    pub(crate) async fn rotate_secret(&self, id: &str) -> Result<(String, Option<u64>), Failure> {
+        #[derive(Deserialize)]
+        struct Rotated {
+            secret: String,
+            old_secret_expires_at: Option<u64>,
+        }
+        let path = format!("/admin/webhooks/{id}/secret");
+        let rotated: Rotated = self.ask(self.request(Method::POST, &path)).await?;
+        Ok((rotated.secret, rotated.old_secret_expires_at))
+    }
+
     /// Enables a webhook, which Goch disables when it fails for days.
     pub(crate) async fn enable_webhook(&self, id: &str) -> Result<(), Failure> {
         let path = format!("/admin/webhooks/{id}/enable");

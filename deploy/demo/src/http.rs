@@ -22,7 +22,8 @@ pub(crate) fn configure(app: &mut ServiceConfig) {
         .route("/tickets", web::post().to(open))
         .route("/tickets/{id}", web::get().to(show))
         .route("/tickets/{id}/solve", web::post().to(solve))
-        .route("/webhooks", web::post().to(webhooks::receive));
+        .route("/webhooks", web::post().to(webhooks::receive))
+        .route("/webhooks/secret", web::post().to(webhooks::rotate));
 }
 
 #[derive(Deserialize)]

@@ -8,6 +8,7 @@ mod failure;
 mod goch;
 mod http;
 mod registration;
+mod secrets;
 mod tickets;
 mod webhooks;
 
@@ -41,8 +42,8 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     let tickets = web::Data::new(Tickets::new(&config.gateway_url));
     // From here on requests wait for an answer, Goch's first one too.
     let listener = std::net::TcpListener::bind(config.listen_address)?;
-    let secret = registration::register(&goch, &config).await?;
-    let verifier = web::Data::new(Verifier::new(&secret)?);
+    let secrets = registration::register(&goch, &config).await?;
+    let verifier = web::Data::new(Verifier::new(secrets, config.webhook_file)?);
     let goch = web::Data::new(goch);
     tracing::info!(address = %config.listen_address, "serving tickets");
     let server = HttpServer::new(move || {

@@ -1,42 +1,31 @@
 //! At start: Goch is to tell us what happens, if it does not yet.
 
-use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-    time::Duration,
-};
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use crate::{config::Config, failure::Failure, goch::Goch};
+use crate::{config::Config, failure::Failure, goch::Goch, secrets::Secrets};
 
 /// The pause between two attempts to reach Goch.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// What is kept of a webhook. Goch shows the secret once.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    id: String,
-    secret: String,
-}
-
-/// Registers the webhook if it is absent, and waits for Goch if that is away: the webhook's secret.
+/// Registers the webhook if it is absent, and waits for Goch if that is away: the webhook's secrets.
 ///
 /// # Errors
 /// When the secret cannot be kept, or Goch refuses.
 pub(crate) async fn register(
     goch: &Goch,
     config: &Config,
-) -> Result<String, Box<dyn std::error::Error>> {
-    let kept = read(&config.webhook_file);
+) -> Result<Secrets, Box<dyn std::error::Error>> {
+    let mut kept = Secrets::read(&config.webhook_file);
     loop {
         match register_once(goch, &config.webhook_url, kept.as_ref()).await {
-            Ok(None) => return Ok(kept.map(|kept| kept.secret).unwrap_or_default()),
             Ok(Some(created)) => {
-                keep(&config.webhook_file, &created)?;
-                return Ok(created.secret);
+                created.keep(&config.webhook_file)?;
+                return Ok(created);
+            }
+            Ok(None) => {
+                if let Some(kept) = kept.take() {
+                    return Ok(kept);
+                }
             }
             Err(Failure::Refused(problem)) if problem.code != "unavailable" => {
                 return Err(Failure::Refused(problem).into());
@@ -51,8 +40,8 @@ pub(crate) async fn register(
 async fn register_once(
     goch: &Goch,
     url: &str,
-    kept: Option<&Kept>,
-) -> Result<Option<Kept>, Failure> {
+    kept: Option<&Secrets>,
+) -> Result<Option<Secrets>, Failure> {
     let ours = goch.webhooks().await?.into_iter().filter(|webhook| webhook.url == url);
     let (known, strange): (Vec<_>, Vec<_>) =
         ours.partition(|webhook| kept.is_some_and(|kept| kept.id == webhook.id));
@@ -66,16 +55,5 @@ async fn register_once(
     }
     let (id, secret) = goch.create_webhook(url).await?;
     tracing::info!(webhook = id, "webhook registered");
-    Ok(Some(Kept { id, secret }))
-}
-
-fn read(file: &Path) -> Option<Kept> {
-    serde_json::from_slice(&fs::read(file).ok()?).ok()
-}
-
-/// Writes a file that nobody else can read.
-fn keep(file: &Path, kept: &Kept) -> io::Result<()> {
-    let json = serde_json::to_vec(kept)?;
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600).open(file)?.write_all(&json)
+    Ok(Some(Secrets::new(id, secret)))
 }

@@ -1,5 +1,11 @@
 //! What Goch tells: its requests are verified before anything else is done with them.
 
+use std::{
+    path::PathBuf,
+    sync::{PoisonError, RwLock, RwLockReadGuard},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -7,7 +13,12 @@ use standardwebhooks::{
     HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook, WebhookError,
 };
 
-use crate::{goch::EVENTS, tickets::Tickets};
+use crate::{
+    failure::Failure,
+    goch::{EVENTS, Goch},
+    secrets::Secrets,
+    tickets::Tickets,
+};
 
 /// What happened, with the fields that this program needs (`docs/webhooks.md`).
 #[derive(Debug, Deserialize)]
@@ -51,15 +62,21 @@ impl Event {
 }
 
 /// Knows whether a request is Goch's.
-pub(crate) struct Verifier(Webhook);
+pub(crate) struct Verifier {
+    secrets: RwLock<Secrets>,
+    file: PathBuf,
+    /// Held by whoever asks for a new secret: the last one that Goch gives must be the last one kept.
+    rotation: tokio::sync::Mutex<()>,
+}
 
 impl Verifier {
-    /// Verifies with a webhook's secret.
+    /// Verifies with a webhook's secrets, which are kept in `file`.
     ///
     /// # Errors
-    /// When it is no secret of a webhook.
-    pub(crate) fn new(secret: &str) -> Result<Self, WebhookError> {
-        Webhook::new(secret).map(Self)
+    /// When one is no secret of a webhook.
+    pub(crate) fn new(secrets: Secrets, file: PathBuf) -> Result<Self, WebhookError> {
+        secrets.at(0).try_for_each(|secret| Webhook::new(secret).map(drop))?;
+        Ok(Self { secrets: RwLock::new(secrets), file, rotation: tokio::sync::Mutex::default() })
     }
 
     /// The request's id, if the signature is right and the timestamp at most five minutes from now.
@@ -69,8 +86,30 @@ impl Verifier {
             let value = HeaderValue::try_from(header(name)?).ok()?;
             headers.insert(HeaderName::from_static(name), value);
         }
-        self.0.verify(body, &headers).ok()?;
+        // While secrets change there are several signatures, and any one will do. The secret before is
+        // for what was on its way when the new one came.
+        let verifies = |secret| {
+            Webhook::new(secret).is_ok_and(|webhook| webhook.verify(body, &headers).is_ok())
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_millis();
+        self.secrets().at(u64::try_from(now).ok()?).any(verifies).then_some(())?;
         header(HEADER_WEBHOOK_ID)
+    }
+
+    /// Has Goch sign with a new secret, and keeps that. If this fails half-way it is simply repeated:
+    /// until the overlap is over, Goch signs with the secret that is kept here as well.
+    async fn rotate(&self, goch: &Goch) -> Result<(), Failure> {
+        let _alone = self.rotation.lock().await;
+        let before = self.secrets().clone();
+        let (secret, old_expires_at) = goch.rotate_secret(&before.id).await?;
+        let rotated = before.rotated(secret, old_expires_at);
+        rotated.keep(&self.file)?;
+        *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = rotated;
+        Ok(())
+    }
+
+    fn secrets(&self) -> RwLockReadGuard<'_, Secrets> {
+        self.secrets.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -93,36 +132,73 @@ pub(crate) async fn receive(
     HttpResponse::NoContent().finish()
 }
 
+/// `POST /webhooks/secret`: Goch signs with a new secret from now on.
+pub(crate) async fn rotate(
+    verifier: web::Data<Verifier>,
+    goch: web::Data<Goch>,
+) -> Result<HttpResponse, Failure> {
+    verifier.rotate(&goch).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::{SystemTime, UNIX_EPOCH};
-
     use super::*;
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
     const BODY: &[u8] = br#"{"type":"channel.closed","timestamp":"2023-11-14T22:13:20.123Z","data":{"type":"closed","channel":"ticket-42","time":1700000000123,"seq":7}}"#;
 
-    fn verify(signed_with: &str, body: &[u8], age: i64) -> Option<String> {
+    const NEW_SECRET: &str = "whsec_bmV3IG5ldyBuZXcgbmV3IG5ldyBuZXcgbmV3IG5ldyE=";
+    const OTHER_SECRET: &str = "whsec_b3RoZXIgc2VjcmV0IG9mIHNvbWVib2R5";
+
+    /// Whether a request is taken that was signed with these secrets `age` seconds ago.
+    fn verify(verifier: &Verifier, signed_with: &[&str], body: &[u8], age: i64) -> Option<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let timestamp = i64::try_from(now).unwrap() - age;
-        let signature = Webhook::new(signed_with).unwrap().sign("1-7", timestamp, BODY).unwrap();
+        let sign = |secret: &&str| Webhook::new(secret).unwrap().sign("1-7", timestamp, BODY);
+        let signatures: Vec<_> = signed_with.iter().map(sign).map(Result::unwrap).collect();
         let header = move |name: &str| match name {
             HEADER_WEBHOOK_ID => Some("1-7".to_owned()),
             HEADER_WEBHOOK_TIMESTAMP => Some(timestamp.to_string()),
-            HEADER_WEBHOOK_SIGNATURE => Some(signature.clone()),
+            HEADER_WEBHOOK_SIGNATURE => Some(signatures.join(" ")),
             _ => None,
         };
-        Verifier::new(SECRET).unwrap().verify(header, body)
+        verifier.verify(header, body)
+    }
+
+    fn verifier(secrets: Secrets) -> Verifier {
+        Verifier::new(secrets, PathBuf::new()).unwrap()
+    }
+
+    fn secrets() -> Secrets {
+        Secrets::new("5e1f".to_owned(), SECRET.to_owned())
     }
 
     #[test]
     fn only_what_is_signed_fresh_and_unchanged_is_gochs() {
-        assert_eq!(verify(SECRET, BODY, 0).as_deref(), Some("1-7"));
-        assert_eq!(verify("whsec_b3RoZXIgc2VjcmV0IG9mIHNvbWVib2R5", BODY, 0), None);
-        assert_eq!(verify(SECRET, b"{}", 0), None);
+        let verifier = verifier(secrets());
+        assert_eq!(verify(&verifier, &[SECRET], BODY, 0).as_deref(), Some("1-7"));
+        assert_eq!(verify(&verifier, &[OTHER_SECRET], BODY, 0), None);
+        assert_eq!(verify(&verifier, &[], BODY, 0), None);
+        assert_eq!(verify(&verifier, &[SECRET], b"{}", 0), None);
         for age in [600, -600] {
-            assert_eq!(verify(SECRET, BODY, age), None);
+            assert_eq!(verify(&verifier, &[SECRET], BODY, age), None);
         }
+    }
+
+    #[test]
+    fn of_several_signatures_any_one_will_do_and_of_two_secrets_either() {
+        let before = verifier(secrets());
+        assert!(verify(&before, &[SECRET, NEW_SECRET], BODY, 0).is_some());
+        assert!(verify(&before, &[NEW_SECRET, SECRET], BODY, 0).is_some());
+        let during = verifier(secrets().rotated(NEW_SECRET.to_owned(), Some(u64::MAX)));
+        for signed_with in [&[SECRET][..], &[NEW_SECRET], &[SECRET, NEW_SECRET]] {
+            assert!(verify(&during, signed_with, BODY, 0).is_some());
+        }
+        assert!(verify(&during, &[OTHER_SECRET], BODY, 0).is_none());
+        let after = verifier(secrets().rotated(NEW_SECRET.to_owned(), Some(1)));
+        assert!(verify(&after, &[SECRET], BODY, 0).is_none());
+        assert!(verify(&after, &[SECRET, NEW_SECRET], BODY, 0).is_some());
     }
 
     #[test]

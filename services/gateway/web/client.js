@@ -10,14 +10,22 @@
  *     await client.subscribe({ channel: 'demo', uid: 'ana', secret });
  *     await client.send('demo', 'Hello').stored;
  *
+ * Chats of a list that are not open are watched: how much is unread in each, now
+ * and at every change. Where users have signed tokens instead of secrets, the
+ * client gets them from `getToken`, and newer ones in time:
+ *
+ *     const client = new ChatClient({ getToken: () => fetch('/token').then((answer) => answer.text()) });
+ *     client.addEventListener('unread', ({ detail }) => badge(detail.channel, detail.count));
+ *     client.watch({ channel: 'ticket-42' });
+ *
  * The protocol is described in docs/protocol.md.
  *
  * @typedef {'connecting' | 'online' | 'reconnecting' | 'closed'} State
  *
  * @typedef {object} Credentials
  * @property {string} channel
- * @property {string} uid
- * @property {string} secret the member's own secret, as `join` returned it
+ * @property {string} [uid] with `secret`; without both, a token says who it is
+ * @property {string} [secret] the member's own secret, as `join` returned it
  *
  * @typedef {object} ChannelEvent an event of the log; its other fields depend on `type`
  * @property {string} type `message`, `edited`, `deleted`, `joined`, or one that this version may not know
@@ -57,6 +65,9 @@
  *
  * @typedef {object} Options
  * @property {string | URL} [url] the gateway's `/connect`; left out: beside this file
+ * @property {() => string | Promise<string>} [getToken] gives a signed token of the user, for channels
+ *   without `secret`: at first, shortly before the last one ends, and when the server refuses the last
+ *   one. If it throws or rejects, it is called again a little later
  * @property {number} [pageSize] events per page, 1 to 500
  * @property {number} [deduplicationWindowMs] how long the server recognises a resent id
  *   (its DEDUPLICATION_SECONDS)
@@ -79,8 +90,15 @@ const STEADY_AFTER_MS = 5_000;
 /** Live events kept per channel while an older page is on its way; beyond it they are asked for again. */
 const MAX_HELD = 500;
 
+/** Channels of one `watch` frame, and about how many characters of it. */
+const WATCH_CHANNELS = 100;
+const WATCH_LENGTH = 16_000;
+
 /** No draining server may keep us away for longer. */
 const MAX_WAIT_MS = 60_000;
+
+/** The reason of 1008 that a new token does away with. */
+const TOKEN_EXPIRED = 'token expired';
 
 /** The close codes that ask for something other than an ordinary reconnect. */
 const Close = Object.freeze({
@@ -168,14 +186,28 @@ export function randomId() {
  * @property {Credentials} credentials
  * @property {number | undefined} lastSeq of the last event delivered; undefined before the first page
  * @property {boolean} live caught up on this connection
- * @property {{ id: string, after: number | undefined, isCheck: boolean } | undefined} asked the
- *   subscribe on its way
+ * @property {{ id: string, after: number | undefined, isCheck: boolean, token?: string } | undefined} asked
+ *   the subscribe on its way
  * @property {ChannelEvent[]} held live events that wait for the page before them
- * @property {boolean} passing the last subscribe failed for a reason that passes
+ * @property {boolean} passing the last subscribe failed, or waits, for a reason that passes
+ * @property {boolean} refused the last subscribe was, with the token it had, and another one is tried
  * @property {number} attempt failed subscribes in a row
  * @property {ReturnType<typeof setTimeout> | undefined} retry
  * @property {Set<string> | undefined} online the others who are there, if the server tells
  * @property {ReturnType<typeof promiseWithHandles<Subscribed>>} first settles with the first page
+ *
+ * A channel whose unread messages are counted.
+ *
+ * @typedef {object} Watch
+ * @property {Credentials} credentials
+ * @property {boolean} live counted on this connection
+ * @property {{ id?: string, token?: string } | undefined} asked the `watch` on its way; without an id
+ *   while it waits for a token
+ * @property {boolean} passing the last `watch` failed, or waits, for a reason that passes
+ * @property {boolean} refused the last one was, with the token it had, and another one is tried
+ * @property {number} attempt failed ones in a row
+ * @property {ReturnType<typeof setTimeout> | undefined} retry
+ * @property {ReturnType<typeof promiseWithHandles<number>>} first settles with the first count
  *
  * A message in the outbox, oldest first.
  *
@@ -194,11 +226,13 @@ export function randomId() {
  */
 
 /**
- * The client. It connects with the first `subscribe` and stays connected until `close`, the last
- * `unsubscribe`, or the server's last word. It dispatches these events (`CustomEvent`, see `detail`):
+ * The client. It connects with the first `subscribe` or `watch` and stays connected until `close`,
+ * the last `unsubscribe` or `unwatch`, or the server's last word. It dispatches these events
+ * (`CustomEvent`, see `detail`):
  *
  * - `state` `{ state: State, code?, reason? }`; with `closed` by the server its close code and reason
  * - `events` `{ channel, events: ChannelEvent[] }`: in order, each event once; unknown types included
+ * - `unread` `{ channel, count: number }`: of a watched channel, at first and at each change
  * - `outgoing` `OutgoingChange`: a message of ours became pending, sent or failed
  * - `online` `{ channel, uids: string[] | undefined }`: the others who are there; undefined if there
  *   are too many to tell
@@ -215,9 +249,17 @@ export class ChatClient extends EventTarget {
   #socket;
   /** @type {Map<string, Room>} */
   #rooms = new Map();
+  /** @type {Map<string, Watch>} */
+  #watches = new Map();
   /** @type {Map<string, Entry>} */
   #outbox = new Map();
-  /** @type {Map<string, ReturnType<typeof promiseWithHandles<any>>>} histories, edits and deletions on their way */
+  /** @type {Promise<string> | undefined} the token, or the wait for it */
+  #token;
+  /** @type {string | undefined} the token, once it is there */
+  #latest;
+  /** @type {ReturnType<typeof setTimeout> | undefined} until a newer token is asked for */
+  #tokenTimer;
+  /** @type {Map<string, ReturnType<typeof promiseWithHandles<any>>>} those who wait for an answer */
   #requests = new Map();
   /** @type {Map<string, ReturnType<typeof setTimeout>>} by id of the frame that waits for its answer */
   #deadlines = new Map();
@@ -243,6 +285,7 @@ export class ChatClient extends EventTarget {
     super();
     this.#options = {
       url: new URL('./connect', import.meta.url),
+      getToken: undefined,
       pageSize: 100,
       deduplicationWindowMs: 120_000,
       outboxSize: 100,
@@ -267,10 +310,12 @@ export class ChatClient extends EventTarget {
    * @returns {Promise<Subscribed>} rejects with a `ChatError` if the server refuses
    */
   subscribe({ channel, uid, secret }) {
+    const fault = this.#lacking(secret);
+    if (fault) return Promise.reject(fault);
     const known = this.#rooms.get(channel);
     if (known) {
       if (known.credentials.uid === uid && known.credentials.secret === secret) return known.first.promise;
-      return Promise.reject(new ChatError('bad_request', `Already in ${channel} as ${known.credentials.uid}.`));
+      return Promise.reject(new ChatError('bad_request', `Already in ${channel} as somebody else.`));
     }
     /** @type {Room} */
     const room = {
@@ -280,6 +325,7 @@ export class ChatClient extends EventTarget {
       asked: undefined,
       held: [],
       passing: false,
+      refused: false,
       attempt: 0,
       retry: undefined,
       online: undefined,
@@ -292,6 +338,50 @@ export class ChatClient extends EventTarget {
   }
 
   /**
+   * Tells how many messages a member has not read in a channel, whether or not it is subscribed, by
+   * `unread` events: now, and at each change, over reconnects.
+   *
+   * @param {Credentials} credentials
+   * @returns {Promise<number>} the count now; rejects with a `ChatError` if the server refuses
+   */
+  watch({ channel, uid, secret }) {
+    const fault = this.#lacking(secret);
+    if (fault) return Promise.reject(fault);
+    const known = this.#watches.get(channel);
+    if (known) return known.first.promise;
+    /** @type {Watch} */
+    const watch = {
+      credentials: { channel, uid, secret },
+      live: false,
+      asked: undefined,
+      passing: false,
+      refused: false,
+      attempt: 0,
+      retry: undefined,
+      first: promiseWithHandles(),
+    };
+    this.#watches.set(channel, watch);
+    this.connect();
+    // A list of chats becomes one frame.
+    queueMicrotask(() => this.#askCounts());
+    return watch.first.promise;
+  }
+
+  /**
+   * Tells no more of a channel's unread messages.
+   *
+   * @param {string} channel
+   */
+  unwatch(channel) {
+    const watch = this.#watches.get(channel);
+    if (!watch) return;
+    // Of a channel that is subscribed too this would end the subscription: see `#unread`.
+    if (watch.live && !this.#rooms.has(channel)) this.#leave(channel);
+    this.#forgetWatch(watch, new ChatError('closed', 'The channel is not watched any more.'));
+    if (!this.#isWanted()) this.close();
+  }
+
+  /**
    * Leaves a channel. Its unsent messages fail. The connection is closed with the last channel.
    *
    * @param {string} channel
@@ -299,9 +389,9 @@ export class ChatClient extends EventTarget {
   unsubscribe(channel) {
     const room = this.#rooms.get(channel);
     if (!room) return;
-    this.#write({ type: 'unsubscribe', id: this.#nextId(), channel });
+    if (room.live || this.#deadlines.has(room.asked?.id ?? '')) this.#leave(channel);
     this.#forget(room, new ChatError('closed', 'The channel was left.'));
-    if (this.#rooms.size === 0) this.close();
+    if (!this.#isWanted()) this.close();
   }
 
   /**
@@ -391,6 +481,11 @@ export class ChatClient extends EventTarget {
     return { events: inOrder(answer.messages, 0).filter(({ seq }) => seq < before), more: answer.more === true };
   }
 
+  /** Tells the server, whose answer does not matter: it may have ended the channel already. @param {string} channel */
+  #leave(channel) {
+    this.#request({ type: 'unsubscribe', id: this.#nextId(), channel }).catch(() => {});
+  }
+
   /** Writes a frame and waits for its answer. @param {object & { id: string }} frame */
   async #request(frame) {
     if (!this.#write(frame)) throw new ChatError('unavailable', 'Not connected.');
@@ -421,7 +516,7 @@ export class ChatClient extends EventTarget {
 
   /** Connects now, if there are channels to connect for and no connection. Rarely needed: `subscribe` does it. */
   connect() {
-    if (this.#socket || this.#rooms.size === 0) return;
+    if (this.#socket || !this.#isWanted()) return;
     clearTimeout(this.#reconnectTimer);
     this.#reconnectTimer = undefined;
     if (this.#state === 'closed') this.#setState('connecting');
@@ -453,12 +548,17 @@ export class ChatClient extends EventTarget {
       this.#ask(room, { isCheck: true });
       return;
     }
+    const [watch] = this.#watches.values();
+    if (!watch?.live || this.#returnAt !== undefined) return;
+    watch.live = false;
+    this.#askCounts();
   }
 
   /** Leaves all channels and stays away. Unsent messages fail. */
   close() {
     const error = new ChatError('closed', 'The connection was closed.');
     for (const room of [...this.#rooms.values()]) this.#forget(room, error);
+    for (const watch of [...this.#watches.values()]) this.#forgetWatch(watch, error);
     const socket = this.#socket;
     this.#detach(error);
     socket?.close(1000);
@@ -478,6 +578,12 @@ export class ChatClient extends EventTarget {
     clearTimeout(this.#socketTimer);
     this.#heard();
     for (const room of this.#rooms.values()) this.#ask(room);
+    this.#askCounts();
+  }
+
+  /** Whether there is anything to be connected for. */
+  #isWanted() {
+    return this.#rooms.size + this.#watches.size > 0;
   }
 
   #isOpen() {
@@ -505,6 +611,7 @@ export class ChatClient extends EventTarget {
     clearTimeout(this.#idleTimer);
     clearTimeout(this.#reconnectTimer);
     this.#reconnectTimer = undefined;
+    clearTimeout(this.#tokenTimer);
     for (const timer of this.#deadlines.values()) clearTimeout(timer);
     this.#deadlines.clear();
     for (const request of this.#requests.values()) request.reject(error);
@@ -512,6 +619,10 @@ export class ChatClient extends EventTarget {
     for (const room of this.#rooms.values()) {
       clearTimeout(room.retry);
       Object.assign(room, { live: false, asked: undefined, held: [], retry: undefined });
+    }
+    for (const watch of this.#watches.values()) {
+      clearTimeout(watch.retry);
+      Object.assign(watch, { live: false, asked: undefined, retry: undefined });
     }
     for (const entry of this.#outbox.values()) {
       clearTimeout(entry.retry);
@@ -527,13 +638,15 @@ export class ChatClient extends EventTarget {
         if (entry.inFlight) this.#fail(entry, new ChatError('too_long', 'The message is too large.'));
       }
     }
-    const outage = [...this.#rooms.values()].some(({ passing }) => passing);
+    const outage = [...this.#rooms.values(), ...this.#watches.values()].some(({ passing }) => passing);
+    const expired = code === Close.NOT_AUTHORISED && reason === TOKEN_EXPIRED;
+    if (expired) this.#token = undefined;
     const returnAt = this.#returnAt;
     this.#detach(new ChatError('unavailable', 'The connection was lost.'));
 
     if (code === Close.REMOVED) this.#removed(reason);
-    const unwelcome = code === Close.NOT_AUTHORISED && !outage;
-    if (unwelcome || this.#rooms.size === 0) return this.#end({ code, reason });
+    const unwelcome = code === Close.NOT_AUTHORISED && !outage && !expired;
+    if (unwelcome || !this.#isWanted()) return this.#end({ code, reason });
 
     this.#setState('reconnecting');
     this.#reconnectTimer = setTimeout(() => {
@@ -571,8 +684,12 @@ export class ChatClient extends EventTarget {
    * @param {string} reason
    */
   #removed(reason) {
-    const room = this.#rooms.get(reason) ?? (this.#rooms.size === 1 ? [...this.#rooms.values()][0] : undefined);
-    if (room) this.#refuse(room, new ChatError('removed', 'You were removed from this channel.'));
+    const channels = new Set([...this.#rooms.keys(), ...this.#watches.keys()]);
+    const channel = channels.has(reason) || channels.size > 1 ? reason : [...channels][0];
+    const error = new ChatError('removed', 'You were removed from this channel.');
+    const [room, watch] = [this.#rooms.get(channel), this.#watches.get(channel)];
+    if (room) this.#refuse(room, error);
+    if (watch) this.#refuseWatch(watch, error);
   }
 
   /** Network changes and a laptop that wakes up say nothing to a socket: ask. */
@@ -632,11 +749,15 @@ export class ChatClient extends EventTarget {
         this.#resolve(frame);
         return this.#sent(this.#outbox.get(frame.id), frame);
       case 'history':
-        return this.#resolve(frame);
       case 'unsubscribed':
-        return;
+      case 'authenticated':
+        return this.#resolve(frame);
       case 'presence':
         return this.#presence(frame);
+      case 'unread':
+        return this.#unread(frame);
+      case 'token_expiring':
+        return this.#renewTokenBefore(frame.expires_at);
       case 'reconnect':
         return this.#leaveDraining(frame);
       case 'error':
@@ -656,8 +777,8 @@ export class ChatClient extends EventTarget {
     this.#requests.delete(frame.id);
   }
 
-  /** @param {{ id?: string, code?: string, message?: string, field?: string }} frame */
-  #failed({ id, code = 'internal', message = 'Something went wrong.', field }) {
+  /** @param {{ id?: string, code?: string, message?: string, field?: string, channel?: string }} frame */
+  #failed({ id, code = 'internal', message = 'Something went wrong.', field, channel }) {
     const error = new ChatError(code, message, { field });
     const entry = this.#outbox.get(id ?? '');
     if (entry) return this.#sendFailed(entry, error);
@@ -669,7 +790,11 @@ export class ChatClient extends EventTarget {
     for (const room of this.#rooms.values()) {
       if (room.asked && room.asked.id === id) return this.#subscribeFailed(room, error);
     }
-    this.#tell('fault', { error });
+    const failed = [...this.#watches.values()].filter(({ asked, credentials }) => (
+      id !== undefined && asked?.id === id && credentials.channel === (channel ?? credentials.channel)
+    ));
+    for (const watch of failed) this.#watchFailed(watch, error);
+    if (failed.length === 0) this.#tell('fault', { error });
   }
 
   /**
@@ -694,13 +819,23 @@ export class ChatClient extends EventTarget {
    * @param {Room} room
    */
   #ask(room, { isCheck = false } = {}) {
+    if (!this.#isOpen()) return;
     const id = this.#nextId();
     const { credentials, lastSeq } = room;
-    const frame = { type: 'subscribe', id, ...credentials, after: lastSeq, limit: this.#options.pageSize };
-    if (!this.#write(frame)) return;
     clearTimeout(room.retry);
     Object.assign(room, { asked: { id, after: lastSeq, isCheck }, live: isCheck, retry: undefined });
-    this.#expectAnswer(id);
+    const write = (/** @type {Credentials & { token?: string }} */ who) => {
+      if (room.asked?.id !== id) return;
+      room.asked.token = who.token;
+      this.#write({ type: 'subscribe', id, ...who, after: lastSeq, limit: this.#options.pageSize });
+      this.#expectAnswer(id);
+    };
+    if (credentials.secret !== undefined) return write(credentials);
+    room.passing ||= !isCheck;
+    this.#withToken(
+      (token) => write({ channel: credentials.channel, token }),
+      (error) => room.asked?.id === id && this.#subscribeFailed(room, error),
+    );
   }
 
   /**
@@ -711,7 +846,7 @@ export class ChatClient extends EventTarget {
     const room = this.#rooms.get(frame.channel);
     if (!room?.asked || room.asked.id !== frame.id) return;
     const { after } = room.asked;
-    Object.assign(room, { asked: undefined, passing: false, attempt: 0 });
+    Object.assign(room, { asked: undefined, passing: false, refused: false, attempt: 0 });
     this.#tellOnline(room, Array.isArray(frame.online) ? new Set(frame.online) : undefined);
 
     const events = inOrder(frame.messages, room.lastSeq ?? 0);
@@ -722,11 +857,16 @@ export class ChatClient extends EventTarget {
     // Not `last_seq`: it may count an event that overtook this page and is held.
     room.lastSeq ??= 0;
     room.live = true;
-    this.#onlineSince ??= Date.now();
-    this.#setState('online');
+    this.#welcomed();
     room.first.resolve({ channel: frame.channel, more: frame.more === true, unread: frame.unread });
     this.#release(room, room.lastSeq === after);
     this.#flush();
+  }
+
+  /** The server knows us: from here on the connection counts as one. */
+  #welcomed() {
+    this.#onlineSince ??= Date.now();
+    this.#setState('online');
   }
 
   /** @param {{ channel: string, uid: string, online: boolean }} frame */
@@ -781,18 +921,20 @@ export class ChatClient extends EventTarget {
     this.#tell('events', { channel, events });
     // A message of ours in the log is stored, even if its ack was lost with the connection.
     for (const event of events) {
-      const entry = event.from_uid === uid ? this.#outbox.get(event.id ?? '') : undefined;
+      // With a token the uid is not known here; ids are random, so one's own are enough.
+      const entry = uid === undefined || event.from_uid === uid ? this.#outbox.get(event.id ?? '') : undefined;
       if (entry?.channel === channel) this.#sent(entry, { seq: event.seq, time: event.time, duplicate: false });
     }
   }
 
   /** @param {Room} room @param {ChatError} error */
   #subscribeFailed(room, error) {
-    const isCheck = room.asked?.isCheck;
+    const { isCheck, token } = room.asked ?? {};
     room.asked = undefined;
+    if (this.#isStale(room, token, error)) return this.#ask(room, { isCheck });
     if (!TEMPORARY.has(error.code)) {
       this.#refuse(room, error);
-      if (this.#rooms.size === 0) this.close();
+      if (!this.#isWanted()) this.close();
       return;
     }
     if (isCheck) return;
@@ -817,6 +959,160 @@ export class ChatClient extends EventTarget {
     for (const entry of [...this.#outbox.values()]) {
       if (entry.channel === channel) this.#fail(entry, error);
     }
+  }
+
+  // --- unread counts ------------------------------------------------------------------------
+
+  /** Asks for the counts of all watched channels that have none on this connection. */
+  #askCounts() {
+    if (!this.#isOpen() || this.#returnAt !== undefined) return;
+    const waiting = [...this.#watches.values()].filter(({ live, asked, retry }) => !live && !asked && !retry);
+    const hasSecret = (/** @type {Watch} */ { credentials }) => credentials.secret !== undefined;
+    this.#writeWatches(waiting.filter(hasSecret));
+    const others = waiting.filter((watch) => !hasSecret(watch));
+    if (others.length === 0) return;
+    for (const watch of others) Object.assign(watch, { asked: {}, passing: true });
+    // By then there may be others: one frame for all of them.
+    const undecided = () => [...this.#watches.values()].filter(({ asked }) => asked && asked.id === undefined);
+    this.#withToken(
+      (token) => this.#writeWatches(undecided(), token),
+      (error) => undecided().forEach((watch) => this.#watchFailed(watch, error)),
+    );
+  }
+
+  /** Writes as many frames as it takes. @param {Watch[]} watches @param {string} [token] */
+  #writeWatches(watches, token) {
+    let [id, channels, length] = [this.#nextId(), /** @type {object[]} */ ([]), 0];
+    const write = () => {
+      if (this.#write({ type: 'watch', id, channels })) this.#expectAnswer(id);
+      [id, channels, length] = [this.#nextId(), [], 0];
+    };
+    for (const watch of watches) {
+      const { credentials } = watch;
+      const who = token === undefined ? credentials : { channel: credentials.channel, token };
+      watch.asked = { id, token };
+      channels.push(who);
+      length += JSON.stringify(who).length;
+      if (channels.length === WATCH_CHANNELS || length >= WATCH_LENGTH) write();
+    }
+    if (channels.length > 0) write();
+  }
+
+  /** @param {{ id?: string, channel: string, count: number }} frame */
+  #unread({ id, channel, count }) {
+    const watch = this.#watches.get(channel);
+    // It was watched beside a subscription, which has ended since.
+    if (!watch && !this.#rooms.has(channel)) this.#leave(channel);
+    if (!watch) return;
+    if (id !== undefined && watch.asked?.id === id) {
+      Object.assign(watch, { live: true, asked: undefined, passing: false, refused: false, attempt: 0 });
+      this.#welcomed();
+    }
+    watch.first.resolve(count);
+    this.#tell('unread', { channel, count });
+  }
+
+  /** @param {Watch} watch @param {ChatError} error */
+  #watchFailed(watch, error) {
+    const token = watch.asked?.token;
+    watch.asked = undefined;
+    if (this.#isStale(watch, token, error)) return this.#askCounts();
+    if (!TEMPORARY.has(error.code)) {
+      this.#refuseWatch(watch, error);
+      if (!this.#isWanted()) this.close();
+      return;
+    }
+    watch.passing = true;
+    watch.retry = setTimeout(() => {
+      watch.retry = undefined;
+      this.#askCounts();
+    }, this.#backoff(watch.attempt, 2_000));
+    watch.attempt += 1;
+  }
+
+  /** @param {Watch} watch @param {ChatError} error */
+  #refuseWatch(watch, error) {
+    this.#forgetWatch(watch, error);
+    this.#tell('refused', { channel: watch.credentials.channel, error });
+  }
+
+  /** @param {Watch} watch @param {ChatError} error */
+  #forgetWatch(watch, error) {
+    this.#watches.delete(watch.credentials.channel);
+    clearTimeout(watch.retry);
+    watch.first.reject(error);
+  }
+
+  // --- tokens -------------------------------------------------------------------------------
+
+  /** What is missing to say who we are. @param {string | undefined} secret */
+  #lacking(secret) {
+    if (secret !== undefined || this.#options.getToken) return undefined;
+    return new ChatError('bad_request', 'Without a secret, the option getToken is needed.');
+  }
+
+  /**
+   * Calls `use` with the token, as soon as there is one, if the connection is still the same then.
+   *
+   * @param {(token: string) => void} use
+   * @param {(error: ChatError) => void} fail
+   */
+  #withToken(use, fail) {
+    const socket = this.#socket;
+    const error = new ChatError('unavailable', 'There is no token just now.', { field: 'token' });
+    this.#token ??= this.#fetchToken();
+    this.#token.then((token) => socket === this.#socket && use(token), () => socket === this.#socket && fail(error));
+  }
+
+  #fetchToken() {
+    this.#latest = undefined;
+    const late = new Promise((_, reject) => setTimeout(reject, this.#options.answerTimeoutMs));
+    const token = Promise.race([(async () => this.#options.getToken?.() ?? '')(), late]);
+    const isCurrent = () => token === this.#token;
+    token.then(
+      (value) => isCurrent() && (this.#latest = value),
+      () => isCurrent() && (this.#token = undefined),
+    );
+    return token;
+  }
+
+  /**
+   * Whether a new token may do what this one did not: it has ended, or was signed before the user was
+   * let into the channel. Each room and watch has one more try.
+   *
+   * @param {Room | Watch} asker
+   * @param {string | undefined} token
+   * @param {ChatError} error
+   */
+  #isStale(asker, token, error) {
+    if (error.code !== 'unauthorized' || token === undefined || asker.refused) return false;
+    asker.refused = true;
+    // Unless somebody else has asked for a new one already.
+    if (token === this.#latest) this.#token = undefined;
+    return true;
+  }
+
+  /**
+   * Presents a newer token before the server closes the connection, and another one if that one ends no
+   * later: `getToken` may remember it for a while.
+   *
+   * @param {number} expiresAt Unix milliseconds
+   */
+  #renewTokenBefore(expiresAt) {
+    clearTimeout(this.#tokenTimer);
+    // Not at once: with very short tokens that would never end.
+    const wait = Math.min(Math.max((expiresAt - Date.now()) / 4, 500), 5_000);
+    const again = () => this.#renewTokenBefore(expiresAt);
+    this.#tokenTimer = setTimeout(() => {
+      const socket = this.#socket;
+      this.#token = undefined;
+      this.#withToken((token) => {
+        this.#request({ type: 'authenticate', id: this.#nextId(), token }).then(
+          (answer) => answer.expires_at <= expiresAt && again(),
+          () => socket === this.#socket && again(),
+        );
+      }, again);
+    }, wait);
   }
 
   // --- outbox -------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{Service, ServiceRequest};
-use crate::webhook::{CreatedWebhook, DeadLettersBody, EventKind, Webhook};
+use crate::webhook::{DeadLettersBody, EventKind, Webhook, WebhookWithSecret};
 
 macro_rules! request {
     ($request:ty, $endpoint:literal, $response:ty) => {
@@ -28,7 +28,7 @@ pub struct CreateWebhook {
     pub events: BTreeSet<EventKind>,
 }
 
-request!(CreateWebhook, "create_webhook", CreatedWebhook);
+request!(CreateWebhook, "create_webhook", WebhookWithSecret);
 
 /// All webhooks, in the order of their creation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -52,6 +52,20 @@ pub struct ChangeWebhook {
 
 request!(ChangeWebhook, "change_webhook", Webhook);
 
+/// Give a webhook a new secret. Those before it go on signing for the overlap, or for what is left of
+/// theirs.
+///
+/// Refused with `conflict` while too many sign already.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RotateWebhookSecret {
+    /// Which one.
+    pub id: String,
+    /// The overlap; 0 ends the secrets before at once.
+    pub overlap_seconds: u64,
+}
+
+request!(RotateWebhookSecret, "rotate_webhook_secret", WebhookWithSecret);
+
 /// Delete a webhook with all that is kept for it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeleteWebhook {
@@ -61,17 +75,18 @@ pub struct DeleteWebhook {
 
 request!(DeleteWebhook, "delete_webhook", ());
 
-/// The oldest dead letters of a webhook.
+/// A page of a webhook's dead letters, in the order of the log.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeadLetters {
     /// Of which webhook.
     pub webhook: String,
+    /// The page begins after the dead letter that has this id, or had it.
+    pub after: Option<String>,
+    /// The most dead letters of the page, at most [`crate::limits::PAGE_MAX`].
+    pub limit: u32,
 }
 
 request!(DeadLetters, "dead_letters", DeadLettersBody);
-
-/// The most dead letters of one answer.
-pub const DEAD_LETTERS_MAX: usize = 500;
 
 /// Try once more to deliver dead letters. Those that are delivered are dead letters no longer.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use goch_chassis::{StartError, endpoints::Endpoints};
 use goch_contract::services::webhooks::{
     ChangeWebhook, CreateWebhook, DeadLetters, DeleteWebhook, ReplayDeadLetters,
-    Webhooks as ListWebhooks,
+    RotateWebhookSecret, Webhooks as ListWebhooks,
 };
 
 use crate::webhooks::Webhooks;
@@ -26,6 +26,7 @@ pub(super) async fn serve(endpoints: &Endpoints, webhooks: Webhooks) -> Result<(
         CreateWebhook => create,
         ListWebhooks => all,
         ChangeWebhook => change,
+        RotateWebhookSecret => rotate_secret,
         DeleteWebhook => delete,
         DeadLetters => dead_letters,
         ReplayDeadLetters => replay_dead_letters

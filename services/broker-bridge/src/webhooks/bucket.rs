@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use goch_chassis::bucket::BucketRules;
-pub(crate) use goch_chassis::bucket::{Bucket, Revised};
+pub(crate) use goch_chassis::bucket::{Bucket, Entry, Revised};
 use goch_contract::Error;
 use serde::{Serialize, de::DeserializeOwned};
 

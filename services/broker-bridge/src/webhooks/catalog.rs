@@ -1,55 +1,54 @@
 //! What is asked and changed about webhooks.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use std::time::Duration;
+
 use goch_contract::{
-    Error, ErrorCode, Secret, Seq, UnixMillis,
+    Error, ErrorCode, Seq, UnixMillis,
     services::webhooks::{
-        ChangeWebhook, CreateWebhook, DEAD_LETTERS_MAX, DeadLetters, DeleteWebhook,
-        ReplayDeadLetters, Webhooks as ListWebhooks,
+        ChangeWebhook, CreateWebhook, DeleteWebhook, RotateWebhookSecret, Webhooks as ListWebhooks,
     },
-    webhook::{CreatedWebhook, DeadLettersBody, EventKind, Webhook},
+    webhook::{EventKind, Webhook, WebhookWithSecret},
 };
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Webhooks,
     bucket::{Revised, erase, list},
-    random_id,
-    record::{DeadRecord, Lane, Starts, WebhookRecord, key, parse_letter_id},
+    moment::until,
+    no_randomness, random_id,
+    record::{Lane, Starts, WebhookRecord, key},
+    secrets::{Secrets, random_secret},
 };
+
+/// The pause before something is tried again that failed on our side.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// The most webhooks: each costs this service a reader of the log.
 const WEBHOOKS_MAX: usize = 50;
 
-/// Random bytes of a secret; Standard Webhooks wants 24 to 64.
-const SECRET_BYTES: usize = 32;
-
 /// How often a change is tried anew because another one came first.
 const ATTEMPTS_MAX: usize = 8;
-
-/// Dead letters that are marked for replay in one request.
-const REPLAYS_MAX: usize = 500;
 
 impl Webhooks {
     /// Creates a webhook.
     ///
     /// # Errors
     /// `bad_request`; `conflict` when there are too many.
-    pub(crate) async fn create(&self, request: CreateWebhook) -> Result<CreatedWebhook, Error> {
+    pub(crate) async fn create(&self, request: CreateWebhook) -> Result<WebhookWithSecret, Error> {
         self.sender.check(&request.url)?;
         if list(&self.records, "*", WEBHOOKS_MAX).await?.len() == WEBHOOKS_MAX {
             let reason = format!("there can be at most {WEBHOOKS_MAX} webhooks");
             return Err(Error::new(ErrorCode::Conflict, reason));
         }
-        let mut bytes = [0; SECRET_BYTES];
-        getrandom::fill(&mut bytes).map_err(|_| no_randomness())?;
-        let secret = Secret::new(format!("whsec_{}", STANDARD.encode(bytes)));
+        let secret = random_secret()?;
         let last = self.log_last().await?;
         let now = UnixMillis::now();
         let record = WebhookRecord {
             id: random_id().map_err(|_| no_randomness())?,
             url: request.url,
             events: request.events,
-            secret: secret.clone(),
+            secrets: Secrets::new(secret.clone()),
             created_at: now,
             enabled_at: now,
             disabled_reason: None,
@@ -58,7 +57,7 @@ impl Webhooks {
         };
         self.records.create(&record.id, &record).await?.ok_or_else(too_many_changes)?;
         tracing::info!(webhook = record.id, "webhook created");
-        Ok(CreatedWebhook { webhook: record.public(), secret })
+        Ok(WebhookWithSecret { webhook: record.public(), secret })
     }
 
     /// All webhooks.
@@ -124,6 +123,52 @@ impl Webhooks {
         Ok(record.public())
     }
 
+    /// Gives a webhook a new secret.
+    ///
+    /// # Errors
+    /// `not_found`; `conflict` while too many secrets sign; `unavailable`: then it may have been given
+    /// one that nobody knows, which does no harm, because those before it still sign.
+    pub(crate) async fn rotate_secret(
+        &self,
+        request: RotateWebhookSecret,
+    ) -> Result<WebhookWithSecret, Error> {
+        let RotateWebhookSecret { id, overlap_seconds } = request;
+        let secret = random_secret()?;
+        let overlap = Duration::from_secs(overlap_seconds);
+        let mut rotated = Ok(());
+        let record = self
+            .update(&id, |record| {
+                let now = UnixMillis::now();
+                rotated = record.secrets.rotate(secret.clone(), now, overlap);
+                // What was refused for its signature may be tried again.
+                record.enabled_at = now;
+                rotated.is_ok()
+            })
+            .await?;
+        rotated?;
+        tracing::info!(webhook = id, overlap_seconds, "webhook has a new secret");
+        Ok(WebhookWithSecret { webhook: record.public(), secret })
+    }
+
+    /// Removes the secrets of a webhook that sign no more, each when its time is over, until `stop` or
+    /// until something has changed. Every replica does so, and the first one changes the record.
+    pub(crate) async fn forget_expired_secrets(
+        &self,
+        webhook: &WebhookRecord,
+        stop: &CancellationToken,
+    ) {
+        let Some(expiry) = webhook.secrets.next_expiry() else { return };
+        let mut pause = until(expiry);
+        while stop.run_until_cancelled(sleep(pause)).await.is_some() {
+            let now = UnixMillis::now().max(expiry);
+            let forget = |record: &mut WebhookRecord| record.secrets.forget_expired(now);
+            match self.update(&webhook.id, forget).await {
+                Err(error) if error.code == ErrorCode::Unavailable => pause = PAUSE,
+                _ => return,
+            }
+        }
+    }
+
     /// Disables a webhook that failed.
     ///
     /// # Errors
@@ -159,67 +204,7 @@ impl Webhooks {
         erase(&self.dead, &format!("{id}.>")).await
     }
 
-    /// The oldest dead letters of a webhook.
-    ///
-    /// # Errors
-    /// `not_found`; `unavailable`.
-    pub(crate) async fn dead_letters(
-        &self,
-        request: DeadLetters,
-    ) -> Result<DeadLettersBody, Error> {
-        let id = request.webhook;
-        self.webhook(&id).await?;
-        let mut dead_letters = Vec::new();
-        for lane in Lane::ALL {
-            let filter = format!("{}.*", key::lane(&id, lane));
-            let records = list(&self.dead, &filter, DEAD_LETTERS_MAX + 1).await?;
-            dead_letters.extend(records.into_iter().map(|(_, record)| record.public(lane)));
-        }
-        dead_letters.sort_unstable_by(|one, other| (one.seq, &one.id).cmp(&(other.seq, &other.id)));
-        let more = dead_letters.len() > DEAD_LETTERS_MAX;
-        dead_letters.truncate(DEAD_LETTERS_MAX);
-        Ok(DeadLettersBody { dead_letters, more })
-    }
-
-    /// Has dead letters tried again.
-    ///
-    /// # Errors
-    /// `not_found`; `conflict` while the webhook is disabled; `unavailable`.
-    pub(crate) async fn replay_dead_letters(
-        &self,
-        request: ReplayDeadLetters,
-    ) -> Result<(), Error> {
-        let webhook = self.webhook(&request.webhook).await?;
-        if webhook.record.disabled_reason.is_some() {
-            return Err(Error::new(
-                ErrorCode::Conflict,
-                "the webhook is disabled; enable it first",
-            ));
-        }
-        let id = &request.webhook;
-        if let Some(letter) = &request.id {
-            let (lane, seq) = parse_letter_id(letter).ok_or_else(no_letter)?;
-            let key = key::dead(id, lane, seq);
-            let stored = self.dead.get(&key).await?.ok_or_else(no_letter)?;
-            self.mark_for_replay(&key, stored.record).await?;
-        } else {
-            for (key, record) in list(&self.dead, &format!("{id}.>"), REPLAYS_MAX).await? {
-                self.mark_for_replay(&key, record).await?;
-            }
-        }
-        self.update(id, |record| {
-            record.replays += 1;
-            true
-        })
-        .await?;
-        Ok(())
-    }
-
-    async fn mark_for_replay(&self, key: &str, record: DeadRecord) -> Result<(), Error> {
-        self.dead.put(key, &DeadRecord { replay: true, ..record }).await
-    }
-
-    async fn webhook(&self, id: &str) -> Result<Revised<WebhookRecord>, Error> {
+    pub(super) async fn webhook(&self, id: &str) -> Result<Revised<WebhookRecord>, Error> {
         let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let stored = if is_id { self.records.get(id).await? } else { None };
         stored.ok_or_else(|| {
@@ -228,7 +213,7 @@ impl Webhooks {
     }
 
     /// Changes a record with `change`, which tells whether there is anything to change.
-    async fn update(
+    pub(super) async fn update(
         &self,
         id: &str,
         mut change: impl FnMut(&mut WebhookRecord) -> bool,
@@ -258,14 +243,6 @@ impl Webhooks {
 
 fn log_away() -> Error {
     Error::unavailable("the log cannot be read now")
-}
-
-fn no_letter() -> Error {
-    Error::of_field(ErrorCode::NotFound, "letter", "there is no dead letter of this id")
-}
-
-fn no_randomness() -> Error {
-    Error::new(ErrorCode::Internal, "the system has no randomness")
 }
 
 fn too_many_changes() -> Error {

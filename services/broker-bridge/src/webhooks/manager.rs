@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, future::join_all};
+use futures_util::{
+    StreamExt as _,
+    future::{join, join_all},
+};
 use goch_chassis::{
     Chassis,
     bucket::{Change, Changes, FollowError},
@@ -118,7 +121,7 @@ impl Manager {
             if let Some(previous) = previous {
                 previous.end().await;
             }
-            deliver(context, record, stopped).await;
+            serve(context, record, stopped).await;
         });
         self.running.insert(id, Running { revision, stop, task });
     }
@@ -144,13 +147,11 @@ impl Running {
     }
 }
 
-async fn deliver(context: Webhooks, webhook: WebhookRecord, stop: CancellationToken) {
-    if webhook.disabled_reason.is_some() {
-        return;
-    }
+async fn serve(context: Webhooks, webhook: WebhookRecord, stop: CancellationToken) {
     let webhook = Arc::new(webhook);
-    let lanes = Lane::ALL.into_iter().filter(|lane| lane.is_wanted(&webhook.events));
+    let is_enabled = webhook.disabled_reason.is_none();
+    let lanes = Lane::ALL.into_iter().filter(|lane| is_enabled && lane.is_wanted(&webhook.events));
     let runs =
         lanes.map(|lane| lane::run(context.clone(), Arc::clone(&webhook), lane, stop.clone()));
-    join_all(runs).await;
+    join(join_all(runs), context.forget_expired_secrets(&webhook, &stop)).await;
 }

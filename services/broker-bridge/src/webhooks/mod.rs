@@ -9,19 +9,22 @@
 mod bucket;
 mod catalog;
 pub(crate) mod config;
+mod dead_letters;
 mod delivery;
 mod guard;
 mod lane;
 mod manager;
 mod metrics;
+mod moment;
 mod notice;
 mod record;
+mod secrets;
 mod sender;
 
 use std::sync::Arc;
 
 use goch_chassis::{Chassis, StartError, nats::Nats};
-use goch_contract::services::ServiceClient;
+use goch_contract::{Error, ErrorCode, services::ServiceClient};
 
 pub(crate) use self::manager::Manager;
 use self::{
@@ -89,4 +92,8 @@ fn random_id() -> Result<String, getrandom::Error> {
     let mut bytes = [0; ID_BYTES];
     getrandom::fill(&mut bytes)?;
     Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
+}
+
+fn no_randomness() -> Error {
+    Error::new(ErrorCode::Internal, "the system has no randomness")
 }

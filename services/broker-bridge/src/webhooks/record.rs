@@ -6,10 +6,12 @@
 use std::collections::BTreeSet;
 
 use goch_contract::{
-    Secret, Seq, UnixMillis,
+    Seq, UnixMillis,
     webhook::{DeadLetter, EventKind, Webhook},
 };
 use serde::{Deserialize, Serialize};
+
+use super::secrets::Secrets;
 
 /// Reads the log for a webhook in its own time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,8 +48,8 @@ pub(crate) struct WebhookRecord {
     pub(crate) id: String,
     pub(crate) url: String,
     pub(crate) events: BTreeSet<EventKind>,
-    /// What requests are signed with. It must be known, so it cannot be stored as a hash.
-    pub(crate) secret: Secret,
+    #[serde(flatten)]
+    pub(crate) secrets: Secrets,
     pub(crate) created_at: UnixMillis,
     /// When it was last created, changed or enabled: what failed before is forgiven.
     pub(crate) enabled_at: UnixMillis,
@@ -82,6 +84,7 @@ impl WebhookRecord {
             enabled: self.disabled_reason.is_none(),
             disabled_reason: self.disabled_reason.clone(),
             created_at: self.created_at,
+            old_secret_expires_at: self.secrets.old_until(UnixMillis::now()),
         }
     }
 }
@@ -147,6 +150,16 @@ fn letter_id(lane: Lane, seq: Seq) -> String {
 /// The dead letter of an identifier, if it is one.
 pub(crate) fn parse_letter_id(id: &str) -> Option<(Lane, Seq)> {
     let (lane, seq) = id.split_once('-')?;
+    parse_place(lane, seq)
+}
+
+/// The dead letter of a key, if it is one's.
+pub(crate) fn parse_dead_key(key: &str) -> Option<(Lane, Seq)> {
+    let (lane, seq) = key.split_once('.')?.1.split_once('.')?;
+    parse_place(lane, seq)
+}
+
+fn parse_place(lane: &str, seq: &str) -> Option<(Lane, Seq)> {
     let lane = Lane::ALL.into_iter().find(|known| known.as_str() == lane)?;
     Some((lane, Seq(seq.parse().ok()?)))
 }
@@ -178,12 +191,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dead_letter_is_found_again_by_its_id() {
+    fn a_dead_letter_is_found_again_by_its_id_and_by_its_key() {
         for lane in Lane::ALL {
             assert_eq!(parse_letter_id(&letter_id(lane, Seq(42))), Some((lane, Seq(42))));
+            assert_eq!(parse_dead_key(&key::dead("5e1f", lane, Seq(42))), Some((lane, Seq(42))));
         }
         for id in ["", "42", "other-42", "event-", "event-x", "event-4-2"] {
             assert_eq!(parse_letter_id(id), None, "{id}");
+            assert_eq!(parse_dead_key(&format!("5e1f.{}", id.replace('-', "."))), None, "{id}");
         }
     }
 

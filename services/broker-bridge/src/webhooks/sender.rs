@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use goch_chassis::StartError;
-use goch_contract::{Secret, UnixMillis, trace};
+use goch_contract::{UnixMillis, trace};
 use reqwest::{Client, StatusCode, redirect::Policy};
-use standardwebhooks::{
-    HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook,
-};
+use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP};
 
 use super::{
     config::WebhookConfig,
     guard::{PublicResolver, check_url},
+    secrets::Secrets,
 };
 
 /// How long connecting may take.
@@ -68,15 +67,14 @@ impl Sender {
     }
 
     /// Sends one request.
-    pub(crate) async fn send(&self, url: &str, secret: &Secret, notice: &Notice) -> Answer {
+    pub(crate) async fn send(&self, url: &str, secrets: &Secrets, notice: &Notice) -> Answer {
         // Again, because what is allowed may have changed since the webhook was created.
         let Ok(url) = check_url(url, self.allow_private) else {
             return Answer::Failed("the URL is not allowed".to_owned());
         };
-        let timestamp = i64::try_from(UnixMillis::now().0 / 1_000).unwrap_or(i64::MAX);
-        let signature = Webhook::new(secret.expose())
-            .and_then(|webhook| webhook.sign(&notice.id, timestamp, &notice.body));
-        let Ok(signature) = signature else {
+        let now = UnixMillis::now();
+        let timestamp = i64::try_from(now.0 / 1_000).unwrap_or(i64::MAX);
+        let Ok(signatures) = secrets.sign(&notice.id, now, timestamp, &notice.body) else {
             return Answer::Failed("the webhook's secret cannot be used".to_owned());
         };
         let mut request = self
@@ -85,7 +83,7 @@ impl Sender {
             .header("content-type", "application/json")
             .header(HEADER_WEBHOOK_ID, &notice.id)
             .header(HEADER_WEBHOOK_TIMESTAMP, timestamp)
-            .header(HEADER_WEBHOOK_SIGNATURE, signature)
+            .header(HEADER_WEBHOOK_SIGNATURE, signatures)
             .body(notice.body.clone());
         let mut context = HeaderMap::new();
         trace::inject(&mut context);

@@ -56,6 +56,7 @@ use super::{
         webhooks::change,
         webhooks::delete,
         webhooks::enable,
+        webhooks::rotate_secret,
         webhooks::dead_letters,
         webhooks::replay_all,
         webhooks::replay,

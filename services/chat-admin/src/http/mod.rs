@@ -12,6 +12,7 @@ mod export_user;
 mod members;
 mod messages;
 mod observe;
+mod optional;
 mod paged;
 mod post_message;
 mod presence;
@@ -153,6 +154,7 @@ fn configure_webhooks(scope: &mut ServiceConfig) {
                 .route(web::delete().to(webhooks::delete)),
         )
         .service(resource("/webhooks/{id}/enable").route(web::post().to(webhooks::enable)))
+        .service(resource("/webhooks/{id}/secret").route(web::post().to(webhooks::rotate_secret)))
         .service(
             resource("/webhooks/{id}/dead-letters").route(web::get().to(webhooks::dead_letters)),
         )

@@ -6,17 +6,20 @@ use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{
     Error,
+    limits::page_limit,
     schemas::problems::{Conflict, NotFound},
     services::webhooks::{
-        ChangeWebhook, CreateWebhook, DeadLetters, DeleteWebhook, ReplayDeadLetters, Webhooks,
+        ChangeWebhook, CreateWebhook, DeadLetters, DeleteWebhook, ReplayDeadLetters,
+        RotateWebhookSecret, Webhooks,
     },
     webhook::{
-        ChangeWebhookBody, CreateWebhookBody, CreatedWebhook, DeadLettersBody, EventKind, Webhook,
-        WebhooksBody,
+        ChangeWebhookBody, CreateWebhookBody, DeadLettersBody, EventKind, OVERLAP_SECONDS_DEFAULT,
+        OVERLAP_SECONDS_MAX, RotateSecretBody, Webhook, WebhookWithSecret, WebhooksBody,
     },
 };
+use serde::Deserialize;
 
-use super::Desk;
+use super::{Desk, optional::Optional};
 
 /// Creates a webhook; the answer is the only one that has its secret.
 #[utoipa::path(
@@ -29,7 +32,7 @@ use super::Desk;
         "events": ["channel.closed", "message.created", "message.unread"],
     })),
     responses(
-        (status = 201, description = "The webhook, with its secret.", body = CreatedWebhook),
+        (status = 201, description = "The webhook, with its secret.", body = WebhookWithSecret),
         (status = 409, response = Conflict),
     ),
 )]
@@ -129,6 +132,46 @@ async fn change_with(
     Ok(HttpResponse::Ok().json(desk.services.call(&request).await?))
 }
 
+/// Gives a webhook a new secret; the answer is the only one that has it.
+///
+/// Requests are signed with the new secret and, for the overlap, with those before it too: receivers
+/// can change over at their leisure.
+#[utoipa::path(
+    post,
+    path = "/admin/webhooks/{id}/secret",
+    operation_id = "rotate_webhook_secret",
+    tag = "webhooks",
+    params(("id" = String, Path, description = "The webhook.")),
+    request_body(
+        content = Option<RotateSecretBody>,
+        description = "May be left out.",
+        example = json!({"overlap_seconds": 3_600}),
+    ),
+    responses(
+        (status = 200, description = "The webhook, with its new secret.", body = WebhookWithSecret),
+        (status = 404, response = NotFound),
+        (status = 409, response = Conflict),
+    ),
+)]
+pub(super) async fn rotate_secret(
+    desk: web::Data<Desk>,
+    id: web::Path<String>,
+    body: Optional<RotateSecretBody>,
+) -> Result<HttpResponse, Refusal> {
+    let overlap_seconds = overlap(body.0.overlap_seconds)?;
+    let request = RotateWebhookSecret { id: id.into_inner(), overlap_seconds };
+    Ok(HttpResponse::Ok().json(desk.services.call(&request).await?))
+}
+
+fn overlap(seconds: Option<u64>) -> Result<u64, Error> {
+    let seconds = seconds.unwrap_or(OVERLAP_SECONDS_DEFAULT);
+    if seconds > OVERLAP_SECONDS_MAX {
+        let reason = format!("overlap_seconds must be 0 to {OVERLAP_SECONDS_MAX}");
+        return Err(Error::bad_request("overlap_seconds", reason));
+    }
+    Ok(seconds)
+}
+
 /// Deletes a webhook.
 #[utoipa::path(
     delete,
@@ -149,23 +192,37 @@ pub(super) async fn delete(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Lists what could not be delivered.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DeadLettersQuery {
+    /// The page begins after the dead letter that has this id, or had it.
+    #[param(nullable = false, example = "event-7")]
+    after: Option<String>,
+    /// The most dead letters of the page; 100 if left out.
+    #[param(minimum = 1, maximum = 500, default = 100, nullable = false)]
+    limit: Option<u64>,
+}
+
+/// Lists a page of what could not be delivered.
 #[utoipa::path(
     get,
     path = "/admin/webhooks/{id}/dead-letters",
     operation_id = "list_dead_letters",
     tag = "webhooks",
-    params(("id" = String, Path, description = "The webhook.")),
+    params(("id" = String, Path, description = "The webhook."), DeadLettersQuery),
     responses(
-        (status = 200, description = "The oldest ones, up to 500.", body = DeadLettersBody),
+        (status = 200, description = "A page, rising by `seq`.", body = DeadLettersBody),
         (status = 404, response = NotFound),
     ),
 )]
 pub(super) async fn dead_letters(
     desk: web::Data<Desk>,
     id: web::Path<String>,
+    query: web::Query<DeadLettersQuery>,
 ) -> Result<HttpResponse, Refusal> {
-    let request = DeadLetters { webhook: id.into_inner() };
+    let DeadLettersQuery { after, limit } = query.into_inner();
+    let after = after.filter(|after| !after.is_empty());
+    let request = DeadLetters { webhook: id.into_inner(), after, limit: page_limit(limit)? };
     Ok(HttpResponse::Ok().json(desk.services.call(&request).await?))
 }
 
@@ -223,6 +280,15 @@ fn parse(words: &[String]) -> Result<BTreeSet<EventKind>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_overlap_is_a_day_unless_it_is_said_and_a_month_at_most() {
+        assert_eq!(overlap(None), Ok(86_400));
+        assert_eq!(overlap(Some(0)), Ok(0));
+        assert_eq!(overlap(Some(2_592_000)), Ok(2_592_000));
+        let refused = overlap(Some(2_592_001)).unwrap_err();
+        assert_eq!(refused.field.as_deref(), Some("overlap_seconds"));
+    }
 
     #[test]
     fn unknown_events_and_none_at_all_are_refused() {

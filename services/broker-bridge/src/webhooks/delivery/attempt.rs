@@ -82,7 +82,7 @@ impl Attempt {
 
     async fn send(&self, notice: &Notice) -> Answer {
         let answer =
-            self.context.sender.send(&self.webhook.url, &self.webhook.secret, notice).await;
+            self.context.sender.send(&self.webhook.url, &self.webhook.secrets, notice).await;
         let outcome = match &answer {
             Answer::Accepted => "accepted",
             Answer::Gone => "gone",

@@ -1,0 +1,94 @@
+//! What could not be delivered, as it is listed and tried again.
+
+use goch_contract::{
+    Error, ErrorCode, Seq,
+    limits::PAGE_MAX,
+    services::webhooks::{DeadLetters, ReplayDeadLetters},
+    webhook::DeadLettersBody,
+};
+
+use super::{
+    Webhooks,
+    bucket::{Entry, list},
+    record::{DeadRecord, Lane, key, parse_dead_key, parse_letter_id},
+};
+
+/// Dead letters that are marked for replay in one request.
+const REPLAYS_MAX: usize = 500;
+
+impl Webhooks {
+    /// A page of a webhook's dead letters. The bucket has them in the order in which they failed, so all
+    /// are looked at for it.
+    ///
+    /// # Errors
+    /// `not_found`; `bad_request`; `unavailable`.
+    pub(crate) async fn dead_letters(
+        &self,
+        request: DeadLetters,
+    ) -> Result<DeadLettersBody, Error> {
+        let DeadLetters { webhook: id, after, limit } = request;
+        let after = after.as_deref().map(place).transpose()?;
+        let limit = usize::try_from(limit.min(PAGE_MAX)).unwrap_or_default();
+        self.webhook(&id).await?;
+        let rank = |entry: &Entry| {
+            let (lane, seq) = parse_dead_key(&entry.key)?;
+            Some((seq, lane)).filter(|place| after.is_none_or(|after| *place > after))
+        };
+        // One more tells whether there are more.
+        let entries = self.dead.first(&format!("{id}.*.*"), limit + 1, rank).await?;
+        let more = entries.len() > limit;
+        let letters = entries.into_iter().take(limit).filter_map(|entry| {
+            let (lane, _) = parse_dead_key(&entry.key)?;
+            Some(self.dead.parse(&entry.key, &entry.value).ok()?.public(lane))
+        });
+        Ok(DeadLettersBody { dead_letters: letters.collect(), more })
+    }
+
+    /// Has dead letters tried again.
+    ///
+    /// # Errors
+    /// `not_found`; `conflict` while the webhook is disabled; `unavailable`.
+    pub(crate) async fn replay_dead_letters(
+        &self,
+        request: ReplayDeadLetters,
+    ) -> Result<(), Error> {
+        let webhook = self.webhook(&request.webhook).await?;
+        if webhook.record.disabled_reason.is_some() {
+            return Err(Error::new(
+                ErrorCode::Conflict,
+                "the webhook is disabled; enable it first",
+            ));
+        }
+        let id = &request.webhook;
+        if let Some(letter) = &request.id {
+            let (lane, seq) = parse_letter_id(letter).ok_or_else(no_letter)?;
+            let key = key::dead(id, lane, seq);
+            let stored = self.dead.get(&key).await?.ok_or_else(no_letter)?;
+            self.mark_for_replay(&key, stored.record).await?;
+        } else {
+            for (key, record) in list(&self.dead, &format!("{id}.>"), REPLAYS_MAX).await? {
+                self.mark_for_replay(&key, record).await?;
+            }
+        }
+        self.update(id, |record| {
+            record.replays += 1;
+            true
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn mark_for_replay(&self, key: &str, record: DeadRecord) -> Result<(), Error> {
+        self.dead.put(key, &DeadRecord { replay: true, ..record }).await
+    }
+}
+
+/// Where the dead letter of an id stands among the others.
+fn place(id: &str) -> Result<(Seq, Lane), Error> {
+    let letter = parse_letter_id(id).map(|(lane, seq)| (seq, lane));
+    letter.ok_or_else(|| Error::bad_request("after", "after must be the id of a dead letter"))
+}
+
+fn no_letter() -> Error {
+    Error::of_field(ErrorCode::NotFound, "letter", "there is no dead letter of this id")
+}
