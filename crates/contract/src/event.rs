@@ -4,11 +4,14 @@
 //! that same object with `seq` and `prev` added at its end ([`write_positioned`]), so an event is
 //! serialized once, when it is published, and only looked over on its way to a socket.
 
+mod revision;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub use self::revision::{DELETED_HEADER, MESSAGE_HEADER, Revision, edited};
 use crate::ids::{ChannelName, MessageId, Seq, Uid, UnixMillis};
 
 /// Header of a log message: the uid whose message this is. Only `message` events carry it, so
@@ -20,14 +23,6 @@ pub const FROM_HEADER: &str = "Goch-From";
 ///
 /// An event that is about two people, as an agent's edit of a customer's message is, has it twice.
 pub const MEMBER_HEADER: &str = "Goch-Member";
-
-/// Header of a log message: the sequence of the message that this event edits or deletes, so that what
-/// has become of a message can be found without bodies.
-pub const MESSAGE_HEADER: &str = "Goch-Message";
-
-/// Header of a log message that is there, whatever its value, if the event deletes a message. Such an
-/// event has [`MESSAGE_HEADER`] too.
-pub const DELETED_HEADER: &str = "Goch-Deleted";
 
 /// An event of a channel's life.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,19 +186,6 @@ pub fn revision_deduplication_id(
     lifecycle_deduplication_id(channel, &format!("{what}/{uid}/{id}"))
 }
 
-/// A message with the content that an edit gave it; none if the two are not a message and an edit.
-#[must_use]
-pub fn edited(message: &RawValue, edit: &RawValue) -> Option<Box<RawValue>> {
-    let (Ok(Event::Message(message)), Ok(Event::Edited(edit))) =
-        (serde_json::from_str(message.get()), serde_json::from_str(edit.get()))
-    else {
-        return None;
-    };
-    let Edited { text, meta, time, .. } = edit;
-    let message = Event::Message(Message { text, meta, edited_at: Some(time), ..message });
-    serde_json::value::to_raw_value(&message).ok()
-}
-
 /// A stored event at its place in the log, as services hand it to each other.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Logged {
@@ -224,6 +206,12 @@ impl Logged {
         let mut json = Vec::new();
         write_positioned(&mut json, self.event.get().as_bytes(), self.seq, self.prev)?;
         Ok(json)
+    }
+
+    /// The edit or the deletion that this is, if it is one.
+    #[must_use]
+    pub fn revision(&self) -> Option<Revision> {
+        Revision::of_event(self.seq, self.event.get().as_bytes())
     }
 }
 
@@ -390,22 +378,6 @@ mod tests {
             assert!(is_trusted(&payload));
             assert_eq!(std::str::from_utf8(&payload).unwrap(), golden);
         }
-    }
-
-    #[test]
-    fn an_edit_replaces_text_and_meta_and_nothing_else() {
-        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
-        let message = raw(
-            r#"{"type":"message","channel":"c","time":1,"id":"m","from_uid":"ann","from_name":"Ann","text":"a","meta":{"k":"v"}}"#,
-        );
-        let edit = raw(
-            r#"{"type":"edited","channel":"c","time":5,"id":"e","message":7,"uid":"eve","text":"b"}"#,
-        );
-        assert_eq!(
-            edited(&message, &edit).unwrap().get(),
-            r#"{"type":"message","channel":"c","time":1,"id":"m","from_uid":"ann","from_name":"Ann","text":"b","edited_at":5}"#
-        );
-        assert!(edited(&edit, &message).is_none());
     }
 
     #[test]

@@ -13,21 +13,19 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use async_nats::{
-    HeaderMap,
-    jetstream::{consumer::DeliverPolicy, message::StreamMessage, stream::RawMessageErrorKind},
+use async_nats::jetstream::{
+    consumer::DeliverPolicy, message::StreamMessage, stream::RawMessageErrorKind,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_contract::{
     ChannelName, Error, Seq,
-    event::{DELETED_HEADER, FROM_HEADER, Logged, MESSAGE_HEADER, edited},
+    event::{FROM_HEADER, Logged, Revision, edited},
     services::{
         broker::{Revised, Revisions},
         history::{PAGE_BYTES_MAX, Page},
     },
 };
 use lru::LruCache;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
@@ -38,38 +36,6 @@ const CHANNELS_MAX: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 
 /// Revisions that are remembered of a channel; one with more is looked through each time.
 const REVISIONS_MAX: usize = 10_000;
-
-/// An edit or a deletion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Revision {
-    pub(super) seq: Seq,
-    /// Of which message.
-    pub(super) message: Seq,
-    pub(super) deletes: bool,
-}
-
-impl Revision {
-    /// What the headers of the event at `seq` say.
-    pub(super) fn of_headers(seq: Seq, headers: Option<&HeaderMap>) -> Option<Self> {
-        let headers = headers?;
-        let message = headers.get(MESSAGE_HEADER)?.as_str().parse().ok().map(Seq)?;
-        Some(Self { seq, message, deletes: headers.get(DELETED_HEADER).is_some() })
-    }
-
-    /// What an event says itself.
-    fn of_event(logged: &Logged) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Fields<'a> {
-            #[serde(rename = "type")]
-            kind: &'a str,
-            message: Option<Seq>,
-        }
-        let fields: Fields<'_> = serde_json::from_str(logged.event.get()).ok()?;
-        let deletes = fields.kind == "deleted";
-        let message = fields.message.filter(|_| deletes || fields.kind == "edited")?;
-        Some(Self { seq: logged.seq, message, deletes })
-    }
-}
 
 /// The revisions of a channel after one sequence, up to another.
 #[derive(Debug, Default)]
@@ -117,7 +83,7 @@ impl Replay {
             return Ok(page);
         };
         let (first, last) = (first.seq, last.seq);
-        let in_page: Vec<_> = page.events.iter().filter_map(Revision::of_event).collect();
+        let in_page: Vec<_> = page.events.iter().filter_map(Logged::revision).collect();
         let mut revisions = in_page.clone();
         let tail = self.tail(channel).await?;
         if last < tail {
@@ -151,11 +117,11 @@ impl Replay {
         }
         let at_hand: BTreeMap<Seq, Box<RawValue>> = events
             .iter()
-            .filter(|logged| Revision::of_event(logged).is_some())
+            .filter(|logged| logged.revision().is_some())
             .map(|logged| (logged.seq, logged.event.clone()))
             .collect();
         let is_of_deleted = |logged: &Logged| {
-            let edit = Revision::of_event(logged).filter(|revision| !revision.deletes);
+            let edit = logged.revision().filter(|revision| !revision.deletes);
             let all = edit.and_then(|edit| of_messages.get(&edit.message));
             all.is_some_and(|all| all.iter().any(|revision| revision.deletes))
         };
@@ -359,7 +325,8 @@ impl Replay {
         let mut reader = self.reader(channel, start, Select::Headers, end).await?;
         let (mut revisions, mut through) = (Vec::new(), Seq(0));
         while let Some(entry) = reader.next().await? {
-            revisions.extend(Revision::of_headers(entry.seq, entry.headers.as_ref()));
+            let headers = entry.headers.as_ref();
+            revisions.extend(headers.and_then(|it| Revision::of_headers(entry.seq, it)));
             through = entry.seq;
         }
         Ok((revisions, through))
@@ -411,26 +378,6 @@ mod tests {
     fn logged(seq: u64, event: &str) -> Logged {
         let event = RawValue::from_string(event.to_owned()).unwrap();
         Logged { seq: Seq(seq), prev: Seq(seq - 1), event }
-    }
-
-    #[test]
-    fn headers_and_events_tell_the_same() {
-        let mut headers = HeaderMap::new();
-        assert_eq!(Revision::of_headers(Seq(9), Some(&headers)), None);
-        headers.insert(MESSAGE_HEADER, "7");
-        let edit = Revision { seq: Seq(9), message: Seq(7), deletes: false };
-        assert_eq!(Revision::of_headers(Seq(9), Some(&headers)), Some(edit));
-        headers.insert(DELETED_HEADER, "1");
-        let deletion = Revision { deletes: true, ..edit };
-        assert_eq!(Revision::of_headers(Seq(9), Some(&headers)), Some(deletion));
-        for (event, expected) in [
-            (r#"{"type":"edited","message":7}"#, Some(edit)),
-            (r#"{"type":"deleted","message":7}"#, Some(deletion)),
-            (r#"{"type":"message","message":7}"#, None),
-            (r#"{"type":"edited"}"#, None),
-        ] {
-            assert_eq!(Revision::of_event(&logged(9, event)), expected, "{event}");
-        }
     }
 
     #[test]
