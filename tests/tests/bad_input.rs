@@ -1,6 +1,6 @@
 //! Whatever clients send, they are told what is wrong, and everybody else is served on.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use goch_tests::{Member, SharedSystem, Socket, System, events, unique, until};
 use reqwest::{Method, header::CONTENT_TYPE};
@@ -271,11 +271,8 @@ async fn a_frame_over_the_limit_ends_the_socket() {
 async fn a_frame_that_announces_gigabytes_is_refused_before_they_come() {
     let place = Place::new().await;
     let address = place.system.gateway().address();
-    let mut stream = TcpStream::connect(&address).await.expect("the gateway listens");
-    let handshake = format!(
-        "GET /connect HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    );
+    let mut stream = TcpStream::connect(address).await.expect("the gateway listens");
+    let handshake = handshake("/connect", "websocket");
     stream.write_all(handshake.as_bytes()).await.expect("the gateway reads");
     // A masked text frame of 4 GiB: its length, its mask, and nothing of it.
     let head = [0x81, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4];
@@ -289,6 +286,61 @@ async fn a_frame_that_announces_gigabytes_is_refused_before_they_come() {
     };
     timeout(Duration::from_secs(5), reading).await.expect("a close frame");
     place.expect_unharmed().await;
+}
+
+/// What the gateway answers to bytes on a connection of its own, until it ends the connection or has
+/// said as much as is expected.
+async fn answer_to(system: &System, asked: &[u8], expected: &str) -> io::Result<String> {
+    let mut connection = TcpStream::connect(system.gateway().address()).await?;
+    connection.write_all(asked).await?;
+    let mut answer = Vec::new();
+    let reading = async {
+        while !String::from_utf8_lossy(&answer).contains(expected) {
+            if connection.read_buf(&mut answer).await? == 0 {
+                break;
+            }
+        }
+        io::Result::Ok(())
+    };
+    timeout(Duration::from_secs(20), reading).await??;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+fn handshake(path: &str, upgrade: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: {upgrade}\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+}
+
+#[tokio::test]
+async fn a_handshake_that_leads_nowhere_is_answered_as_any_request() {
+    let system = System::shared().await;
+    for (path, upgrade, status, code) in [
+        ("/nowhere", "websocket", "404", "not_found"),
+        ("/channels", "websocket", "405", "method_not_allowed"),
+        ("/connect", "h2c", "400", "bad_request"),
+        // Another protocol may be chosen here; the gateway offers none.
+        ("/connect", "websocket, h2c", "400", "bad_request"),
+    ] {
+        let handshake = handshake(path, upgrade);
+        let answer = answer_to(&system, handshake.as_bytes(), code).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path} {upgrade}: {answer}");
+        assert!(answer.contains("content-type: application/problem+json"), "{answer}");
+        assert!(answer.contains(code), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn frames_that_come_with_the_handshake_are_read() {
+    let system = System::shared().await;
+    let mut asked = handshake("/connect", "websocket").into_bytes();
+    // A ping, masked with zeros (RFC 6455, 5.2).
+    asked.extend([0x89, 0x85, 0, 0, 0, 0]);
+    asked.extend(b"hello");
+    let answer = answer_to(&system, &asked, "hello").await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n\u{fffd}\u{5}hello"), "{answer}");
 }
 
 #[tokio::test]

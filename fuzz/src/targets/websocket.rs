@@ -2,7 +2,6 @@
 //!
 //! The first byte of an input says in how large pieces the rest arrives.
 
-use bytes::Bytes;
 use gateway::untrusted::{Assembler, Fault, Message};
 
 use super::client_frame;
@@ -31,7 +30,7 @@ fn assemble(bytes: &[u8], size: usize) -> (Vec<Message>, Option<Fault>) {
     let mut assembler = Assembler::new(BYTES_MAX);
     let mut messages = Vec::new();
     for chunk in bytes.chunks(size) {
-        assembler.extend(Bytes::copy_from_slice(chunk));
+        assembler.extend(chunk);
         loop {
             match assembler.next_message() {
                 Ok(Some(message)) => {

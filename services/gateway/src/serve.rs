@@ -1,26 +1,36 @@
 //! The HTTP server and its workers, from start to drained.
 
 use std::{
-    any::Any,
+    rc::Rc,
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
-use actix_web::{App, HttpServer, dev::Extensions, rt::net::TcpStream, web};
+use actix_http::{Extensions, HttpService};
+use actix_service::{Service as _, apply_fn_factory, map_config};
+use actix_web::{
+    App,
+    dev::{AppConfig, Server},
+    rt::net::TcpStream,
+    web,
+};
+use futures_util::FutureExt as _;
 use goch_chassis::{
     Chassis, StartError,
     nats::{self, NatsMetrics},
 };
 use socket2::SockRef;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     GatewayConfig,
     authorize::Authorizer,
     edge::Edge,
-    http::{self, Descriptions},
+    http::{
+        self, Descriptions,
+        upgrade::{self, Handover},
+    },
     metrics::GatewayMetrics,
-    socket::peer::Peer,
     token::Keyring,
     worker::{Shared, Worker},
 };
@@ -62,25 +72,44 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
     let draining = shared.draining.clone();
     let limits = config.limits.clone();
     let descriptions = web::Data::new(Descriptions::new(&limits));
-    let server = HttpServer::new(move || {
-        let shared = shared.clone();
-        App::new()
-            .data_factory(move || Worker::start(shared.clone()))
-            .app_data(descriptions.clone())
-            .configure(|app| http::configure(app, &limits, &edge))
-    })
-    .workers(config.workers)
-    // Above the gateway's own bound, which tells the client why.
-    .max_connections(config.connections_max + 1_024)
-    .client_request_timeout(REQUEST_HEAD_TIMEOUT)
-    .on_connect(tune)
-    .disable_signals()
-    .shutdown_timeout(REST_DRAIN_SECONDS)
-    .bind(config.listen_address)
-    .map_err(|error| {
-        StartError::because(format!("listening on LISTEN_ADDRESS {}", config.listen_address), error)
-    })?
-    .run();
+    let stopping = CancellationToken::new();
+    let stopped = stopping.clone();
+    let service = move || {
+        let worker = Worker::start(shared.clone()).map(|worker| worker.map_err(Rc::new));
+        let worker = worker.boxed_local().shared();
+        let app = || {
+            let worker = worker.clone();
+            let app = App::new()
+                .data_factory(move || worker.clone())
+                .app_data(descriptions.clone())
+                .configure(|app| http::configure(app, &limits, &edge));
+            map_config(app, |()| AppConfig::default())
+        };
+        let upgrades = apply_fn_factory(app(), |(request, framed), app: &_| {
+            let handover = Handover::offer(&request);
+            upgrade::answer(handover, framed, app.call(request))
+        });
+        let stopped = stopped.clone();
+        HttpService::build()
+            .client_request_timeout(REQUEST_HEAD_TIMEOUT)
+            .graceful_shutdown_signal(move || stopped.clone().cancelled_owned())
+            .on_connect_ext(tune)
+            .upgrade(upgrades)
+            .h1(app())
+            .tcp()
+    };
+    let server = Server::build()
+        .workers(config.workers)
+        // Requests alone, of each worker. Sockets are bounded where they are registered.
+        .max_concurrent_connections(config.connections_max)
+        .disable_signals()
+        .shutdown_timeout(REST_DRAIN_SECONDS)
+        .bind("gateway", config.listen_address, service)
+        .map_err(|error| {
+            let doing = format!("listening on LISTEN_ADDRESS {}", config.listen_address);
+            StartError::because(doing, error)
+        })?
+        .run();
     let handle = server.handle();
     let server = tokio::spawn(server);
     chassis.health.require("started", || true);
@@ -94,6 +123,7 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
     if tokio::time::timeout(patience, draining.wait()).await.is_err() {
         tracing::warn!("some sockets did not close in time and are cut");
     }
+    stopping.cancel();
     handle.stop(true).await;
     let _ = server.await;
     drop(first);
@@ -101,11 +131,10 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
 }
 
 /// Sets what every connection needs from the kernel.
-fn tune(connection: &dyn Any, of_connection: &mut Extensions) {
-    let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
+fn tune(stream: &TcpStream, of_connection: &mut Extensions) {
     let socket = SockRef::from(stream);
     // Neither failure harms more than latency and the time until a dead peer is noticed.
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_user_timeout(Some(PEER_TIMEOUT));
-    of_connection.insert(Peer::of(stream));
+    of_connection.insert(Handover::default());
 }

@@ -72,7 +72,6 @@ pub(crate) struct Worker {
     pub(crate) edge: Arc<Edge>,
     pub(crate) rooms: Rc<Rooms>,
     pub(crate) sockets: Rc<Sockets>,
-    pub(crate) flusher: Rc<Flusher>,
     pub(crate) metrics: GatewayMetrics,
     chassis: Chassis,
 }
@@ -113,7 +112,12 @@ impl Worker {
         });
         let tokens = Tokens::new(shared.keyring, &shared.config.tokens, &shared.config.limits);
         let worker = Rc::new(Self {
-            sockets: Sockets::new(shared.sockets, &shared.config, metrics.clone()),
+            sockets: Sockets::new(
+                shared.sockets,
+                &shared.config,
+                Rc::clone(&flusher),
+                metrics.clone(),
+            ),
             config: shared.config,
             client: nats.client.clone(),
             jetstream: nats.jetstream(),
@@ -123,11 +127,10 @@ impl Worker {
             tokens,
             edge: shared.edge,
             rooms,
-            flusher,
             metrics,
             chassis,
         });
-        rt::spawn(Rc::clone(&worker.flusher).run());
+        rt::spawn(flusher.run());
         rt::spawn(Rc::clone(&worker).look_after());
         rt::spawn(Rc::clone(&worker).check_rooms());
         rt::spawn(Rc::clone(&worker).settle_rooms());

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use actix_http::ws;
-use actix_web::{HttpRequest, HttpResponse, rt, web};
+use actix_web::{HttpRequest, HttpResponse, rt, rt::net::TcpStream, web};
 use goch_contract::{
     ChannelName, Error, ErrorCode, Secret, Uid,
     frame::{Credentials, Subscribe},
@@ -14,9 +14,10 @@ use goch_contract::{
 };
 use serde::Deserialize;
 
+use super::upgrade::Handover;
 use crate::{
-    edge::Throttled,
-    socket::{Connection, incoming::Incoming, outbox::OutboxBody, peer::Peer},
+    edge::{SocketOfAddress, Throttled},
+    socket::{Connection, closing::Closing, incoming::Incoming},
     worker::Worker,
 };
 
@@ -67,24 +68,46 @@ struct Query {
 pub(super) async fn connect(
     worker: web::Data<Rc<Worker>>,
     request: HttpRequest,
-    payload: web::Payload,
-) -> Result<HttpResponse<OutboxBody>, Throttled> {
+) -> Result<HttpResponse, Throttled> {
     if worker.is_draining() {
         return Err(Error::unavailable("this gateway is draining; connect again").into());
     }
     let address = worker.edge.connect(&request)?;
-    let mut handshake = ws::handshake(request.head()).map_err(|_| {
-        let message = "this path takes WebSocket handshakes only (RFC 6455)";
-        Error::new(ErrorCode::BadRequest, message)
-    })?;
-    let worker = Rc::clone(&worker);
-    let incoming = Incoming::new(payload, worker.config.limits.frame_bytes);
+    let mut handshake = ws::handshake(request.head()).map_err(|_| not_a_handshake())?;
     let first = subscription_of(request.query_string(), &worker.config.limits);
-    let registered = worker.sockets.register();
-    let outbox = Rc::clone(&registered.watched().outbox);
-    let peer = request.conn_data::<Peer>().copied();
-    rt::spawn(Connection::new(worker, registered, address, peer).run(incoming, first));
-    Ok(HttpResponse::from(handshake.finish()).map_body(|_, _| OutboxBody::new(outbox)))
+    let accepted = Accepted { worker: Rc::clone(&worker), address, first };
+    let handover = request.conn_data::<Handover>();
+    if !handover.is_some_and(|handover| handover.accept(accepted)) {
+        return Err(not_a_handshake().into());
+    }
+    Ok(HttpResponse::from(handshake.finish()).map_into_boxed_body())
+}
+
+fn not_a_handshake() -> Error {
+    let message = "this path takes WebSocket handshakes only (RFC 6455)";
+    Error::new(ErrorCode::BadRequest, message)
+}
+
+/// A connection that becomes a WebSocket as soon as its client knows.
+pub(super) struct Accepted {
+    worker: Rc<Worker>,
+    address: SocketOfAddress,
+    first: Option<Result<Subscribe, Error>>,
+}
+
+impl Accepted {
+    /// Talks to the client from now on. Some of what it said may have been `read` already.
+    pub(super) fn start(self, stream: TcpStream, read: &[u8]) {
+        let (reader, writer) = stream.into_split();
+        let incoming = Incoming::new(reader, read, self.worker.config.limits.frame_bytes);
+        let registered = self.worker.sockets.register(writer);
+        if self.worker.is_draining() {
+            // Since it was accepted: whoever drains has not seen it.
+            registered.close(Closing::Draining);
+        }
+        let connection = Connection::new(self.worker, registered, self.address);
+        rt::spawn(connection.run(incoming, self.first));
+    }
 }
 
 /// The subscription that a query asks for, if it names a channel. What is wrong with it is told by

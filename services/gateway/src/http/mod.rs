@@ -5,6 +5,7 @@ mod describe;
 pub(crate) mod join;
 mod members;
 mod page;
+pub(crate) mod upgrade;
 
 use std::sync::Arc;
 

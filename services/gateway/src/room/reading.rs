@@ -296,7 +296,7 @@ mod tests {
 
     fn watched_by_ann() -> (Reading, usize) {
         let mut reading = reading();
-        let key = reading.watch(Outbox::new(1_000), uid("ann"));
+        let key = reading.watch(Outbox::unconnected(1_000), uid("ann"));
         (reading, key)
     }
 

@@ -11,19 +11,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::web::Payload;
-use futures_util::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
+use futures_util::{
+    StreamExt as _,
+    future::{self, LocalBoxFuture},
+    stream::FuturesUnordered,
+};
 use goch_contract::{
     ChannelName, Error, ErrorCode, MessageId, Uid, UnixMillis,
     frame::{ClientFrame, ServerFrame, Subscribe},
 };
+use tokio::net::tcp::OwnedReadHalf;
 
 use super::{
     closing::Closing,
     encode,
     incoming::{Fault, Incoming, Message},
     outbox::Outbox,
-    peer::Peer,
     registry::Registered,
     send::Sent,
     watch::Watching,
@@ -62,8 +65,6 @@ pub(crate) struct Connection {
     pub(super) watches: HashMap<ChannelName, Watching>,
     frames: Meter,
     address: SocketOfAddress,
-    /// Until the client has sent a frame.
-    peer: Option<Peer>,
 }
 
 type SendsUnderWay = FuturesUnordered<LocalBoxFuture<'static, Sent>>;
@@ -73,12 +74,11 @@ impl Connection {
         worker: Rc<Worker>,
         registered: Registered,
         address: SocketOfAddress,
-        peer: Option<Peer>,
     ) -> Self {
         let quota = Quota::per(worker.config.limits.frames_per_second, Duration::from_secs(1));
         let frames = Meter::new(quota);
         let (subscriptions, watches) = (HashMap::new(), HashMap::new());
-        Self { worker, registered, subscriptions, watches, frames, address, peer }
+        Self { worker, registered, subscriptions, watches, frames, address }
     }
 
     pub(super) fn outbox(&self) -> &Rc<Outbox> {
@@ -88,11 +88,11 @@ impl Connection {
     /// Runs to the end of the connection. `first` is a subscription from the address's query.
     pub(crate) async fn run(
         mut self,
-        mut incoming: Incoming<Payload>,
+        mut incoming: Incoming<OwnedReadHalf>,
         first: Option<Result<Subscribe, Error>>,
     ) {
         let mut sends = SendsUnderWay::new();
-        match first {
+        match first.filter(|_| self.outbox().is_open()) {
             Some(Ok(subscribe)) => {
                 self.handle(ClientFrame::Subscribe(subscribe), &mut sends).await;
             }
@@ -106,12 +106,27 @@ impl Connection {
         // Leaves the rooms at once, whatever the peer does with the closing handshake.
         self.subscriptions.clear();
         self.watches.clear();
-        let goodbye = async { while let Some(Ok(_)) = incoming.receive().await {} };
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await;
-        self.outbox().cut();
+        let Self { registered, address: _counted_until_closed, .. } = self;
+        let outbox = Rc::clone(&registered.watched().outbox);
+        if outbox.is_cut() {
+            return;
+        }
+        let last_word = async {
+            outbox.finish().await;
+            // Whoever drains does not wait for the client's last word.
+            drop(registered);
+        };
+        // Read to its end: the kernel would reset a connection of which something is unread, and the
+        // close frame could be lost.
+        let rest = async { while let Some(Ok(_)) = incoming.receive().await {} };
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, future::join(last_word, rest)).await;
     }
 
-    async fn converse(&mut self, incoming: &mut Incoming<Payload>, sends: &mut SendsUnderWay) {
+    async fn converse(
+        &mut self,
+        incoming: &mut Incoming<OwnedReadHalf>,
+        sends: &mut SendsUnderWay,
+    ) {
         let watched = Rc::clone(self.registered.watched());
         loop {
             let next_message = async {
@@ -145,9 +160,6 @@ impl Connection {
     async fn take(&mut self, message: Message, sends: &mut SendsUnderWay) {
         let now = Instant::now();
         self.registered.watched().hear(now);
-        if let Some(peer) = self.peer.take() {
-            self.outbox().write_to(peer, &self.worker.flusher);
-        }
         match message {
             Message::Text(text) => {
                 let frame = ClientFrame::parse(&text, &self.worker.config.limits);

@@ -4,12 +4,22 @@
 //! frame announces is looked at first: whatever a client sends, no more than one message of the
 //! largest size and one chunk of the connection are kept.
 
+use std::{
+    future::poll_fn,
+    io,
+    mem::MaybeUninit,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
 use actix_http::ws::{Codec, Frame, Item};
-use actix_web::{error::PayloadError, web::Bytes};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
-use futures_util::{Stream, StreamExt as _};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::codec::Decoder as _;
+
+/// Bytes of one read.
+const READ_BYTES_MAX: usize = 8 * 1024;
 
 /// What a client sent, its continuations put together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,13 +72,8 @@ impl Assembler {
     }
 
     /// Takes the connection's next bytes.
-    pub fn extend(&mut self, chunk: Bytes) {
-        if self.buffer.is_empty() {
-            // Without a copy, as a rule.
-            self.buffer = BytesMut::from(chunk);
-        } else {
-            self.buffer.extend_from_slice(&chunk);
-        }
+    pub fn extend(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
     }
 
     /// The next message, if all of it is there.
@@ -155,8 +160,8 @@ fn announced(frame: &[u8]) -> Option<u64> {
 }
 
 /// The messages of one connection.
-pub(crate) struct Incoming<S> {
-    payload: S,
+pub(crate) struct Incoming<R> {
+    reader: R,
     assembler: Assembler,
     state: State,
 }
@@ -169,10 +174,13 @@ enum State {
     Ended,
 }
 
-impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Incoming<S> {
-    /// Reads `payload`, whose messages have at most `bytes_max` bytes.
-    pub(crate) fn new(payload: S, bytes_max: usize) -> Self {
-        Self { payload, assembler: Assembler::new(bytes_max), state: State::Open }
+impl<R: AsyncRead + Unpin> Incoming<R> {
+    /// Reads `reader`, whose messages have at most `bytes_max` bytes, after what was `read` of it
+    /// already.
+    pub(crate) fn new(reader: R, read: &[u8], bytes_max: usize) -> Self {
+        let mut assembler = Assembler::new(bytes_max);
+        assembler.extend(read);
+        Self { reader, assembler, state: State::Open }
     }
 
     /// The next message; nothing once the connection has ended. After a fault the rest is read and
@@ -193,19 +201,29 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Incoming<S> {
             if self.state == State::Ended {
                 return None;
             }
-            match self.payload.next().await {
-                Some(Ok(chunk)) if self.state == State::Open => self.assembler.extend(chunk),
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => self.state = State::Ended,
+            match poll_fn(|context| self.poll_read(context)).await {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => self.state = State::Ended,
             }
         }
+    }
+
+    /// Reads once, by way of the stack: a socket that waits holds no buffer.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut bytes = [MaybeUninit::uninit(); READ_BYTES_MAX];
+        let mut read = ReadBuf::uninit(&mut bytes);
+        ready!(Pin::new(&mut self.reader).poll_read(context, &mut read))?;
+        if self.state == State::Open {
+            self.assembler.extend(read.filled());
+        }
+        Poll::Ready(Ok(read.filled().len()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use actix_http::ws::{OpCode, Parser};
-    use futures_util::{FutureExt as _, stream};
+    use futures_util::FutureExt as _;
     use proptest::prelude::*;
 
     use super::*;
@@ -223,7 +241,7 @@ mod tests {
         let mut assembler = Assembler::new(BYTES_MAX);
         let mut messages = Vec::new();
         for chunk in bytes.chunks(size) {
-            assembler.extend(Bytes::copy_from_slice(chunk));
+            assembler.extend(chunk);
             loop {
                 match assembler.next_message() {
                     Ok(Some(message)) => messages.push(message),
@@ -265,10 +283,11 @@ mod tests {
 
     #[test]
     fn what_follows_a_fault_is_thrown_away() {
-        let mut chunks = vec![frame(OpCode::Ping, true, &[0; 126])];
-        chunks.extend((0..100).map(|_| frame(OpCode::Text, true, b"x")));
-        let payload = stream::iter(chunks.into_iter().map(|chunk| Ok(chunk.freeze())));
-        let mut incoming = Incoming::new(payload, BYTES_MAX);
+        let mut bytes = frame(OpCode::Ping, true, &[0; 126]);
+        for _ in 0..2_000 {
+            bytes.extend(frame(OpCode::Text, true, b"x"));
+        }
+        let mut incoming = Incoming::new(&bytes[10..], &bytes[..10], BYTES_MAX);
         assert_eq!(incoming.receive().now_or_never(), Some(Some(Err(Fault::Protocol))));
         assert_eq!(incoming.receive().now_or_never(), Some(None));
         assert_eq!(incoming.receive().now_or_never(), Some(None));

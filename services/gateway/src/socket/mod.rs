@@ -12,7 +12,7 @@ mod history;
 pub(crate) mod incoming;
 pub(crate) mod outbox;
 mod page;
-pub(crate) mod peer;
+mod queue;
 mod registry;
 mod revise;
 mod send;

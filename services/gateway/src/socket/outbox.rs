@@ -1,31 +1,26 @@
 //! What waits to be written to one socket.
 //!
 //! Whoever has something for a socket pushes it here and goes on; nobody ever waits for a slow
-//! reader. What has gathered leaves in one write: by the [`Flusher`], straight to the socket, as long
-//! as the kernel takes it; else, and before the client has said anything, as the body of the HTTP
-//! response.
+//! reader. What has gathered leaves in one write, by the [`Flusher`], as long as the kernel takes it.
+//! What the kernel does not take is written by the socket's own task, once there is room again.
 
 use std::{
     cell::RefCell,
-    collections::VecDeque,
     future::poll_fn,
-    io::ErrorKind,
-    pin::Pin,
+    io::{self, ErrorKind, IoSlice},
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
-use actix_web::body::{BodySize, MessageBody};
-use bytes::{Buf as _, Bytes, BytesMut};
+use actix_web::rt::net::TcpStream;
+use bytes::Bytes;
 use goch_contract::ChannelName;
+use tokio::net::tcp::OwnedWriteHalf;
 
-use super::{closing::Closing, encode, flusher::Flusher, peer::Peer};
+use super::{closing::Closing, encode, flusher::Flusher, queue::Queue};
 
-/// Bytes that are merged into one write.
-const MERGED_BYTES_MAX: usize = 64 * 1024;
-
-/// An empty queue gives back its memory above this many slots.
-const SLOTS_KEPT: usize = 16;
+/// Chunks of one system call.
+const SLICES_MAX: usize = 16;
 
 /// The longest reason of a close frame (RFC 6455, 5.5: 125 bytes with the code).
 const REASON_BYTES_MAX: usize = 123;
@@ -40,53 +35,52 @@ enum State {
     Cut,
 }
 
-/// How frames get to the socket.
-enum Line {
-    /// As the response's body; nothing has yet.
-    Unused,
-    /// Past the HTTP server, which has written all that it was given.
-    /// `is_reported`: the flusher knows that something waits.
-    Direct { peer: Peer, flusher: Rc<Flusher>, is_reported: bool },
-    /// As the response's body, for good: nobody knows how much of it the HTTP server still holds.
-    Body,
+/// Who writes what waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    /// Nothing waits.
+    Nobody,
+    Flusher,
+    /// The socket's task, because the kernel has no room.
+    Task,
 }
 
-/// The queue of one socket.
+/// The queue of one socket. The socket's task alone may wait for it.
 pub(crate) struct Outbox {
     inner: RefCell<Inner>,
-    bytes_max: usize,
+    flusher: Rc<Flusher>,
 }
 
 struct Inner {
-    chunks: VecDeque<Bytes>,
-    bytes: usize,
-    /// Whether the socket has got a part of the first chunk.
-    is_begun: bool,
-    line: Line,
+    queue: Queue,
+    /// Dropping it ends the connection's side that is written to.
+    stream: Option<OwnedWriteHalf>,
     state: State,
+    writer: Writer,
     /// Whether it has been emptied because it was full.
     overflowed: bool,
-    writer: Option<Waker>,
     watcher: Option<Waker>,
     /// Whether the watcher waits for room.
     wants_room: bool,
 }
 
 impl Outbox {
-    /// A queue of at most `bytes_max` bytes.
-    pub(crate) fn new(bytes_max: usize) -> Rc<Self> {
+    /// A queue of at most `bytes_max` bytes for `stream`.
+    pub(crate) fn new(bytes_max: usize, stream: OwnedWriteHalf, flusher: &Rc<Flusher>) -> Rc<Self> {
+        Self::with(bytes_max, Some(stream), flusher)
+    }
+
+    fn with(bytes_max: usize, stream: Option<OwnedWriteHalf>, flusher: &Rc<Flusher>) -> Rc<Self> {
         let inner = Inner {
-            chunks: VecDeque::new(),
-            bytes: 0,
-            is_begun: false,
-            line: Line::Unused,
+            queue: Queue::new(bytes_max),
+            stream,
             state: State::Open,
+            writer: Writer::Nobody,
             overflowed: false,
-            writer: None,
             watcher: None,
             wants_room: false,
         };
-        Rc::new(Self { inner: RefCell::new(inner), bytes_max })
+        Rc::new(Self { inner: RefCell::new(inner), flusher: Rc::clone(flusher) })
     }
 
     /// Queues encoded frames. When that is more than the bound, everything queued is dropped and the
@@ -94,46 +88,25 @@ impl Outbox {
     /// the frames were queued.
     pub(crate) fn push(self: &Rc<Self>, chunk: Bytes) -> bool {
         let mut inner = self.inner.borrow_mut();
-        let inner = &mut *inner;
         if inner.state != State::Open {
             return false;
         }
-        if inner.bytes + chunk.len() > self.bytes_max {
+        if !inner.queue.push(chunk) {
             inner.overflow();
             return false;
         }
-        inner.bytes += chunk.len();
-        inner.chunks.push_back(chunk);
-        match &mut inner.line {
-            Line::Direct { flusher, is_reported, .. } => {
-                if !std::mem::replace(is_reported, true) {
-                    flusher.add(Rc::clone(self));
-                }
-            }
-            Line::Unused | Line::Body => {
-                inner.line = Line::Body;
-                inner.wake_writer();
-            }
+        if inner.writer == Writer::Nobody {
+            inner.writer = Writer::Flusher;
+            self.flusher.add(Rc::clone(self));
         }
         true
-    }
-
-    /// From now on writes past the HTTP server, if that was not given anything yet. The client has
-    /// sent a frame, so it has the response's head.
-    pub(super) fn write_to(&self, peer: Peer, flusher: &Rc<Flusher>) {
-        let mut inner = self.inner.borrow_mut();
-        if inner.state == State::Open && matches!(inner.line, Line::Unused) {
-            let flusher = Rc::clone(flusher);
-            inner.line = Line::Direct { peer, flusher, is_reported: false };
-        }
     }
 
     /// Writes what waits, as far as the kernel takes it.
     pub(super) fn write(&self) {
         let mut inner = self.inner.borrow_mut();
-        inner.write();
-        if inner.wants_room && inner.bytes <= self.bytes_max / 2 {
-            inner.wake_watcher();
+        if inner.state == State::Open {
+            inner.write();
         }
     }
 
@@ -143,12 +116,6 @@ impl Outbox {
         if inner.state == State::Open {
             inner.close(closing, closing.reason());
         }
-    }
-
-    /// Bytes that wait.
-    #[cfg(test)]
-    pub(crate) fn bytes(&self) -> usize {
-        self.inner.borrow().bytes
     }
 
     /// Queues the close frame of a member who was removed from `channel`: the reason is its name.
@@ -168,6 +135,11 @@ impl Outbox {
         self.inner.borrow().state == State::Open
     }
 
+    /// Whether nothing is written any more.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.inner.borrow().state == State::Cut
+    }
+
     /// Whether the socket was closed with 4000.
     pub(crate) fn has_overflowed(&self) -> bool {
         self.inner.borrow().overflowed
@@ -175,21 +147,15 @@ impl Outbox {
 
     /// Ends the connection without another word, for a peer that is gone.
     pub(crate) fn cut(&self) {
-        let mut inner = self.inner.borrow_mut();
-        inner.state = State::Cut;
-        inner.line = Line::Body;
-        inner.chunks = VecDeque::new();
-        inner.bytes = 0;
-        inner.wake_writer();
-        inner.wake_watcher();
+        self.inner.borrow_mut().cut();
     }
 
     /// Waits until at most half of the bound is used, so that a client's requests cannot fill its
-    /// own outbox. The socket's task alone may wait.
+    /// own outbox.
     pub(crate) async fn room(&self) {
         poll_fn(|context| {
             let mut inner = self.inner.borrow_mut();
-            inner.wants_room = inner.bytes > self.bytes_max / 2;
+            inner.wants_room = inner.queue.is_half_full();
             if !inner.wants_room {
                 return Poll::Ready(());
             }
@@ -199,10 +165,13 @@ impl Outbox {
         .await;
     }
 
-    /// Waits until the socket is no longer open. The socket's task alone may wait.
+    /// Writes on whenever the kernel has room again, until the socket is no longer open.
     pub(crate) async fn ended(&self) {
         poll_fn(|context| {
             let mut inner = self.inner.borrow_mut();
+            while inner.state == State::Open && inner.writer == Writer::Task {
+                ready!(inner.poll_write(context));
+            }
             if inner.state != State::Open {
                 return Poll::Ready(());
             }
@@ -212,342 +181,235 @@ impl Outbox {
         .await;
     }
 
-    fn poll_take(&self, context: &Context<'_>) -> Poll<Option<Bytes>> {
-        let mut inner = self.inner.borrow_mut();
-        if inner.state == State::Open && matches!(inner.line, Line::Direct { .. }) {
-            inner.writer = Some(context.waker().clone());
-            return Poll::Pending;
-        }
-        if let Some(chunk) = inner.take_merged() {
-            inner.line = Line::Body;
-            if inner.wants_room && inner.bytes <= self.bytes_max / 2 {
-                inner.wake_watcher();
+    /// Writes what is left of a socket that is no longer open, and ends its side of the connection.
+    pub(crate) async fn finish(&self) {
+        poll_fn(|context| {
+            let mut inner = self.inner.borrow_mut();
+            inner.write();
+            while inner.writer == Writer::Task {
+                ready!(inner.poll_write(context));
             }
-            return Poll::Ready(Some(chunk));
-        }
-        if inner.state != State::Open {
-            return Poll::Ready(None);
-        }
-        inner.writer = Some(context.waker().clone());
-        Poll::Pending
+            inner.cut();
+            Poll::Ready(())
+        })
+        .await;
     }
 }
 
 impl Inner {
-    /// Drops what is queued, but for the rest of what the socket has got a part of.
     fn overflow(&mut self) {
-        self.chunks.truncate(usize::from(self.is_begun));
-        self.bytes = self.chunks.iter().map(Bytes::len).sum();
+        self.queue.drop_unbegun();
         self.overflowed = true;
         self.close(Closing::TooSlow, Closing::TooSlow.reason());
     }
 
-    #[expect(unsafe_code, reason = "the socket belongs to the HTTP server")]
+    fn close(&mut self, closing: Closing, reason: &str) {
+        self.state = State::Closing;
+        self.queue.append(encode::close(closing.code(), reason));
+        self.wake();
+    }
+
+    fn cut(&mut self) {
+        self.state = State::Cut;
+        self.stream = None;
+        self.writer = Writer::Nobody;
+        self.queue.clear();
+        self.wake();
+    }
+
+    /// Writes until nothing waits or the kernel takes no more; then the task is to wait for room.
     fn write(&mut self) {
-        let Line::Direct { peer, is_reported, .. } = &mut self.line else { return };
-        let peer = *peer;
-        *is_reported = false;
-        while self.state == State::Open && !self.chunks.is_empty() {
-            // SAFETY: the connection has not been dropped: it owns the response's body with its
-            // socket, on this thread, and dropping the body cuts the outbox, which ends `Direct`.
-            match unsafe { peer.write(self.chunks.iter()) } {
-                Ok(written) => self.advance(written),
+        self.writer = Writer::Nobody;
+        while !self.queue.is_empty() {
+            let Some(stream) = &self.stream else { return };
+            match write_once(stream.as_ref(), &self.queue) {
+                Ok(written) => self.queue.advance(written),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // The server waits until the socket can be written to, or finds out what it has.
-                Err(_) => {
-                    self.line = Line::Body;
-                    self.wake_writer();
-                    break;
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.writer = Writer::Task;
+                    return self.wake();
+                }
+                Err(_) => return self.cut(),
+            }
+        }
+        if self.wants_room {
+            self.wake();
+        }
+    }
+
+    /// Waits until the kernel has room, and writes.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.watcher = None;
+        if let Some(stream) = &self.stream {
+            match stream.as_ref().poll_write_ready(context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => self.cut(),
+                Poll::Pending => {
+                    self.watcher = Some(context.waker().clone());
+                    return Poll::Pending;
                 }
             }
         }
-        self.shrink();
+        self.write();
+        Poll::Ready(())
     }
 
-    /// Drops bytes that have been written.
-    fn advance(&mut self, mut written: usize) {
-        self.bytes -= written;
-        while let Some(first) = self.chunks.front_mut() {
-            if written < first.len() {
-                first.advance(written);
-                self.is_begun |= written > 0;
-                return;
-            }
-            written -= first.len();
-            self.is_begun = false;
-            self.chunks.pop_front();
-        }
-    }
-
-    fn shrink(&mut self) {
-        if self.chunks.is_empty() && self.chunks.capacity() > SLOTS_KEPT {
-            self.chunks = VecDeque::new();
-        }
-    }
-
-    fn close(&mut self, closing: Closing, reason: &str) {
-        self.state = State::Closing;
-        let frame = encode::close(closing.code(), reason);
-        self.bytes += frame.len();
-        self.chunks.push_back(frame);
-        self.wake_writer();
-        self.wake_watcher();
-    }
-
-    fn take_merged(&mut self) -> Option<Bytes> {
-        let first = self.chunks.pop_front()?;
-        self.bytes -= first.len();
-        self.is_begun = false;
-        let is_whole =
-            self.chunks.front().is_none_or(|next| first.len() + next.len() > MERGED_BYTES_MAX);
-        let taken = if is_whole {
-            first
-        } else {
-            let mut merged =
-                BytesMut::with_capacity((first.len() + self.bytes).min(MERGED_BYTES_MAX));
-            merged.extend_from_slice(&first);
-            while let Some(next) =
-                self.chunks.pop_front_if(|next| merged.len() + next.len() <= MERGED_BYTES_MAX)
-            {
-                self.bytes -= next.len();
-                merged.extend_from_slice(&next);
-            }
-            merged.freeze()
-        };
-        self.shrink();
-        Some(taken)
-    }
-
-    fn wake_writer(&mut self) {
-        if let Some(waker) = self.writer.take() {
-            waker.wake();
-        }
-    }
-
-    fn wake_watcher(&mut self) {
+    fn wake(&mut self) {
         if let Some(waker) = self.watcher.take() {
             waker.wake();
         }
     }
 }
 
-/// The connection's side of an [`Outbox`]: the body of the upgrade's response.
-pub(crate) struct OutboxBody {
-    outbox: Rc<Outbox>,
+fn write_once(stream: &TcpStream, queue: &Queue) -> io::Result<usize> {
+    if let Some(chunk) = queue.only_chunk() {
+        return stream.try_write(chunk);
+    }
+    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+    let count = queue.slices(&mut slices);
+    stream.try_write_vectored(&slices[..count])
 }
 
-impl OutboxBody {
-    pub(crate) fn new(outbox: Rc<Outbox>) -> Self {
-        Self { outbox }
-    }
-}
-
-impl MessageBody for OutboxBody {
-    type Error = std::convert::Infallible;
-
-    fn size(&self) -> BodySize {
-        BodySize::Stream
+#[cfg(test)]
+impl Outbox {
+    /// A queue for a socket that takes nothing.
+    pub(crate) fn unconnected(bytes_max: usize) -> Rc<Self> {
+        Self::with(bytes_max, None, &Rc::default())
     }
 
-    fn poll_next(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        self.outbox.poll_take(context).map(|chunk| chunk.map(Ok))
-    }
-}
-
-impl Drop for OutboxBody {
-    fn drop(&mut self) {
-        self.outbox.cut();
+    /// Bytes that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.inner.borrow().queue.bytes()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
+    use std::{io::Read as _, time::Duration};
 
-    use actix_web::rt::net::{TcpListener, TcpStream};
+    use actix_web::rt::net::TcpListener;
     use futures_util::FutureExt as _;
-    use proptest::prelude::*;
+    use tokio::{net::tcp::OwnedReadHalf, task::spawn_local};
 
     use super::*;
 
-    fn take(outbox: &Outbox) -> Option<Bytes> {
-        match outbox.poll_take(&Context::from_waker(Waker::noop())) {
-            Poll::Ready(chunk) => chunk,
-            Poll::Pending => panic!("nothing to take"),
-        }
-    }
-
-    #[test]
-    fn what_waits_together_leaves_together() {
-        let outbox = Outbox::new(1_000);
-        assert!(outbox.push(Bytes::from_static(b"a")));
-        assert!(outbox.push(Bytes::from_static(b"b")));
-        assert_eq!(take(&outbox).unwrap(), "ab");
-        assert!(outbox.poll_take(&Context::from_waker(Waker::noop())).is_pending());
-    }
-
-    #[test]
-    fn a_removed_member_is_told_of_which_channel_and_the_longest_name_fits() {
-        let outbox = Outbox::new(1_000);
-        outbox.push(Bytes::from_static(b"left"));
-        assert!(outbox.put_out(&ChannelName::parse(&"c".repeat(128)).unwrap()));
-        let written = take(&outbox).unwrap();
-        assert_eq!(&written[..8], b"left\x88\x7d\x0f\xa1");
-        assert_eq!(written.len(), 4 + 2 + 125);
-        assert!(!outbox.put_out(&ChannelName::parse("c").unwrap()));
-    }
-
-    #[test]
-    fn a_merged_write_is_bounded() {
-        let outbox = Outbox::new(1 << 20);
-        let large = Bytes::from(vec![b'x'; MERGED_BYTES_MAX]);
-        assert!(
-            outbox.push(large.clone())
-                && outbox.push(large)
-                && outbox.push(Bytes::from_static(b"y"))
-        );
-        assert_eq!(take(&outbox).unwrap().len(), MERGED_BYTES_MAX);
-        assert_eq!(take(&outbox).unwrap().len(), MERGED_BYTES_MAX);
-        assert_eq!(take(&outbox).unwrap(), "y");
-    }
-
-    #[test]
-    fn a_reader_that_is_too_slow_is_told_to_resume() {
-        let outbox = Outbox::new(10);
-        assert!(outbox.push(Bytes::from_static(b"12345678")));
-        assert!(!outbox.push(Bytes::from_static(b"9012")));
-        assert!(outbox.ended().now_or_never().is_some());
-        let close = take(&outbox).unwrap();
-        assert_eq!(u16::from_be_bytes([close[2], close[3]]), 4000);
-        assert_eq!(take(&outbox), None);
-        assert!(!outbox.push(Bytes::from_static(b"x")));
-    }
-
-    /// An outbox that writes to a socket with little room, and the socket's other end.
-    async fn direct(bytes_max: usize) -> (Rc<Outbox>, TcpStream, std::net::TcpStream) {
+    /// An outbox that writes to a socket with little room, and both ends of the socket.
+    async fn connected(bytes_max: usize) -> (Rc<Outbox>, OwnedReadHalf, std::net::TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let reader = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         socket2::SockRef::from(&stream).set_send_buffer_size(4_096).unwrap();
-        let outbox = Outbox::new(bytes_max);
-        outbox.write_to(Peer::of(&stream), &Rc::default());
-        (outbox, stream, reader)
+        let (reader, writer) = stream.into_split();
+        (Outbox::new(bytes_max, writer, &Rc::default()), reader, peer)
     }
 
-    #[actix_web::test]
-    async fn what_the_kernel_takes_goes_past_the_body() {
-        let (outbox, _stream, mut reader) = direct(1_000).await;
-        outbox.push(Bytes::from_static(b"ab"));
-        outbox.push(Bytes::from_static(b"cd"));
-        assert!(outbox.poll_take(&Context::from_waker(Waker::noop())).is_pending());
-        outbox.write();
-        let mut read = [0; 4];
-        reader.read_exact(&mut read).unwrap();
-        assert_eq!(read, *b"abcd");
-        assert_eq!(outbox.bytes(), 0);
-        outbox.close(Closing::Goodbye);
-        assert_eq!(take(&outbox).unwrap(), encode::close(1000, ""));
+    fn is_blocked(outbox: &Outbox) -> bool {
+        outbox.inner.borrow().writer == Writer::Task
     }
 
-    #[actix_web::test]
-    async fn what_the_kernel_does_not_take_follows_through_the_body_whole_and_in_order() {
-        for overflows in [false, true] {
-            let (outbox, stream, mut reader) = direct(1 << 20).await;
-            let mut written = Vec::new();
-            while matches!(outbox.inner.borrow().line, Line::Direct { .. }) {
-                let chunk: Vec<u8> = (0..1_000).map(|_| fastrand::u8(..)).collect();
-                written.extend_from_slice(&chunk);
-                outbox.push(chunk.into());
-                outbox.write();
-            }
-            let begun = outbox.inner.borrow().is_begun;
-            let tail = if overflows {
-                while outbox.push(Bytes::from(vec![0; 100_000])) {}
-                encode::close(4000, Closing::TooSlow.reason())
-            } else {
-                outbox.push(Bytes::from_static(b"tail"));
-                Bytes::from_static(b"tail")
-            };
-            let mut rest = Vec::new();
-            while let Poll::Ready(Some(chunk)) =
-                outbox.poll_take(&Context::from_waker(Waker::noop()))
-            {
-                rest.extend_from_slice(&chunk);
-            }
-            drop(stream);
+    /// Everything that comes at the other end, read beside the writer.
+    async fn read_to_end(mut peer: std::net::TcpStream) -> Vec<u8> {
+        let read = move || {
             let mut read = Vec::new();
-            reader.read_to_end(&mut read).unwrap();
-            if overflows && !begun {
-                written.truncate(read.len());
+            peer.read_to_end(&mut read).map(|_| read)
+        };
+        let read = actix_web::rt::task::spawn_blocking(read);
+        tokio::time::timeout(Duration::from_secs(20), read).await.unwrap().unwrap().unwrap()
+    }
+
+    #[actix_web::test]
+    async fn what_waits_together_leaves_together_and_then_the_close_frame() {
+        let (outbox, _reader, peer) = connected(1_000).await;
+        assert!(outbox.push(Bytes::from_static(b"ab")));
+        assert!(outbox.push(Bytes::from_static(b"cd")));
+        assert_eq!(outbox.bytes(), 4);
+        outbox.write();
+        assert_eq!(outbox.bytes(), 0);
+        assert!(outbox.ended().now_or_never().is_none());
+        outbox.close(Closing::Goodbye);
+        assert!(!outbox.push(Bytes::from_static(b"x")));
+        assert!(outbox.ended().now_or_never().is_some());
+        outbox.finish().await;
+        let expected = [b"abcd", &encode::close(1000, "")[..]].concat();
+        assert_eq!(read_to_end(peer).await, expected);
+    }
+
+    #[actix_web::test]
+    async fn a_removed_member_is_told_of_which_channel_and_the_longest_name_fits() {
+        let (outbox, _reader, peer) = connected(1_000).await;
+        outbox.push(Bytes::from_static(b"left"));
+        assert!(outbox.put_out(&ChannelName::parse(&"c".repeat(128)).unwrap()));
+        assert!(!outbox.put_out(&ChannelName::parse("c").unwrap()));
+        outbox.finish().await;
+        let read = read_to_end(peer).await;
+        assert_eq!(&read[..8], b"left\x88\x7d\x0f\xa1");
+        assert_eq!(read.len(), 4 + 2 + 125);
+    }
+
+    #[actix_web::test]
+    async fn what_the_kernel_does_not_take_at_once_is_written_once_it_does() {
+        let (outbox, _reader, peer) = connected(1 << 20).await;
+        let (mut due, mut writes) = (Vec::new(), 0);
+        while !is_blocked(&outbox) || writes < 10 {
+            let chunk: Vec<u8> = (0..10_000).map(|_| fastrand::u8(..)).collect();
+            if is_blocked(&outbox) {
+                writes += 1;
             }
-            written.extend_from_slice(&tail);
-            read.extend_from_slice(&rest);
-            assert!(read == written, "{} of {} bytes", read.len(), written.len());
+            due.extend_from_slice(&chunk);
+            assert!(outbox.push(chunk.into()));
+            outbox.write();
         }
-    }
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Push(Vec<u8>),
-        Take,
-        Close,
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            8 => prop::collection::vec(any::<u8>(), 1..40).prop_map(Step::Push),
-            6 => Just(Step::Take),
-            1 => Just(Step::Close),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_queued_leaves_in_order_within_the_bound_and_ends_with_a_close_frame(
-            steps in prop::collection::vec(step(), 0..60),
-            bytes_max in 1_usize..200,
-        ) {
-            let outbox = Outbox::new(bytes_max);
-            let (mut queued, mut taken, mut closing) = (Vec::new(), Vec::new(), None);
-            for step in steps {
-                match step {
-                    Step::Push(chunk) => {
-                        let fits = closing.is_none()
-                            && queued.len() - taken.len() + chunk.len() <= bytes_max;
-                        prop_assert_eq!(outbox.push(Bytes::from(chunk.clone())), fits);
-                        if fits {
-                            queued.extend(chunk);
-                        } else if closing.is_none() {
-                            queued.truncate(taken.len());
-                            closing = Some(Closing::TooSlow);
-                        }
-                    }
-                    Step::Take => {
-                        if let Poll::Ready(Some(chunk)) =
-                            outbox.poll_take(&Context::from_waker(Waker::noop()))
-                        {
-                            taken.extend_from_slice(&chunk);
-                        }
-                    }
-                    Step::Close => {
-                        outbox.close(Closing::Draining);
-                        closing.get_or_insert(Closing::Draining);
-                    }
-                }
-                prop_assert_eq!(outbox.is_open(), closing.is_none());
-            }
-            while let Poll::Ready(Some(chunk)) =
-                outbox.poll_take(&Context::from_waker(Waker::noop()))
-            {
-                taken.extend_from_slice(&chunk);
-            }
-            if let Some(closing) = closing {
-                queued.extend_from_slice(&encode::close(closing.code(), closing.reason()));
-            }
-            prop_assert_eq!(taken, queued);
+        assert!(outbox.bytes() >= 90_000);
+        let task = {
+            let outbox = Rc::clone(&outbox);
+            spawn_local(async move {
+                outbox.ended().await;
+                outbox.finish().await;
+            })
+        };
+        let read = actix_web::rt::spawn(read_to_end(peer));
+        // The task writes on by itself; nobody flushes.
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while outbox.bytes() > 0 {
+            assert!(tokio::time::Instant::now() < deadline);
+            tokio::task::yield_now().await;
         }
+        outbox.push(Bytes::from_static(b"tail"));
+        outbox.close(Closing::Draining);
+        task.await.unwrap();
+        due.extend_from_slice(b"tail");
+        due.extend_from_slice(&encode::close(1001, Closing::Draining.reason()));
+        assert!(read.await.unwrap() == due);
+    }
+
+    #[actix_web::test]
+    async fn a_reader_that_is_too_slow_is_told_to_resume_and_gets_no_frame_in_part() {
+        let (outbox, _reader, peer) = connected(100_000).await;
+        let frame = encode::text(&[b'x'; 10_000]);
+        let mut pushed = 0;
+        while outbox.push(frame.clone()) {
+            pushed += 1;
+            outbox.write();
+        }
+        assert!(pushed >= 10 && outbox.has_overflowed() && !outbox.is_open());
+        let read = actix_web::rt::spawn(read_to_end(peer));
+        outbox.finish().await;
+        let read = read.await.unwrap();
+        let close = encode::close(4000, Closing::TooSlow.reason());
+        let frames = read.strip_suffix(&close[..]).unwrap();
+        assert!(frames.len() < pushed * frame.len());
+        assert!(frames.chunks(frame.len()).all(|one| one == frame));
+    }
+
+    #[actix_web::test]
+    async fn nothing_is_written_once_it_is_cut() {
+        let (outbox, reader, peer) = connected(1_000).await;
+        outbox.push(Bytes::from_static(b"x"));
+        outbox.cut();
+        outbox.write();
+        assert!(outbox.ended().now_or_never().is_some());
+        outbox.finish().await;
+        drop(reader);
+        assert_eq!(read_to_end(peer).await, b"");
     }
 }

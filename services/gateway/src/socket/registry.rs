@@ -14,9 +14,9 @@ use std::{
 
 use goch_contract::{UnixMillis, frame::ServerFrame};
 use slab::Slab;
-use tokio::sync::Notify;
+use tokio::{net::tcp::OwnedWriteHalf, sync::Notify};
 
-use super::{closing::Closing, encode, outbox::Outbox};
+use super::{closing::Closing, encode, flusher::Flusher, outbox::Outbox};
 use crate::{
     metrics::{CloseLabel, GatewayMetrics},
     token,
@@ -76,6 +76,7 @@ pub(crate) struct Sockets {
     total_max: usize,
     outbox_bytes: usize,
     authorize_within: Duration,
+    flusher: Rc<Flusher>,
     metrics: GatewayMetrics,
 }
 
@@ -118,6 +119,7 @@ impl Sockets {
     pub(crate) fn new(
         total: Arc<AtomicUsize>,
         config: &crate::GatewayConfig,
+        flusher: Rc<Flusher>,
         metrics: GatewayMetrics,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -127,15 +129,16 @@ impl Sockets {
             total_max: config.connections_max,
             outbox_bytes: config.outbox_bytes,
             authorize_within: config.authorize_within,
+            flusher,
             metrics,
         })
     }
 
     /// Takes a socket in. One that is too many is told so at once.
-    pub(crate) fn register(self: &Rc<Self>) -> Registered {
+    pub(crate) fn register(self: &Rc<Self>, stream: OwnedWriteHalf) -> Registered {
         let now = Instant::now();
         let watched = Rc::new(Watched {
-            outbox: Outbox::new(self.outbox_bytes),
+            outbox: Outbox::new(self.outbox_bytes, stream, &self.flusher),
             opened: now,
             heard: Cell::new(now),
             pinged: Cell::new(false),
