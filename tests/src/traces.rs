@@ -47,9 +47,14 @@ impl Servers {
     /// was deleted is remembered with its name, which does not count.
     pub async fn traces_of(&self, word: &str) -> Vec<String> {
         let mut traces = self.traces_in_jetstream(word).await;
-        let redis = within("Redis's content", self.redis_content()).await;
-        traces.extend(redis.lines().filter(|line| line.contains(word)).map(ToOwned::to_owned));
+        traces.extend(self.traces_in_redis(|line| line.contains(word)).await);
         traces
+    }
+
+    /// What Redis holds, line by line, if it is meant.
+    pub async fn traces_in_redis(&self, is_meant: impl Fn(&str) -> bool) -> Vec<String> {
+        let redis = within("Redis's content", self.redis_content()).await;
+        redis.lines().filter(|line| is_meant(line)).map(ToOwned::to_owned).collect()
     }
 
     async fn traces_in_jetstream(&self, word: &str) -> Vec<String> {

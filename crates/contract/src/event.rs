@@ -4,11 +4,19 @@
 //! that same object with `seq` and `prev` added at its end ([`write_positioned`]), so an event is
 //! serialized once, when it is published, and only looked over on its way to a socket.
 
+mod deduplication;
+mod place;
+mod revision;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
+pub use self::{
+    deduplication::{deduplication_id, lifecycle_deduplication_id, revision_deduplication_id},
+    place::{Logged, MalformedEvent, Outline, is_trusted, write_positioned},
+    revision::{DELETED_HEADER, MESSAGE_HEADER, Revision, edited},
+};
 use crate::ids::{ChannelName, MessageId, Seq, Uid, UnixMillis};
 
 /// Header of a log message: the uid whose message this is. Only `message` events carry it, so
@@ -20,14 +28,6 @@ pub const FROM_HEADER: &str = "Goch-From";
 ///
 /// An event that is about two people, as an agent's edit of a customer's message is, has it twice.
 pub const MEMBER_HEADER: &str = "Goch-Member";
-
-/// Header of a log message: the sequence of the message that this event edits or deletes, so that what
-/// has become of a message can be found without bodies.
-pub const MESSAGE_HEADER: &str = "Goch-Message";
-
-/// Header of a log message that is there, whatever its value, if the event deletes a message. Such an
-/// event has [`MESSAGE_HEADER`] too.
-pub const DELETED_HEADER: &str = "Goch-Deleted";
 
 /// An event of a channel's life.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,135 +166,13 @@ pub struct Turned {
     pub time: UnixMillis,
 }
 
-/// The value of the `Nats-Msg-Id` header, by which JetStream recognises a resend.
-#[must_use]
-pub fn deduplication_id(channel: &ChannelName, uid: &Uid, id: &str) -> String {
-    format!("{channel}/{uid}/{id}")
-}
-
-/// The same for an event that nobody sent: `what` tells which one. It cannot be a message's
-/// [`deduplication_id`], where a uid stands between the slashes.
-#[must_use]
-pub fn lifecycle_deduplication_id(channel: &ChannelName, what: &str) -> String {
-    format!("{channel}//{what}")
-}
-
-/// The same for an edit or a deletion by `uid`; `what` tells the two apart. It cannot be a message's
-/// [`deduplication_id`] either: a client may give a message and its edit the same id.
-#[must_use]
-pub fn revision_deduplication_id(
-    channel: &ChannelName,
-    what: &str,
-    uid: &Uid,
-    id: &MessageId,
-) -> String {
-    lifecycle_deduplication_id(channel, &format!("{what}/{uid}/{id}"))
-}
-
-/// A message with the content that an edit gave it; none if the two are not a message and an edit.
-#[must_use]
-pub fn edited(message: &RawValue, edit: &RawValue) -> Option<Box<RawValue>> {
-    let (Ok(Event::Message(message)), Ok(Event::Edited(edit))) =
-        (serde_json::from_str(message.get()), serde_json::from_str(edit.get()))
-    else {
-        return None;
-    };
-    let Edited { text, meta, time, .. } = edit;
-    let message = Event::Message(Message { text, meta, edited_at: Some(time), ..message });
-    serde_json::value::to_raw_value(&message).ok()
-}
-
-/// A stored event at its place in the log, as services hand it to each other.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Logged {
-    /// The event's sequence.
-    pub seq: Seq,
-    /// The sequence of the channel's event before this one; 0 means none or unknown.
-    pub prev: Seq,
-    /// The stored object.
-    pub event: Box<RawValue>,
-}
-
-impl Logged {
-    /// The event as [`write_positioned`] writes it.
-    ///
-    /// # Errors
-    /// [`MalformedEvent`]: the log only has such a one when something other than Goch wrote there.
-    pub fn positioned(&self) -> Result<Vec<u8>, MalformedEvent> {
-        let mut json = Vec::new();
-        write_positioned(&mut json, self.event.get().as_bytes(), self.seq, self.prev)?;
-        Ok(json)
-    }
-}
-
-/// What every stored event has, whatever its type: enough to place and to count it.
-#[derive(Debug, Deserialize)]
-pub struct Outline<'a> {
-    /// The event's type.
-    #[serde(rename = "type", borrow)]
-    pub kind: std::borrow::Cow<'a, str>,
-    /// When it was published.
-    pub time: UnixMillis,
-    /// The sender, for a message.
-    #[serde(borrow)]
-    pub from_uid: Option<std::borrow::Cow<'a, str>>,
-}
-
-/// A stored payload that is not a JSON object with members.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the stored event is not a JSON object")]
-pub struct MalformedEvent;
-
-/// Appends the stored object `payload` with `seq` and `prev` added to `output`: the live frame, and
-/// an element of a page.
-///
-/// # Errors
-/// [`MalformedEvent`] when `payload` is not a JSON object with at least one member; nothing is
-/// appended. Only the shape of its ends is looked at:
-/// [`is_trusted`] or a parser decides before.
-pub fn write_positioned(
-    output: &mut Vec<u8>,
-    payload: &[u8],
-    seq: Seq,
-    prev: Seq,
-) -> Result<(), MalformedEvent> {
-    let body = payload
-        .strip_suffix(b"}")
-        .filter(|body| body.starts_with(b"{\"") && body.len() > 2)
-        .ok_or(MalformedEvent)?;
-    let mut digits = itoa::Buffer::new();
-    output.reserve(payload.len() + 56);
-    output.extend_from_slice(body);
-    output.extend_from_slice(b",\"seq\":");
-    output.extend_from_slice(digits.format(seq.0).as_bytes());
-    output.extend_from_slice(b",\"prev\":");
-    output.extend_from_slice(digits.format(prev.0).as_bytes());
-    output.push(b'}');
-    Ok(())
-}
-
-/// Whether `payload` is an event that may be passed on: a JSON object in UTF-8 with `type` and
-/// `time`. One that is not would end the connection of every client that gets it.
-///
-/// One of a type that is not known here is passed on, so that a newer service can add types before
-/// the gateways are updated.
-#[must_use]
-pub fn is_trusted(payload: &[u8]) -> bool {
-    // Of what it skips, serde would not check the encoding; of an array, it would take the elements
-    // for the members.
-    std::str::from_utf8(payload).is_ok_and(|text| {
-        text.starts_with('{') && serde_json::from_str::<Outline<'_>>(text).is_ok()
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
-    fn message(text: &str) -> Event {
+    pub(super) fn message(text: &str) -> Event {
         Event::Message(Message {
             channel: ChannelName::parse("ticket-42").unwrap(),
             time: UnixMillis(1_700_000_000_123),
@@ -389,84 +267,6 @@ mod tests {
             let payload = event.to_payload();
             assert!(is_trusted(&payload));
             assert_eq!(std::str::from_utf8(&payload).unwrap(), golden);
-        }
-    }
-
-    #[test]
-    fn an_edit_replaces_text_and_meta_and_nothing_else() {
-        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
-        let message = raw(
-            r#"{"type":"message","channel":"c","time":1,"id":"m","from_uid":"ann","from_name":"Ann","text":"a","meta":{"k":"v"}}"#,
-        );
-        let edit = raw(
-            r#"{"type":"edited","channel":"c","time":5,"id":"e","message":7,"uid":"eve","text":"b"}"#,
-        );
-        assert_eq!(
-            edited(&message, &edit).unwrap().get(),
-            r#"{"type":"message","channel":"c","time":1,"id":"m","from_uid":"ann","from_name":"Ann","text":"b","edited_at":5}"#
-        );
-        assert!(edited(&edit, &message).is_none());
-    }
-
-    #[test]
-    fn what_is_not_an_object_is_refused_and_nothing_is_written() {
-        for payload in ["", "{", "}", "{}", "[]", "null", "\"}", "{1}"] {
-            let mut output = Vec::new();
-            assert_eq!(
-                write_positioned(&mut output, payload.as_bytes(), Seq(1), Seq(0)),
-                Err(MalformedEvent),
-                "{payload}"
-            );
-            assert!(output.is_empty());
-        }
-    }
-
-    #[test]
-    fn an_event_of_a_newer_type_is_passed_on() {
-        assert!(is_trusted(br#"{"type":"pinned","channel":"a","time":5}"#));
-        assert!(!is_trusted(br#"{"type":"pinned"}"#));
-        assert!(!is_trusted(b"junk"));
-    }
-
-    #[test]
-    fn what_would_break_a_clients_connection_is_not_passed_on() {
-        for payload in [
-            br#"{"type":"message","channel":"c","time":5"#.as_slice(),
-            b"{\"type\":\"message\",\"channel\":\"}",
-            b"{\"type\":\"message\",\"time\":5,\"text\":\"\xff\"}",
-            br#"["message",5,null]"#,
-        ] {
-            assert!(!is_trusted(payload), "{}", payload.escape_ascii());
-        }
-    }
-
-    const NAME: &str = "[A-Za-z0-9_-]{1,3}";
-
-    proptest! {
-        #[test]
-        fn two_messages_never_share_a_deduplication_id(
-            (channel, uid, id) in (NAME, NAME, "[a/-]{1,4}"),
-            (other_channel, other_uid, other_id) in (NAME, NAME, "[a/-]{1,4}"),
-        ) {
-            let of = |channel: &str, uid: &str, id: &str| {
-                deduplication_id(&ChannelName::parse(channel).unwrap(), &Uid::parse(uid).unwrap(), id)
-            };
-            let one = of(&channel, &uid, &id);
-            let other = of(&other_channel, &other_uid, &other_id);
-            let same = (channel, uid, id) == (other_channel, other_uid, other_id);
-            prop_assert_eq!(one == other, same);
-        }
-
-        #[test]
-        fn whatever_is_said_survives_the_splice(text in "\\PC*", seq: u64, prev: u64) {
-            let payload = message(&text).to_payload();
-            prop_assert!(is_trusted(&payload));
-            let mut frame = Vec::new();
-            write_positioned(&mut frame, &payload, Seq(seq), Seq(prev)).unwrap();
-            let frame: Value = serde_json::from_slice(&frame).unwrap();
-            prop_assert_eq!(frame["text"].as_str(), Some(text.as_str()));
-            prop_assert_eq!(frame["seq"].as_u64(), Some(seq));
-            prop_assert_eq!(frame["prev"].as_u64(), Some(prev));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use goch_contract::{
     Seq,
-    event::{Event, Logged, is_trusted, write_positioned},
+    event::{Event, Logged, Revision, is_trusted, write_positioned},
     frame::{Signal, history_json},
 };
 use serde_json::value::RawValue;
@@ -16,9 +16,13 @@ pub(crate) fn run(input: &[u8]) {
     } else if is_trusted(input) {
         check_frame(&frame[6..]);
     }
+    if Revision::of_event(seq, input).is_some() {
+        assert!(is_json(input), "what is not an event edits and deletes nothing");
+    }
     if let Ok(event) = serde_json::from_slice::<Event>(input) {
         let payload = event.to_payload();
         assert!(is_trusted(&payload), "what a service publishes, a gateway passes on");
+        assert_eq!(Revision::of_event(seq, &payload), revision(seq, &event));
         let mut frame = Vec::new();
         assert!(write_positioned(&mut frame, &payload, seq, prev).is_ok());
         assert_eq!(serde_json::from_slice::<Event>(&payload).ok(), Some(event));
@@ -33,6 +37,16 @@ pub(crate) fn run(input: &[u8]) {
             channel.is_ok_and(|channel| is_json(&history_json(None, &channel, &messages, false)))
         );
     }
+}
+
+/// What an event that was parsed whole edits or deletes.
+fn revision(seq: Seq, event: &Event) -> Option<Revision> {
+    let (message, deletes) = match event {
+        Event::Edited(edited) => (edited.message, false),
+        Event::Deleted(deleted) => (deleted.message, true),
+        _ => return None,
+    };
+    Some(Revision { seq, message, deletes })
 }
 
 /// What sockets are given is one JSON object that ends with the event's place.

@@ -15,12 +15,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     line::{Broken, Line, is_temporary},
-    truth::given,
+    truth::{given, given_page},
 };
 use crate::{
-    checker::{Subscription, Way},
+    checker::{Given, Look, Subscription, Way},
     member::Member,
 };
+
+/// The id of a request for older events.
+const LOOK: &str = "look";
+
+/// How far back in the log a reader looks.
+const LOOK_BACK_MAX: u64 = 1_000;
 
 /// What a reader was given.
 #[derive(Debug, Default)]
@@ -39,6 +45,8 @@ pub(super) struct Reader {
     last: u64,
     /// The last sequence, for whoever waits for this reader.
     progress: Arc<AtomicU64>,
+    /// Before which sequence older events are asked for at the moment.
+    looks_before: Option<u64>,
     heard: Heard,
 }
 
@@ -49,7 +57,8 @@ impl Reader {
         rng: Rng,
         progress: Arc<AtomicU64>,
     ) -> Self {
-        Self { member, gateways, rng, last: 0, progress, heard: Heard::default() }
+        let heard = Heard::default();
+        Self { member, gateways, rng, last: 0, progress, looks_before: None, heard }
     }
 
     /// Listens until `stop`; calm once `calm` is cancelled.
@@ -67,6 +76,7 @@ impl Reader {
         let address = self.gateways[self.rng.usize(..self.gateways.len())].clone();
         let mut line = Line::open(&address).await?;
         self.heard.connects += 1;
+        self.looks_before = None;
         self.catch_up(&mut line).await?;
         let until = Instant::now() + Duration::from_millis(self.rng.u64(500..15_000));
         while calm.is_cancelled() || Instant::now() < until {
@@ -77,8 +87,9 @@ impl Reader {
             match self.rng.u32(..200) {
                 // Reads what it has seen, sometimes.
                 0..10 => self.read(&mut line).await?,
+                10..20 => self.look_back(&mut line).await?,
                 // Stops reading for a while.
-                10 if !calm.is_cancelled() => {
+                20 if !calm.is_cancelled() => {
                     sleep(Duration::from_millis(self.rng.u64(500..4_000))).await;
                 }
                 _ => {}
@@ -93,14 +104,14 @@ impl Reader {
 
     /// Subscribes and takes pages until there are no more.
     async fn catch_up(&mut self, line: &mut Line) -> Result<(), Broken> {
-        self.heard.subscriptions.push(Subscription { after: self.last, given: Vec::new() });
+        self.heard.subscriptions.push(Subscription { after: self.last, ..Subscription::default() });
         line.subscribe(&self.member, self.last).await?;
         loop {
             let frame = line.answer().await?;
             match frame["type"].as_str() {
                 Some("subscribed") => {
-                    for event in frame["messages"].as_array().ok_or(Broken)? {
-                        self.take(event, Way::Page);
+                    for given in given_page(frame["messages"].as_array().ok_or(Broken)?) {
+                        self.take(given);
                     }
                     if frame["more"] != true {
                         return Ok(());
@@ -134,6 +145,13 @@ impl Reader {
                 if !is_temporary(frame) {
                     self.heard.surprises.push(frame.to_string());
                 }
+                if frame["id"] == LOOK {
+                    self.looks_before = None;
+                }
+                Ok(())
+            }
+            Some("history") => {
+                self.note_look(frame);
                 Ok(())
             }
             _ => {
@@ -146,16 +164,40 @@ impl Reader {
     /// Takes a frame that is an event of the log: those have a `prev`.
     fn note(&mut self, frame: &Value) {
         if frame["prev"].is_u64() {
-            self.take(frame, Way::Live);
+            self.take(given(frame, Way::Live));
         }
     }
 
-    fn take(&mut self, event: &Value, way: Way) {
-        let given = given(event, way);
+    fn take(&mut self, given: Given) {
         self.last = self.last.max(given.seq);
         self.progress.store(self.last, Ordering::Relaxed);
         if let Some(subscription) = self.heard.subscriptions.last_mut() {
             subscription.given.push(given);
+        }
+    }
+
+    /// Asks for older events, one page at a time.
+    async fn look_back(&mut self, line: &mut Line) -> Result<(), Broken> {
+        if self.last == 0 || self.looks_before.is_some() {
+            return Ok(());
+        }
+        let before = self.last + 1 - self.rng.u64(0..self.last.min(LOOK_BACK_MAX));
+        self.looks_before = Some(before);
+        let limit = self.rng.u32(1..60);
+        let frame = json!({"type": "history", "id": LOOK, "channel": self.member.channel,
+                           "before": before, "limit": limit});
+        line.send(&frame).await
+    }
+
+    fn note_look(&mut self, frame: &Value) {
+        let events = frame["messages"].as_array().map(|events| given_page(events));
+        if let Some(before) = self.looks_before.take()
+            && let Some(events) = events
+            && let Some(subscription) = self.heard.subscriptions.last_mut()
+        {
+            let known = subscription.given.last().map_or(0, |given| given.seq);
+            let more = frame["more"] == true;
+            subscription.looks.push(Look { before, known, more, events });
         }
     }
 

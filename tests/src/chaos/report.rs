@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use crate::checker::{Recording, Violation};
+use crate::checker::{Ack, Channel, Recording, Revision, Subscription, Violation};
 
 /// Lines of each kind of defect that are shown.
 const LINES_MAX: usize = 10;
@@ -20,7 +20,7 @@ pub struct Report {
     pub recording: Recording,
     /// Sockets that were opened.
     pub connects: usize,
-    /// Sends that were refused for the moment.
+    /// Requests of writers that were refused for the moment.
     pub refusals: usize,
     /// Broken promises.
     pub violations: Vec<Violation>,
@@ -36,26 +36,42 @@ impl Report {
     }
 }
 
+/// How many edits, or else deletions, were asked for.
+fn revisions(channel: &Channel, edits: bool) -> usize {
+    channel.revisions.iter().filter(|asked| asked.text.is_some() == edits).count()
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let channels = self.recording.channels.values();
-        let sum = |count: fn(&crate::checker::Channel) -> usize| channels.clone().map(count).sum();
-        let delivered = |channel: &crate::checker::Channel| {
+        let sum = |count: fn(&Channel) -> usize| channels.clone().map(count).sum();
+        let delivered = |channel: &Channel| {
             channel.readers.values().flatten().map(|subscription| subscription.given.len()).sum()
         };
         let faults: usize = self.faults.values().sum();
-        let rows: [(&str, usize); 9] = [
+        let rows: [(&str, usize); 14] = [
             ("faults injected", faults),
             ("sockets opened", self.connects),
             ("messages sent", sum(|channel| channel.sends.len())),
             ("acked", sum(|channel| channel.acks.len())),
             ("of these duplicates", {
-                let is_duplicate = |ack: &&crate::checker::Ack| ack.duplicate;
+                let is_duplicate = |ack: &&Ack| ack.duplicate;
                 channels.clone().map(|it| it.acks.iter().filter(is_duplicate).count()).sum()
+            }),
+            ("edits asked for", sum(|channel| revisions(channel, true))),
+            ("deletions asked for", sum(|channel| revisions(channel, false))),
+            ("edits and deletions acked", sum(|channel| channel.revision_acks.len())),
+            ("refused as deleted already", {
+                let is_refused = |asked: &&Revision| asked.refused;
+                channels.clone().map(|it| it.revisions.iter().filter(is_refused).count()).sum()
             }),
             ("refused for the moment", self.refusals),
             ("events in the log", sum(|channel| channel.log.len())),
             ("delivered", sum(delivered)),
+            ("pages of older events", {
+                let looks = |it: &Subscription| it.looks.len();
+                channels.clone().flat_map(|it| it.readers.values().flatten()).map(looks).sum()
+            }),
             ("violations", self.violations.len() + self.surprises.len()),
         ];
         writeln!(formatter, "seed {}, {} s", self.seed, self.duration.as_secs())?;

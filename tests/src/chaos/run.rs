@@ -42,6 +42,10 @@ const HISTORY_WINDOW: &str = "200";
 /// into the log by themselves within a minute, so this is what the promise allows.
 const QUIET_WITHIN: Duration = Duration::from_secs(90);
 
+/// How long what was left of deletions may take to be finished after the last fault is mended: chat-admin
+/// looks for it every 15 seconds, and then waits for up to 20 in case somebody else is at it.
+const SETTLED_WITHIN: Duration = Duration::from_secs(90);
+
 struct Readers {
     name: String,
     channel: String,
@@ -110,6 +114,9 @@ pub async fn run(plan: &Plan) -> Report {
     };
     collect_writers(writers, &mut report).await;
     let log = Log::open(&system.servers().nats_urls(), PREFIX).await;
+    if !log.is_settled(SETTLED_WITHIN).await {
+        report.surprises.push("a deletion that was begun is not finished".to_owned());
+    }
     let truth = log.read().await;
     wait_for(&readers, &truth, &mut report).await;
     stop_readers.cancel();
@@ -156,6 +163,8 @@ async fn collect_writers(writers: Vec<Writers>, report: &mut Report) {
         let channel = report.channel(&writer.channel);
         channel.sends.extend(written.sends);
         channel.acks.extend(written.acks);
+        channel.revisions.extend(written.revisions);
+        channel.revision_acks.extend(written.revision_acks);
         report.connects += written.connects;
         report.refusals += written.refusals;
         report.surprises.extend(written.surprises);
@@ -216,6 +225,9 @@ async fn compare(
         }
         let channel = report.channel(&name);
         (channel.log, channel.history, channel.unread) = (events, history, unread);
+        let erased = channel.erased_texts();
+        let is_erased = |line: &str| erased.iter().any(|text| line.contains(text.as_str()));
+        channel.remains = system.servers().traces_in_redis(is_erased).await;
     }
 }
 

@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use async_nats::jetstream::{self, consumer};
 use futures_util::StreamExt as _;
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
 use crate::{
-    checker::{Given, Said, Way},
+    checker::{Content, Given, Revised, Said, Way},
     rest::Rest,
     wait::within,
 };
@@ -29,6 +30,24 @@ impl Log {
         Self { jetstream: jetstream::new(client), prefix: prefix.to_owned() }
     }
 
+    /// Whether every deletion that was begun is finished within `patience`: what is left to be done of
+    /// each stands in a bucket.
+    pub(super) async fn is_settled(&self, patience: Duration) -> bool {
+        let bucket = format!("{}_deletions", self.prefix);
+        let bucket = within("the deletions", self.jetstream.get_key_value(bucket)).await.unwrap();
+        let end = Instant::now() + patience;
+        loop {
+            let mut keys = within("the deletions", bucket.keys()).await.unwrap();
+            if within("a deletion", keys.next()).await.is_none() {
+                return true;
+            }
+            if Instant::now() > end {
+                return false;
+            }
+            sleep(Duration::from_millis(250)).await;
+        }
+    }
+
     /// Every event, by channel.
     pub(super) async fn read(&self) -> BTreeMap<String, Vec<Given>> {
         let stream = format!("{}_log", self.prefix);
@@ -47,7 +66,7 @@ impl Log {
             let mut event: Value = serde_json::from_slice(&message.payload).unwrap();
             event["seq"] = info.stream_sequence.into();
             event["prev"] = events.last().map_or(0, |last| last.seq).into();
-            events.push(given(&event, Way::Page));
+            events.push(given(&event, Way::Live));
         }
         channels
     }
@@ -70,7 +89,7 @@ pub(super) async fn history(admin: &Rest, channel: &str) -> Vec<Given> {
         let path = format!("/admin/channels/{channel}/messages?after={after}&limit={PAGE}");
         let answer = patiently(admin, &path).await;
         let page = answer["messages"].as_array().unwrap();
-        events.extend(page.iter().map(|event| given(event, Way::Page)));
+        events.extend(given_page(page));
         if answer["more"] != true || page.is_empty() {
             return events;
         }
@@ -88,7 +107,7 @@ async fn patiently(admin: &Rest, path: &str) -> Value {
     crate::wait::until(path, async || {
         let answer = admin.try_get(path).await?;
         if answer.status == 503 {
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            sleep(Duration::from_millis(200)).await;
             return None;
         }
         Some(answer.expect(200).body)
@@ -96,19 +115,32 @@ async fn patiently(admin: &Rest, path: &str) -> Value {
     .await
 }
 
+/// The events of a page as they are recorded.
+pub(super) fn given_page(page: &[Value]) -> Vec<Given> {
+    let through = page.last().and_then(|event| event["seq"].as_u64()).unwrap_or_default();
+    page.iter().map(|event| given(event, Way::Page { through })).collect()
+}
+
 /// An event as it is recorded.
 pub(super) fn given(event: &Value, way: Way) -> Given {
     let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-    let message = (event["type"] == "message").then(|| Said {
-        uid: text("from_uid"),
-        id: text("id"),
-        text: text("text"),
-        time: event["time"].as_u64().unwrap_or_default(),
-    });
-    Given {
-        seq: event["seq"].as_u64().unwrap_or_default(),
-        prev: event["prev"].as_u64().unwrap_or_default(),
-        way,
-        message,
-    }
+    let number = |name: &str| event[name].as_u64().unwrap_or_default();
+    let content = match event["type"].as_str() {
+        Some("message") => Content::Message(Said {
+            uid: text("from_uid"),
+            id: text("id"),
+            text: text("text"),
+            time: number("time"),
+            edited_at: event["edited_at"].as_u64(),
+        }),
+        Some(kind @ ("edited" | "deleted")) => Content::Revised(Revised {
+            uid: text("uid"),
+            id: text("id"),
+            message: number("message"),
+            text: (kind == "edited").then(|| text("text")),
+            time: number("time"),
+        }),
+        _ => Content::Other,
+    };
+    Given { seq: number("seq"), prev: number("prev"), way, content }
 }

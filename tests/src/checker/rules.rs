@@ -1,67 +1,30 @@
-//! The rules, each told by its own name when it is broken.
+//! Holds a run against the rules.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    record::{Ack, Channel, Content, Given, Look, Recording, Revised, Said, Subscription, Way},
+    rule::{Rule, Violation},
+    truth::{Truth, Version},
 };
-
-use super::record::{Channel, Given, Recording, Subscription};
-
-/// A rule of docs/guarantees.md.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rule {
-    /// An acked message is in the log, where the ack said, as it was sent.
-    AckedIsStored,
-    /// One idempotency key makes one message.
-    OneMessagePerId,
-    /// Everything in the log was said by somebody.
-    NothingInvented,
-    /// A reader that stays or resumes sees every event of the log.
-    ReaderSeesAll,
-    /// A reader sees no event twice within a subscription, nor one it had seen before.
-    NothingTwice,
-    /// Events come in the order of their sequences.
-    InOrder,
-    /// Each event names the one before it.
-    ChainIsWhole,
-    /// An event is the same for everybody.
-    SameForAll,
-    /// History equals the log.
-    HistoryIsWhole,
-    /// Unread counts equal a recount.
-    UnreadIsExact,
-}
-
-/// A broken rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    /// Which rule.
-    pub rule: Rule,
-    /// In which channel.
-    pub channel: String,
-    /// What was seen.
-    pub detail: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:?} in {}: {}", self.rule, self.channel, self.detail)
-    }
-}
 
 /// Every broken rule of a run.
 #[must_use]
 pub fn check(recording: &Recording) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (name, channel) in &recording.channels {
-        let mut checked = Checked { name, channel, violations: &mut violations };
+        let truth = Truth::of(channel);
+        let mut checked = Checked { name, channel, truth, violations: &mut violations };
         checked.log();
         checked.acks();
+        checked.revision_acks();
+        checked.refusals();
         checked.history();
         for (reader, subscriptions) in &channel.readers {
             checked.reader(reader, subscriptions);
         }
         checked.unread();
+        checked.remains();
     }
     violations
 }
@@ -69,6 +32,7 @@ pub fn check(recording: &Recording) -> Vec<Violation> {
 struct Checked<'a> {
     name: &'a str,
     channel: &'a Channel,
+    truth: Truth<'a>,
     violations: &'a mut Vec<Violation>,
 }
 
@@ -77,14 +41,9 @@ impl Checked<'_> {
         self.violations.push(Violation { rule, channel: self.name.to_owned(), detail });
     }
 
-    /// The log alone: order, one message per id, nothing that nobody said.
+    /// The log alone: order, one event per id, nothing that nobody said, nothing that is deleted.
     fn log(&mut self) {
         let channel = self.channel;
-        let sent: BTreeMap<_, _> = channel
-            .sends
-            .iter()
-            .map(|send| ((send.uid.as_str(), send.id.as_str()), send.text.as_str()))
-            .collect();
         let mut seen = BTreeMap::new();
         for pair in channel.log.windows(2) {
             if pair[1].seq <= pair[0].seq {
@@ -95,40 +54,111 @@ impl Checked<'_> {
             }
         }
         for given in &channel.log {
-            let Some(said) = &given.message else { continue };
-            let key = (said.uid.as_str(), said.id.as_str());
-            if let Some(first) = seen.insert(key, given.seq) {
-                let detail = format!("{key:?} is in the log at {first} and {}", given.seq);
-                self.broken(Rule::OneMessagePerId, detail);
-            }
-            match sent.get(&key) {
-                Some(text) if *text == said.text => {}
-                Some(_) => {
-                    let detail = format!("{key:?} at {} has another text than was sent", given.seq);
-                    self.broken(Rule::SameForAll, detail);
+            let seq = given.seq;
+            let (kind, uid, id) = match &given.content {
+                Content::Message(said) => {
+                    self.logged_message(seq, said);
+                    ("message", &said.uid, &said.id)
                 }
-                None => {
-                    let detail = format!("{key:?} at {} was sent by nobody", given.seq);
-                    self.broken(Rule::NothingInvented, detail);
+                Content::Revised(revised) => {
+                    self.logged_revision(seq, revised);
+                    ("revision", &revised.uid, &revised.id)
                 }
+                Content::Other => continue,
+            };
+            let key = (kind, uid, id);
+            if let Some(first) = seen.insert(key, seq) {
+                let detail = format!("{key:?} is in the log at {first} and {seq}");
+                self.broken(Rule::OneEventPerId, detail);
             }
+        }
+    }
+
+    fn logged_message(&mut self, seq: u64, said: &Said) {
+        let who = format!("{} of {} at {seq}", said.id, said.uid);
+        match self.truth.sent(said) {
+            Some(text) if *text == said.text => {}
+            Some(_) => {
+                self.broken(Rule::SameForAll, format!("{who} has another text than was sent"));
+            }
+            None => self.broken(Rule::NothingInvented, format!("{who} was sent by nobody")),
+        }
+        if let Some(deletion) = self.truth.deletion(seq) {
+            let detail = format!("{who} is in the log, and deleted at {deletion}");
+            self.broken(Rule::DeletedIsGone, detail);
+        }
+    }
+
+    fn logged_revision(&mut self, seq: u64, revised: &Revised) {
+        let who = format!("{} of {} at {seq}", revised.id, revised.uid);
+        if !self.truth.is_asked(revised) {
+            self.broken(Rule::NothingInvented, format!("{who} was asked for by nobody"));
+        }
+        if let Some(deletion) = self.truth.deletion(revised.message).filter(|it| *it != seq) {
+            let message = revised.message;
+            let detail = format!("{who} is about {message}, which is deleted at {deletion}");
+            self.broken(Rule::DeletedIsGone, detail);
         }
     }
 
     fn acks(&mut self) {
         let channel = self.channel;
-        let log: BTreeMap<u64, &Given> =
-            channel.log.iter().map(|given| (given.seq, given)).collect();
         for ack in &channel.acks {
-            let said = log.get(&ack.seq).and_then(|given| given.message.as_ref());
-            let is_stored = said.is_some_and(|said| said.uid == ack.uid && said.id == ack.id);
-            if !is_stored {
+            let stored = self.truth.log.get(&ack.seq).map(|given| &given.content);
+            match stored {
+                Some(Content::Message(said)) if said.uid == ack.uid && said.id == ack.id => {
+                    self.acked_time(ack, said.time);
+                }
+                // The deletion that the log has is of the very message that this ack told of.
+                None if self.truth.deletion(ack.seq).is_some() => {}
+                _ => self.acked_is_missing(ack),
+            }
+        }
+    }
+
+    fn revision_acks(&mut self) {
+        let channel = self.channel;
+        for ack in &channel.revision_acks {
+            let stored = self.truth.log.get(&ack.seq).map(|given| &given.content);
+            let is_own = |uid: &String, id: &String| *uid == ack.uid && *id == ack.id;
+            let asked = channel.revisions.iter().find(|asked| is_own(&asked.uid, &asked.id));
+            // An edit is erased with its message.
+            let erasure = asked.filter(|asked| asked.text.is_some());
+            let erasure = erasure.and_then(|asked| self.truth.deletion(asked.message));
+            match stored {
+                Some(Content::Revised(revised)) if is_own(&revised.uid, &revised.id) => {
+                    self.acked_time(ack, revised.time);
+                }
+                None if erasure.is_some_and(|deletion| deletion > ack.seq) => {}
+                _ => self.acked_is_missing(ack),
+            }
+        }
+    }
+
+    fn acked_time(&mut self, ack: &Ack, time: u64) {
+        if ack.time != time {
+            let detail = format!("the ack of {} has another time than the event", ack.id);
+            self.broken(Rule::SameForAll, detail);
+        }
+    }
+
+    fn acked_is_missing(&mut self, ack: &Ack) {
+        let detail = format!("{} of {} was acked at {} and is not there", ack.id, ack.uid, ack.seq);
+        self.broken(Rule::AckedIsStored, detail);
+    }
+
+    /// What was answered not to be there had been deleted by another request: its deletion was begun,
+    /// and what is begun is finished.
+    fn refusals(&mut self) {
+        let channel = self.channel;
+        for refused in channel.revisions.iter().filter(|asked| asked.refused) {
+            let deletion = self.truth.deletion(refused.message);
+            let content = deletion.and_then(|seq| self.truth.log.get(&seq)).map(|it| &it.content);
+            let is_others = |revised: &Revised| revised.id != refused.id;
+            if !matches!(content, Some(Content::Revised(revised)) if is_others(revised)) {
                 let detail =
-                    format!("{} of {} was acked at {} and is not there", ack.id, ack.uid, ack.seq);
-                self.broken(Rule::AckedIsStored, detail);
-            } else if said.is_some_and(|said| said.time != ack.time) {
-                let detail = format!("the ack of {} has another time than the message", ack.id);
-                self.broken(Rule::SameForAll, detail);
+                    format!("{} was refused, and {} is there", refused.id, refused.message);
+                self.broken(Rule::RefusedRightly, detail);
             }
         }
     }
@@ -136,24 +166,59 @@ impl Checked<'_> {
     fn history(&mut self) {
         let channel = self.channel;
         self.same_events("history", Rule::HistoryIsWhole, &channel.history);
+        let end = channel.log.last().map_or(0, |given| given.seq);
+        for given in &channel.history {
+            self.same_event("history", given, end);
+        }
     }
 
-    /// Whether `given` are exactly the log's events, with the same content.
+    /// Whether `given` has all of the log's events.
     fn same_events(&mut self, who: &str, whole: Rule, given: &[Given]) {
-        let channel = self.channel;
-        let theirs: BTreeMap<u64, &Given> = given.iter().map(|given| (given.seq, given)).collect();
-        for event in &channel.log {
-            match theirs.get(&event.seq) {
-                None => self.broken(whole, format!("{who} lacks {}", event.seq)),
-                Some(other) if other.message != event.message => {
-                    self.broken(Rule::SameForAll, format!("{who} has another {}", event.seq));
-                }
-                Some(_) => {}
-            }
+        let theirs: BTreeSet<u64> = given.iter().map(|given| given.seq).collect();
+        let lacking = self.truth.log.keys().filter(|seq| !theirs.contains(seq));
+        for seq in lacking.copied().collect::<Vec<_>>() {
+            self.broken(whole, format!("{who} lacks {seq}"));
         }
-        let log: BTreeSet<u64> = channel.log.iter().map(|given| given.seq).collect();
-        for seq in theirs.keys().filter(|seq| !log.contains(seq)) {
+    }
+
+    /// Whether an event is the log's, or one that has been erased since; if it came in a page, as it was
+    /// after everything up to `known`.
+    fn same_event(&mut self, who: &str, given: &Given, known: u64) {
+        let seq = given.seq;
+        let erasure = self.truth.erasure(given);
+        let stored = self.truth.log.get(&seq).copied();
+        if stored.is_none() && erasure.is_none() {
             self.broken(Rule::NothingInvented, format!("{who} has {seq}, which is not in the log"));
+            return;
+        }
+        if erasure.is_some_and(|deletion| deletion <= known) {
+            let detail =
+                format!("{who} has {seq}, which is deleted, in a page that knows up to {known}");
+            self.broken(Rule::DeletedIsGone, detail);
+        }
+        let is_same = match (&given.content, stored.map(|stored| &stored.content)) {
+            (Content::Message(said), stored) => {
+                let is_foreign = |other: &Content| {
+                    let Content::Message(other) = other else { return true };
+                    (&said.uid, &said.id, said.time) != (&other.uid, &other.id, other.time)
+                };
+                let version = match given.way {
+                    Way::Live if said.edited_at.is_some() => Version::Foreign,
+                    Way::Live => self.truth.version(seq, said, 0),
+                    Way::Page { .. } => self.truth.version(seq, said, known),
+                };
+                if version == Version::Old {
+                    let detail =
+                        format!("{who} has an older {seq} in a page that knows up to {known}");
+                    self.broken(Rule::ShownAsEdited, detail);
+                }
+                version != Version::Foreign && !stored.is_some_and(is_foreign)
+            }
+            (Content::Revised(revised), None) => self.truth.is_asked(revised),
+            (content, stored) => stored == Some(content),
+        };
+        if !is_same {
+            self.broken(Rule::SameForAll, format!("{who} has another {seq}"));
         }
     }
 
@@ -171,23 +236,63 @@ impl Checked<'_> {
                 } else if given.seq < last {
                     let detail = format!("{reader} got {} after {last}", given.seq);
                     self.broken(Rule::InOrder, detail);
-                } else if given.prev != last && !(given.prev == 0 && last == 0) {
+                } else if !self.truth.is_next(last, given.prev) {
                     let detail =
                         format!("{reader} got {} after {last}; it names {}", given.seq, given.prev);
                     self.broken(Rule::ChainIsWhole, detail);
                 }
                 last = last.max(given.seq);
+                let known = if let Way::Page { through } = given.way { through } else { 0 };
+                self.same_event(reader, given, known);
                 all.push(given.clone());
+            }
+            for look in &subscription.looks {
+                self.look(reader, look);
             }
         }
         self.same_events(reader, Rule::ReaderSeesAll, &all);
+    }
+
+    /// A page of older events: whole, in order, and as new as what the socket had been given before it.
+    fn look(&mut self, reader: &str, look: &Look) {
+        let who = format!("{reader}, looking back from {},", look.before);
+        for pair in look.events.windows(2) {
+            if pair[1].seq <= pair[0].seq {
+                let detail = format!("{who} got {} after {}", pair[1].seq, pair[0].seq);
+                self.broken(Rule::InOrder, detail);
+            } else if !self.truth.is_next(pair[0].seq, pair[1].prev) {
+                let (seq, prev) = (pair[1].seq, pair[1].prev);
+                let detail = format!("{who} got {seq} after {}; it names {prev}", pair[0].seq);
+                self.broken(Rule::ChainIsWhole, detail);
+            }
+        }
+        let last = look.events.last().map_or(0, |given| given.seq);
+        for given in &look.events {
+            self.same_event(&who, given, look.known.max(last));
+        }
+        let first = look.events.first().map(|given| given.seq);
+        if first.is_none() && look.more {
+            self.broken(Rule::HistoryIsWhole, format!("{who} got nothing, and that there is more"));
+            return;
+        }
+        let start = first.filter(|_| look.more).unwrap_or(0);
+        let theirs: BTreeSet<u64> = look.events.iter().map(|given| given.seq).collect();
+        let wanted = self.truth.log.range(start..look.before.max(start)).map(|(seq, _)| *seq);
+        for seq in wanted.filter(|seq| !theirs.contains(seq)).collect::<Vec<_>>() {
+            self.broken(Rule::HistoryIsWhole, format!("{who} lacks {seq}"));
+        }
+        if last >= look.before {
+            self.broken(Rule::HistoryIsWhole, format!("{who} got {last}"));
+        }
     }
 
     fn unread(&mut self) {
         let channel = self.channel;
         for (uid, (position, reported)) in &channel.unread {
             let is_unread = |given: &&Given| {
-                given.seq > *position && given.message.as_ref().is_some_and(|said| said.uid != *uid)
+                let is_others = |said: &Said| said.uid != *uid;
+                given.seq > *position
+                    && matches!(&given.content, Content::Message(said) if is_others(said))
             };
             let counted = channel.log.iter().filter(is_unread).count() as u64;
             if counted != *reported {
@@ -196,147 +301,11 @@ impl Checked<'_> {
             }
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::checker::record::{Ack, Said, Send, Way};
-
-    fn given(seq: u64, prev: u64, id: &str) -> Given {
-        let said = Said {
-            uid: "ann".to_owned(),
-            id: id.to_owned(),
-            text: format!("text of {id}"),
-            time: seq * 10,
-        };
-        Given { seq, prev, way: Way::Live, message: Some(said) }
-    }
-
-    /// Three messages; bob stayed, cid resumed after the first.
-    fn sound() -> Channel {
-        let events = vec![given(3, 0, "a"), given(5, 3, "b"), given(9, 5, "c")];
-        let send = |id: &str| Send {
-            uid: "ann".to_owned(),
-            id: id.to_owned(),
-            text: format!("text of {id}"),
-        };
-        let ack = |seq: u64, id: &str| Ack {
-            uid: "ann".to_owned(),
-            id: id.to_owned(),
-            seq,
-            time: seq * 10,
-            duplicate: false,
-        };
-        let stayed = vec![Subscription { after: 0, given: events.clone() }];
-        let resumed = vec![
-            Subscription { after: 0, given: events[..1].to_vec() },
-            Subscription { after: 3, given: events[1..].to_vec() },
-        ];
-        Channel {
-            sends: vec![send("a"), send("b"), send("c"), send("never stored")],
-            acks: vec![ack(3, "a"), ack(9, "c")],
-            readers: BTreeMap::from([("bob".to_owned(), stayed), ("cid".to_owned(), resumed)]),
-            log: events.clone(),
-            history: events,
-            unread: BTreeMap::from([("bob".to_owned(), (3, 2)), ("ann".to_owned(), (0, 0))]),
+    fn remains(&mut self) {
+        let channel = self.channel;
+        for line in &channel.remains {
+            self.broken(Rule::DeletedIsGone, format!("Redis has {line}"));
         }
-    }
-
-    fn broken(change: impl FnOnce(&mut Channel)) -> BTreeSet<Rule> {
-        let mut channel = sound();
-        change(&mut channel);
-        let channels = BTreeMap::from([("c".to_owned(), channel)]);
-        check(&Recording { channels }).into_iter().map(|violation| violation.rule).collect()
-    }
-
-    fn bob(channel: &mut Channel) -> &mut Vec<Given> {
-        &mut channel.readers.get_mut("bob").unwrap()[0].given
-    }
-
-    #[test]
-    fn a_sound_run_breaks_no_rule() {
-        assert_eq!(broken(|_| {}), BTreeSet::new());
-    }
-
-    #[test]
-    fn an_acked_message_that_is_not_stored_is_found() {
-        let rules = broken(|channel| channel.acks[0].seq = 4);
-        assert!(rules.contains(&Rule::AckedIsStored));
-        let rules = broken(|channel| {
-            channel.log.remove(2);
-        });
-        assert!(rules.contains(&Rule::AckedIsStored));
-    }
-
-    #[test]
-    fn a_message_that_is_stored_twice_is_found() {
-        let rules = broken(|channel| channel.log.push(given(11, 9, "a")));
-        assert!(rules.contains(&Rule::OneMessagePerId));
-    }
-
-    #[test]
-    fn a_message_that_nobody_sent_is_found() {
-        let rules = broken(|channel| channel.log.push(given(11, 9, "d")));
-        assert!(rules.contains(&Rule::NothingInvented));
-        let rules = broken(|channel| bob(channel).push(given(11, 9, "d")));
-        assert!(rules.contains(&Rule::NothingInvented));
-    }
-
-    #[test]
-    fn an_event_that_a_reader_lacks_is_found_even_at_the_tail() {
-        for index in 0..3 {
-            let rules = broken(|channel| {
-                bob(channel).remove(index);
-            });
-            assert!(rules.contains(&Rule::ReaderSeesAll), "{index}: {rules:?}");
-        }
-    }
-
-    #[test]
-    fn an_event_that_comes_twice_is_found() {
-        let rules = broken(|channel| {
-            let again = bob(channel)[1].clone();
-            bob(channel).insert(2, again);
-        });
-        assert_eq!(rules, BTreeSet::from([Rule::NothingTwice]));
-    }
-
-    #[test]
-    fn events_out_of_order_are_found() {
-        let rules = broken(|channel| bob(channel).swap(1, 2));
-        assert!(rules.contains(&Rule::InOrder));
-    }
-
-    #[test]
-    fn a_broken_chain_is_found() {
-        let rules = broken(|channel| bob(channel)[2].prev = 4);
-        assert_eq!(rules, BTreeSet::from([Rule::ChainIsWhole]));
-    }
-
-    #[test]
-    fn a_reader_with_another_text_is_found() {
-        let rules = broken(|channel| {
-            if let Some(said) = &mut bob(channel)[1].message {
-                "other".clone_into(&mut said.text);
-            }
-        });
-        assert_eq!(rules, BTreeSet::from([Rule::SameForAll]));
-    }
-
-    #[test]
-    fn a_gap_in_history_is_found() {
-        let rules = broken(|channel| {
-            channel.history.remove(1);
-        });
-        assert_eq!(rules, BTreeSet::from([Rule::HistoryIsWhole]));
-    }
-
-    #[test]
-    fn a_wrong_unread_count_is_found() {
-        let rules = broken(|channel| {
-            channel.unread.insert("bob".to_owned(), (3, 1));
-        });
-        assert_eq!(rules, BTreeSet::from([Rule::UnreadIsExact]));
     }
 }

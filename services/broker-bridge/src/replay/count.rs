@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use async_nats::jetstream::consumer::DeliverPolicy;
 use goch_contract::{
     ChannelName, Error, Seq, Uid,
-    event::FROM_HEADER,
+    event::{FROM_HEADER, Revision},
     services::broker::{SENDERS_MAX, Span, SpanCount},
 };
 
-use super::{ReadError, Replay, Select, revisions::Revision};
+use super::{ReadError, Replay, Select};
 
 /// What a pass over a channel has found.
 #[derive(Debug, Default)]
@@ -88,8 +88,9 @@ impl Replay {
                     found.own.insert(uid, vec![entry.seq]);
                 }
             }
-            let revision = Revision::of_headers(entry.seq, headers).filter(|it| it.deletes);
-            deletions.extend(revision.map(|it| (it.message, it.seq)));
+            let revision = headers.and_then(|headers| Revision::of_headers(entry.seq, headers));
+            let deletion = revision.filter(|revision| revision.deletes);
+            deletions.extend(deletion.map(|it| (it.message, it.seq)));
         }
         let is_deleted =
             |seq: &Seq| deletions.range((*seq, Seq(0))..=(*seq, Seq(u64::MAX))).next().is_some();

@@ -19,7 +19,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout};
 
-use super::{CONCURRENT_GETS_MAX, ReadError, Replay, STEP_TIMEOUT, Select, found, reader::Reader};
+use super::{
+    CONCURRENT_GETS_MAX, ReadError, Replay, STEP_TIMEOUT, Select, reader::Reader, single::found,
+};
 
 /// How long one request looks through the log.
 const LOOK_FOR: Duration = Duration::from_secs(2);

@@ -19,7 +19,7 @@ use goch_contract::{
     services::{ServiceClient, broker::Catchup},
 };
 
-use super::{Delivered, Kept, Room, keep};
+use super::{Kept, Room, deliver::Delivered, keep};
 use crate::{
     metrics::{CloseLabel, GatewayMetrics},
     socket::{closing::Closing, flusher::Flusher},

@@ -1,9 +1,11 @@
 //! A channel as one worker sees it: its local sockets and its latest events.
 //!
 //! A room gets the channel's events from its [`feed`], in order and whole, and hands each to its
-//! sockets: encoded once, as one chunk that all of them share. Rooms belong to one thread; nothing
+//! sockets ([`deliver`]): encoded once, as one chunk that all of them share. What can wait is gathered and
+//! worked off several times a second ([`settle`]). Rooms belong to one thread; nothing
 //! here is locked.
 
+mod deliver;
 mod feed;
 mod positions;
 mod presence;
@@ -24,12 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
-use goch_contract::{
-    ChannelName, Seq, Uid,
-    frame::{ServerFrame, Signal},
-    presence::PresenceReport,
-};
+use goch_contract::{ChannelName, Seq, Uid, presence::PresenceReport};
 use slab::Slab;
 use tokio::sync::Notify;
 
@@ -44,9 +41,8 @@ use self::{
     positions::{ChannelPositions, Counted, Known},
     presence::Presence,
     reading::Reading,
-    turn::Turn,
 };
-use crate::socket::{encode, outbox::Outbox};
+use crate::socket::outbox::Outbox;
 
 /// The shortest time between two comparisons of a room's seats with what chat-admin says; each adds
 /// up to as much by chance. Only a lost message makes a difference, so it may be long.
@@ -54,9 +50,6 @@ const VERIFY_EVERY: Duration = Duration::from_mins(5);
 
 /// How long the live copy of an acked event may take before the room looks into the log.
 const OVERDUE_AFTER: Duration = Duration::from_secs(1);
-
-/// The pause after a service did not take or tell what was read.
-const WORK_PAUSE: Duration = Duration::from_secs(2);
 
 /// With so many sockets, what comes while they are written to is handed out after that, in one piece.
 const LARGE_FROM: usize = 64;
@@ -245,73 +238,6 @@ impl Room {
         self.state.borrow().reading.uncounted()
     }
 
-    /// Has the room settled soon.
-    fn stir(self: &Rc<Self>) {
-        if !self.is_stirred.replace(true) {
-            self.stirred.add(Rc::clone(self));
-        }
-    }
-
-    /// Tells sockets what has changed. What comes back is for the other workers.
-    fn settle(&self, now: Instant) -> Option<PresenceReport> {
-        self.is_stirred.set(false);
-        let mut state = self.state.borrow_mut();
-        let settled = state.presence.settle(now);
-        state.reading.tell(&self.channel);
-        if !settled.changes.is_empty() {
-            self.tell_presence(&state, &settled.changes);
-        }
-        settled.report
-    }
-
-    fn tell_presence(&self, state: &State, changes: &[(Uid, bool)]) {
-        let channel = &self.channel;
-        let frame_of = |(uid, online): &(Uid, bool)| {
-            ServerFrame::Presence { channel, uid, online: *online }.to_json()
-        };
-        let frames: Vec<_> = changes.iter().map(frame_of).collect();
-        let all = text_frames(&frames);
-        for (_, subscriber) in &state.subscribers {
-            let own = changes.iter().position(|(uid, _)| *uid == subscriber.uid);
-            let chunk = match own {
-                None => all.clone(),
-                Some(own) => text_frames(
-                    frames.iter().enumerate().filter(|(index, _)| *index != own).map(|(_, f)| f),
-                ),
-            };
-            if !chunk.is_empty() {
-                subscriber.outbox.push(chunk);
-            }
-        }
-    }
-
-    /// Whether requests about what was read are to be made now; then they are under way.
-    fn begin_work(&self, now: Instant) -> bool {
-        let mut state = self.state.borrow_mut();
-        let begins = state.has_work() && !state.works && state.work_after <= now;
-        state.works |= begins;
-        begins
-    }
-
-    fn end_work(self: &Rc<Self>, is_done: bool) {
-        let mut state = self.state.borrow_mut();
-        state.works = false;
-        if is_done {
-            self.stir();
-        } else {
-            state.work_after = Instant::now() + WORK_PAUSE;
-        }
-    }
-
-    /// Has the room settled if something is due that nothing else has called for.
-    fn remind(self: &Rc<Self>, now: Instant) {
-        let state = self.state.borrow();
-        let has_work = state.has_work() && !state.works && state.work_after <= now;
-        if has_work || state.presence.is_due(now) {
-            self.stir();
-        }
-    }
-
     fn hear(self: &Rc<Self>, report: PresenceReport) {
         if self.state.borrow_mut().presence.hear(report, Instant::now()) {
             self.stir();
@@ -397,94 +323,6 @@ impl Room {
         state.presence.distrust();
         self.stir();
     }
-
-    /// Puts everybody out, for good: the channel is gone. Tells how many sockets that closed.
-    fn put_out_all(&self) -> u64 {
-        self.state.borrow_mut().is_gone = true;
-        self.put_out_where(|_| true)
-    }
-
-    /// Puts a member's sockets out. Tells how many that closed.
-    fn put_out(&self, uid: &Uid) -> u64 {
-        self.put_out_where(|seated| seated == uid)
-    }
-
-    fn put_out_where(&self, is_meant: impl Fn(&Uid) -> bool) -> u64 {
-        let state = self.state.borrow();
-        let meant = state.seats().filter(|(uid, _)| is_meant(uid));
-        meant.filter(|(_, outbox)| outbox.put_out(&self.channel)).count() as u64
-    }
-
-    /// Adds events that follow the ring's end and hands them to the sockets, and does what they say:
-    /// the sockets of a member who left get the event and are closed.
-    fn deliver(self: &Rc<Self>, events: Vec<Kept>) -> Delivered {
-        let Some(first) = events.first().map(|kept| kept.seq) else { return Delivered::default() };
-        let turns: Vec<_> = events.iter().filter_map(Turn::of).collect();
-        let chunk = text_frames(events.iter().map(|kept| &kept.json));
-        let mut state = self.state.borrow_mut();
-        if state.reading.count(&events) {
-            self.stir();
-        }
-        for (_, subscriber) in &state.subscribers {
-            if subscriber.given < first {
-                subscriber.outbox.push(chunk.clone());
-            } else {
-                let start = events.partition_point(|kept| kept.seq <= subscriber.given);
-                if start < events.len() {
-                    let rest = text_frames(events[start..].iter().map(|kept| &kept.json));
-                    subscriber.outbox.push(rest);
-                }
-            }
-        }
-        let deliveries = (events.len() * state.subscribers.len()) as u64;
-        for kept in events {
-            state.ring.push(kept);
-        }
-        if state.ring.last_seq() >= state.acked {
-            state.overdue_since = None;
-        }
-        drop(state);
-        let put_out = turns.into_iter().map(|turn| self.turn(turn)).sum();
-        Delivered { deliveries, put_out }
-    }
-
-    /// Does what an event says. Tells how many sockets that closed.
-    fn turn(self: &Rc<Self>, turn: Turn) -> u64 {
-        match turn {
-            Turn::Closed(closed) => {
-                self.state.borrow_mut().closed = Some(closed);
-                0
-            }
-            Turn::Left(uid) => self.put_out(&uid),
-            Turn::Deleted(message) => {
-                let mut state = self.state.borrow_mut();
-                let State { reading, ring, .. } = &mut *state;
-                reading.count_without(message, ring);
-                self.stir();
-                0
-            }
-        }
-    }
-
-    /// Hands a signal to the sockets that it is for. A read position also goes to the member's own:
-    /// it tells other devices. In a crowd it goes to those alone, and nobody is told who is typing.
-    fn signal(&self, signal: &Signal) {
-        let state = self.state.borrow();
-        let is_crowd = state.presence.is_crowd();
-        let is_for = |subscriber: &Subscriber| {
-            let is_own = subscriber.uid == *signal.uid();
-            match signal {
-                Signal::Read { .. } => is_own || !is_crowd,
-                Signal::Typing { .. } => !is_own && !is_crowd,
-            }
-        };
-        let frame = encode::text(&signal.to_json());
-        for (_, subscriber) in &state.subscribers {
-            if is_for(subscriber) {
-                subscriber.outbox.push(frame.clone());
-            }
-        }
-    }
 }
 
 impl State {
@@ -507,24 +345,4 @@ impl State {
             self.empty_since = Some(now);
         }
     }
-}
-
-/// What became of delivered events.
-#[derive(Default)]
-struct Delivered {
-    /// How many sockets got how many events, multiplied.
-    deliveries: u64,
-    /// How many sockets were closed with 4001.
-    put_out: u64,
-}
-
-/// JSON texts as one chunk of text frames.
-fn text_frames<J: AsRef<[u8]>>(texts: impl IntoIterator<Item = J> + Clone) -> Bytes {
-    let sizes =
-        texts.clone().into_iter().map(|json| json.as_ref().len() + encode::HEADER_BYTES_MAX);
-    let mut frames = BytesMut::with_capacity(sizes.sum());
-    for json in texts {
-        encode::append_text(&mut frames, json.as_ref());
-    }
-    frames.freeze()
 }

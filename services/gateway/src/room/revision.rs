@@ -8,73 +8,57 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use goch_contract::{
     Seq,
-    event::{Event, edited, write_positioned},
+    event::{Revision, edited, write_positioned},
 };
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::Kept;
 
 /// An edit or a deletion that a room has heard of.
 #[derive(Debug)]
-pub(super) struct Revision {
-    pub(super) seq: Seq,
-    /// Of which message.
-    pub(super) message: Seq,
-    /// The event, if it is an edit.
-    edit: Option<Box<RawValue>>,
+pub(super) struct Heard {
+    pub(super) revision: Revision,
+    /// The event itself: an edit has the new content.
+    json: Bytes,
 }
 
-impl Revision {
-    /// The revision that an event is, if it is one. Messages, of which there are many, are not parsed.
+impl Heard {
+    /// The edit or the deletion that an event is, if it is one.
     pub(super) fn of(kept: &Kept) -> Option<Self> {
-        if kept.from.is_some() {
-            return None;
-        }
-        match serde_json::from_slice(&kept.json).ok()? {
-            Event::Edited(edited) => {
-                let edit = serde_json::from_slice(&kept.json).ok()?;
-                Some(Self { seq: kept.seq, message: edited.message, edit: Some(edit) })
-            }
-            Event::Deleted(deleted) => {
-                Some(Self { seq: kept.seq, message: deleted.message, edit: None })
-            }
-            _ => None,
-        }
-    }
-
-    pub(super) fn deletes(&self) -> bool {
-        self.edit.is_none()
+        Some(Self { revision: kept.revision()?, json: kept.json.clone() })
     }
 
     /// Changes the message if it is among `events`, which rise by sequence. Of one that is deleted the
     /// edits go too: they say what it said.
     pub(super) fn apply(&self, events: &mut VecDeque<Kept>) {
-        let Some(edit) = &self.edit else { return self.remove_from(events) };
-        if let Ok(index) = events.binary_search_by_key(&self.message, |kept| kept.seq)
-            && let Some(json) = edited_json(&events[index], edit)
+        let Revision { message, deletes, .. } = self.revision;
+        if deletes {
+            remove(message, events);
+        } else if let Ok(index) = events.binary_search_by_key(&message, |kept| kept.seq)
+            && let Some(json) = edited_json(&events[index], &self.json)
         {
             events[index].json = json;
         }
     }
+}
 
-    fn remove_from(&self, events: &mut VecDeque<Kept>) {
-        let is_gone = |kept: &Kept| match &kept.from {
-            Some(_) => kept.seq == self.message,
-            None => Self::of(kept).is_some_and(|it| !it.deletes() && it.message == self.message),
-        };
-        let mut index = events.partition_point(|kept| kept.seq < self.message);
-        while index < events.len() {
-            if !is_gone(&events[index]) {
-                index += 1;
-                continue;
-            }
-            if let Some(gone) = events.remove(index)
-                && let Some(next) = events.get_mut(index)
-                && let Some(json) = without_predecessor(next, &gone)
-            {
-                next.json = json;
-            }
+/// Removes a message and its edits.
+fn remove(message: Seq, events: &mut VecDeque<Kept>) {
+    let is_gone = |kept: &Kept| match &kept.from {
+        Some(_) => kept.seq == message,
+        None => kept.revision().is_some_and(|it| !it.deletes && it.message == message),
+    };
+    let mut index = events.partition_point(|kept| kept.seq < message);
+    while index < events.len() {
+        if !is_gone(&events[index]) {
+            index += 1;
+            continue;
+        }
+        if let Some(gone) = events.remove(index)
+            && let Some(next) = events.get_mut(index)
+            && let Some(json) = without_predecessor(next, &gone)
+        {
+            next.json = json;
         }
     }
 }
@@ -89,8 +73,9 @@ fn prev(kept: &Kept) -> Option<Seq> {
 }
 
 /// The message with the content that an edit gave it, at its place; none if it is no message.
-fn edited_json(message: &Kept, edit: &RawValue) -> Option<Bytes> {
-    let event = edited(serde_json::from_slice(&message.json).ok()?, edit)?;
+fn edited_json(message: &Kept, edit: &[u8]) -> Option<Bytes> {
+    let raw = |json| serde_json::from_slice(json).ok();
+    let event = edited(raw(&message.json)?, raw(edit)?)?;
     let mut json = Vec::new();
     write_positioned(&mut json, event.get().as_bytes(), message.seq, prev(message)?).ok()?;
     Some(json.into())
@@ -145,7 +130,7 @@ pub(super) mod tests {
         let mut events = VecDeque::from([kept(3, 1, json!({"text": "a"}))]);
         for (seq, text) in [(5, "b"), (6, "c")] {
             let edit = kept(seq, 3, json!({"type": "edited", "message": 3, "text": text}));
-            Revision::of(&edit).unwrap().apply(&mut events);
+            Heard::of(&edit).unwrap().apply(&mut events);
         }
         let message = &shown(&events)[0];
         assert_eq!((&message["text"], &message["edited_at"]), (&json!("c"), &json!(6)));
@@ -161,8 +146,8 @@ pub(super) mod tests {
         };
         events.extend([edit(10, 5), edit(11, 3), kept(12, 11, json!({"text": "after"}))]);
         let deletion = kept(13, 12, json!({"type": "deleted", "message": 5}));
-        let deletion = Revision::of(&deletion).unwrap();
-        assert!(deletion.deletes());
+        let deletion = Heard::of(&deletion).unwrap();
+        assert!(deletion.revision.deletes);
         deletion.apply(&mut events);
         let chain: Vec<_> = shown(&events).iter().map(|it| it["prev"].clone()).collect();
         assert_eq!(chain, [1, 3, 9, 11]);
@@ -176,9 +161,9 @@ pub(super) mod tests {
         let joined = kept(3, 0, json!({"type": "joined", "display_name": "Ann"}));
         let mut events = VecDeque::from([joined]);
         let deletion = kept(5, 3, json!({"type": "deleted", "message": 3}));
-        Revision::of(&deletion).unwrap().apply(&mut events);
+        Heard::of(&deletion).unwrap().apply(&mut events);
         assert_eq!(events.len(), 1);
         let posing = Kept { from: Uid::parse("eve").ok(), ..deletion };
-        assert!(Revision::of(&posing).is_none());
+        assert!(Heard::of(&posing).is_none());
     }
 }

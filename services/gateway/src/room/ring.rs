@@ -6,9 +6,12 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use goch_contract::{Seq, Uid, event::Logged};
+use goch_contract::{
+    Seq, Uid,
+    event::{Logged, Revision},
+};
 
-use super::revision::Revision;
+use super::revision::Heard;
 
 /// Events kept. A first page of the usual size comes out of the ring.
 const EVENTS_MAX: usize = 128;
@@ -25,6 +28,14 @@ pub(crate) struct Kept {
     pub(crate) json: Bytes,
 }
 
+impl Kept {
+    /// The edit or the deletion that this is, if it is one. Messages, of which there are many, are not
+    /// parsed.
+    pub(super) fn revision(&self) -> Option<Revision> {
+        if self.from.is_some() { None } else { Revision::of_event(self.seq, &self.json) }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Ring {
@@ -34,7 +45,7 @@ pub(crate) struct Ring {
     /// Whether there is nothing before the ring.
     reaches_start: bool,
     /// Those of its events that edit or delete messages.
-    revisions: Vec<Revision>,
+    revisions: Vec<Heard>,
 }
 
 impl Ring {
@@ -72,23 +83,24 @@ impl Ring {
     /// Adds the channel's next event, and does to the others what it says; the oldest ones make room for
     /// it.
     pub(crate) fn push(&mut self, kept: Kept) {
-        let revision = Revision::of(&kept);
+        let heard = Heard::of(&kept);
         self.bytes += kept.json.len();
         self.events.push_back(kept);
-        if let Some(revision) = revision {
-            revision.apply(&mut self.events);
-            if revision.deletes() {
-                self.revisions.retain(|earlier| earlier.message != revision.message);
+        if let Some(heard) = heard {
+            heard.apply(&mut self.events);
+            let Revision { message, deletes, .. } = heard.revision;
+            if deletes {
+                self.revisions.retain(|earlier| earlier.revision.message != message);
             }
             self.bytes = self.events.iter().map(|kept| kept.json.len()).sum();
-            self.revisions.push(revision);
+            self.revisions.push(heard);
         }
         while self.events.len() > EVENTS_MAX || (self.bytes > BYTES_MAX && self.events.len() > 1) {
             let Some(oldest) = self.events.pop_front() else { break };
             self.bytes -= oldest.json.len();
             self.covered_after = oldest.seq;
             self.reaches_start = false;
-            self.revisions.retain(|revision| revision.seq > oldest.seq);
+            self.revisions.retain(|heard| heard.revision.seq > oldest.seq);
         }
     }
 
@@ -98,16 +110,16 @@ impl Ring {
             return events;
         }
         let mut events = VecDeque::from(events);
-        for revision in &self.revisions {
-            revision.apply(&mut events);
+        for heard in &self.revisions {
+            heard.apply(&mut events);
         }
         events.into()
     }
 
     /// Whether a message up to `seq` has been deleted after `seq`, as far as the ring reaches.
     pub(crate) fn has_deleted_since(&self, seq: Seq) -> bool {
-        let is_it = |it: &Revision| it.deletes() && it.seq > seq && it.message <= seq;
-        self.revisions.iter().any(is_it)
+        let is_it = |it: &Revision| it.deletes && it.seq > seq && it.message <= seq;
+        self.revisions.iter().any(|heard| is_it(&heard.revision))
     }
 
     /// The events after `seq`.

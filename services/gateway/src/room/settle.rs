@@ -14,13 +14,19 @@ use actix_web::rt;
 use async_nats::connection::State;
 use futures_util::{StreamExt as _, stream};
 use goch_contract::{
-    ErrorCode, Seq, Uid, frame::Signal, presence::PresenceSignal, services::history::Read,
+    ErrorCode, Seq, Uid,
+    frame::Signal,
+    presence::{PresenceReport, PresenceSignal},
+    services::history::Read,
 };
 
 use super::{Room, Rooms};
 
 /// Requests that are under way for one room.
 const REQUESTS_PER_ROOM: usize = 8;
+
+/// The pause after a service did not take or tell what was read.
+const WORK_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long storing what was read last may take.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -121,6 +127,54 @@ impl Rooms {
             if let Err(error) = client.publish(subject, payload.into()).await {
                 tracing::debug!(channel = %room.channel(), %error, "a signal was not published");
             }
+        }
+    }
+}
+
+impl Room {
+    /// Has the room settled soon.
+    pub(super) fn stir(self: &Rc<Self>) {
+        if !self.is_stirred.replace(true) {
+            self.stirred.add(Rc::clone(self));
+        }
+    }
+
+    /// Tells sockets what has changed. What comes back is for the other workers.
+    fn settle(&self, now: Instant) -> Option<PresenceReport> {
+        self.is_stirred.set(false);
+        let mut state = self.state.borrow_mut();
+        let settled = state.presence.settle(now);
+        state.reading.tell(&self.channel);
+        if !settled.changes.is_empty() {
+            self.tell_presence(&state, &settled.changes);
+        }
+        settled.report
+    }
+
+    /// Whether requests about what was read are to be made now; then they are under way.
+    fn begin_work(&self, now: Instant) -> bool {
+        let mut state = self.state.borrow_mut();
+        let begins = state.has_work() && !state.works && state.work_after <= now;
+        state.works |= begins;
+        begins
+    }
+
+    fn end_work(self: &Rc<Self>, is_done: bool) {
+        let mut state = self.state.borrow_mut();
+        state.works = false;
+        if is_done {
+            self.stir();
+        } else {
+            state.work_after = Instant::now() + WORK_PAUSE;
+        }
+    }
+
+    /// Has the room settled if something is due that nothing else has called for.
+    pub(super) fn remind(self: &Rc<Self>, now: Instant) {
+        let state = self.state.borrow();
+        let has_work = state.has_work() && !state.works && state.work_after <= now;
+        if has_work || state.presence.is_due(now) {
+            self.stir();
         }
     }
 }

@@ -25,7 +25,6 @@ impl Turn {
             #[serde(rename = "type")]
             kind: &'a str,
             uid: Option<Uid>,
-            message: Option<Seq>,
         }
         if kept.from.is_some() {
             return None;
@@ -35,8 +34,7 @@ impl Turn {
             "closed" => Some(Self::Closed(true)),
             "reopened" => Some(Self::Closed(false)),
             "left" => fields.uid.map(Self::Left),
-            "deleted" => fields.message.map(Self::Deleted),
-            _ => None,
+            _ => kept.revision().filter(|it| it.deletes).map(|it| Self::Deleted(it.message)),
         }
     }
 }

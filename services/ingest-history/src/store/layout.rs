@@ -23,9 +23,8 @@
 use bytes::Bytes;
 use goch_contract::{
     ChannelName, Seq, Uid, UnixMillis,
-    event::{Logged, Outline},
+    event::{Logged, Outline, Revision},
 };
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// Digits of a number.
@@ -42,15 +41,9 @@ pub(crate) struct Entry {
     time: UnixMillis,
     /// Whose message it is, if it is one.
     from: Option<Uid>,
-    /// Which message it edits or deletes, and which of the two, if it does.
-    revises: Option<(Seq, char)>,
+    /// What it makes of another message, if it edits or deletes one.
+    revision: Option<Revision>,
     event: Bytes,
-}
-
-/// What an edit or a deletion says of its message.
-#[derive(Deserialize)]
-struct Revision {
-    message: Seq,
 }
 
 impl Entry {
@@ -60,21 +53,13 @@ impl Entry {
         let (time, is_message) = (outline.time, outline.kind == "message");
         let from = outline.from_uid.as_deref().filter(|_| is_message);
         let from = from.and_then(|uid| Uid::parse(uid).ok());
-        let revises = match &*outline.kind {
-            "edited" => Some('e'),
-            "deleted" => Some('d'),
-            _ => None,
-        };
-        let revises = revises.and_then(|kind| {
-            let revision: Revision = serde_json::from_slice(&event).ok()?;
-            Some((revision.message, kind))
-        });
-        Some(Self { channel, seq, time, from, revises, event })
+        let revision = if is_message { None } else { Revision::of_event(seq, &event) };
+        Some(Self { channel, seq, time, from, revision, event })
     }
 
     /// Whether it takes a message back, which counts may have that are kept.
     pub(crate) fn deletes(&self) -> bool {
-        self.revises.is_some_and(|(_, kind)| kind == 'd')
+        self.revision.is_some_and(|revision| revision.deletes)
     }
 
     /// What is added to the channel's set.
@@ -87,11 +72,12 @@ impl Entry {
         let from = self.from.as_ref();
         let index =
             from.map(|uid| [format!("m{seq}:{uid}").into(), format!("s{uid}:{seq}").into()]);
-        let revises =
-            self.revises.map(|(message, kind)| format!("r{}:{seq}:{kind}", digits(message.0)));
+        let revision = self.revision.map(|Revision { message, deletes, .. }| {
+            format!("r{}:{seq}:{}", digits(message.0), if deletes { 'd' } else { 'e' })
+        });
         std::iter::once(Bytes::from(event))
             .chain(index.into_iter().flatten())
-            .chain(revises.map(Bytes::from))
+            .chain(revision.map(Bytes::from))
     }
 }
 

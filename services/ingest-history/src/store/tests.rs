@@ -1,6 +1,7 @@
 //! The scripts that count, on a real redis-server, against a log that a test can look through.
 
 use std::{
+    collections::BTreeMap,
     env,
     net::TcpListener,
     path::PathBuf,
@@ -10,13 +11,14 @@ use std::{
 
 use fred::types::{Builder, config::Config};
 use goch_chassis::config::RedisConfig;
-use goch_contract::Secret;
+use goch_contract::{Secret, Uid};
 use proptest::prelude::*;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::*;
+use super::{counts::Missing, *};
+use crate::progress::Progress;
 
 const WINDOW: usize = 8;
 const MEMBERS: [&str; 3] = ["ann", "bob", "eve"];

@@ -1,0 +1,111 @@
+//! Answers that carry events: `subscribed` and `history`. The events are spliced in as they are.
+
+use serde::Serialize;
+
+use crate::ids::{ChannelName, MessageId, Seq, Uid};
+
+/// The answer to a `subscribe`; its messages are already positioned frames.
+#[derive(Debug)]
+pub struct Subscribed<'a> {
+    /// The id of the `subscribe`.
+    pub id: Option<&'a MessageId>,
+    /// The channel.
+    pub channel: &'a ChannelName,
+    /// The channel's latest event that this socket has been or is being given.
+    pub last_seq: Seq,
+    /// Unread messages; left out when no service can tell.
+    pub unread: Option<u64>,
+    /// Whether the page does not reach its end: older events for the latest page, newer ones after
+    /// `after` or `since`.
+    pub more: bool,
+    /// The other members who are known to be online; left out when there are too many to tell.
+    pub online: Option<Vec<Uid>>,
+}
+
+impl Subscribed<'_> {
+    /// The frame's text, with `messages`, each a positioned event.
+    #[must_use]
+    pub fn to_json<M: AsRef<[u8]>>(&self, messages: &[M]) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Head<'a> {
+            #[serde(rename = "type")]
+            kind: &'static str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            id: Option<&'a MessageId>,
+            channel: &'a ChannelName,
+            last_seq: Seq,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            unread: Option<u64>,
+            more: bool,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            online: Option<&'a [Uid]>,
+        }
+        let head = Head {
+            kind: "subscribed",
+            id: self.id,
+            channel: self.channel,
+            last_seq: self.last_seq,
+            unread: self.unread,
+            more: self.more,
+            online: self.online.as_deref(),
+        };
+        with_messages(&head, messages)
+    }
+}
+
+/// The answer to a `history`, with `messages`, each a positioned event.
+#[must_use]
+pub fn history_json<M: AsRef<[u8]>>(
+    id: Option<&MessageId>,
+    channel: &ChannelName,
+    messages: &[M],
+    more: bool,
+) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Head<'a> {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a MessageId>,
+        channel: &'a ChannelName,
+        more: bool,
+    }
+    with_messages(&Head { kind: "history", id, channel, more }, messages)
+}
+
+fn with_messages<M: AsRef<[u8]>>(head: &impl Serialize, messages: &[M]) -> Vec<u8> {
+    let mut json = serde_json::to_vec(head).unwrap_or_default();
+    json.pop();
+    json.extend_from_slice(b",\"messages\":[");
+    for (index, message) in messages.iter().enumerate() {
+        if index > 0 {
+            json.push(b',');
+        }
+        json.extend_from_slice(message.as_ref());
+    }
+    json.extend_from_slice(b"]}");
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_subscribe_has_its_golden_form() {
+        let channel = ChannelName::parse("c").unwrap();
+        let subscribed = Subscribed {
+            id: None,
+            channel: &channel,
+            last_seq: Seq(9),
+            unread: Some(2),
+            more: false,
+            online: Some(vec![Uid::parse("ben").unwrap()]),
+        };
+        let json = subscribed.to_json(&[b"{\"seq\":8}".as_slice(), b"{\"seq\":9}"]);
+        assert_eq!(
+            String::from_utf8(json).unwrap(),
+            r#"{"type":"subscribed","channel":"c","last_seq":9,"unread":2,"more":false,"online":["ben"],"messages":[{"seq":8},{"seq":9}]}"#
+        );
+    }
+}

@@ -1,0 +1,77 @@
+//! What has become of one message, for whoever is about to change it or to erase what is left of it.
+
+use async_nats::jetstream::message::StreamMessage;
+use goch_contract::{
+    ChannelName, Error, Seq,
+    event::{FROM_HEADER, Logged},
+    services::broker::{Revised, Revisions},
+};
+
+use super::{ReadError, Replay, single::event};
+
+impl Replay {
+    /// What has become of a message.
+    ///
+    /// # Errors
+    /// `unavailable` when the log cannot be read in time.
+    pub(crate) async fn revised(&self, request: &Revisions) -> Result<Revised, Error> {
+        self.persist(|| self.read_revised(&request.channel, request.message)).await
+    }
+
+    async fn read_revised(
+        &self,
+        channel: &ChannelName,
+        message: Seq,
+    ) -> Result<Revised, ReadError> {
+        // Read from the stream's leader: a follower may not have it yet.
+        let stored = self.stored(channel, message).await?;
+        let tail = self.tail(channel).await?;
+        if stored.is_some() && tail < message {
+            return Err(ReadError::Gap);
+        }
+        let revisions = self.revisions_of(channel, message, tail).await?;
+        let mut latest = None;
+        for revision in revisions.iter().rev() {
+            latest = self.stored(channel, revision.seq).await?.as_ref().and_then(logged);
+            if latest.is_some() {
+                break;
+            }
+        }
+        Ok(Revised { message: stored.as_ref().and_then(logged), latest, tail })
+    }
+
+    /// What is to be erased of a message that the log has a deletion of: the message, if it is one and
+    /// still there, and its edits. None if it has no deletion.
+    ///
+    /// # Errors
+    /// `unavailable` when the log cannot be read in time.
+    pub(crate) async fn remains(
+        &self,
+        channel: &ChannelName,
+        message: Seq,
+    ) -> Result<Option<Vec<Seq>>, Error> {
+        self.persist(|| self.read_remains(channel, message)).await
+    }
+
+    async fn read_remains(
+        &self,
+        channel: &ChannelName,
+        message: Seq,
+    ) -> Result<Option<Vec<Seq>>, ReadError> {
+        let tail = self.tail(channel).await?;
+        let revisions = self.revisions_of(channel, message, tail).await?;
+        if !revisions.iter().any(|revision| revision.deletes) {
+            return Ok(None);
+        }
+        let stored = self.stored(channel, message).await?;
+        let is_message = stored.is_some_and(|stored| stored.headers.get(FROM_HEADER).is_some());
+        let edits = revisions.iter().filter(|revision| !revision.deletes);
+        let edits = edits.map(|revision| revision.seq);
+        Ok(Some(is_message.then_some(message).into_iter().chain(edits).collect()))
+    }
+}
+
+fn logged(message: &StreamMessage) -> Option<Logged> {
+    let (seq, event) = (Seq(message.sequence), event(message)?);
+    Some(Logged { seq, prev: Seq(0), event })
+}

@@ -1,0 +1,157 @@
+//! Building the copy, and keeping it up to date: an older revision never replaces a newer one.
+
+use std::sync::atomic::Ordering;
+
+use fred::{
+    clients::{Client, Pipeline},
+    interfaces::{KeysInterface as _, SortedSetsInterface as _},
+    types::{Expiration, Value},
+};
+use goch_chassis::redis::queue_script;
+use goch_contract::{ChannelName, Uid};
+
+use super::{Epochs, Projection, READ_TIMEOUT, STATE};
+use crate::record::Record;
+
+/// How long this process's marker outlives it, in seconds.
+const MARKER_SECONDS: i64 = 60;
+
+/// How long the revision of a deleted record is remembered, in seconds. No write of an older one,
+/// held up along its way, takes as long.
+const GONE_SECONDS: u32 = 15;
+
+/// Sets field `ARGV[1]` of the hash `KEYS[1]` to the record `ARGV[4]` of epoch `ARGV[2]` and revision
+/// `ARGV[3]`, unless that revision or a newer one has been there. An empty record deletes the field;
+/// `KEYS[2]` remembers the revision for `ARGV[5]` seconds.
+const PUT: &str = "
+local new_epoch, new_revision = tonumber(ARGV[2]), tonumber(ARGV[3])
+for _, held in ipairs({redis.call('HGET', KEYS[1], ARGV[1]), redis.call('GET', KEYS[2])}) do
+  if held then
+    local epoch, revision = string.match(held, '^(%d+) (%d+)')
+    epoch, revision = tonumber(epoch) or 0, tonumber(revision) or 0
+    if epoch > new_epoch or (epoch == new_epoch and revision >= new_revision) then return 0 end
+  end
+end
+if ARGV[4] == '' then
+  redis.call('HDEL', KEYS[1], ARGV[1])
+  redis.call('SET', KEYS[2], ARGV[2] .. ' ' .. ARGV[3], 'EX', ARGV[5])
+else
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
+end
+return 1";
+
+/// What is written: a channel or a member.
+#[derive(Debug, Clone)]
+pub(crate) enum Key {
+    Channel(ChannelName),
+    Member(ChannelName, Uid),
+}
+
+/// One record to write.
+#[derive(Debug)]
+pub(crate) struct Write {
+    pub(crate) key: Key,
+    pub(crate) revision: u64,
+    /// JSON; empty for a deleted one.
+    pub(crate) record: String,
+}
+
+impl Write {
+    /// What `record`, stored as `revision`, is written as.
+    pub(crate) fn of(key: Key, revision: u64, record: &impl Record) -> Self {
+        // Strings, integers and booleans only: serialization has no way to fail.
+        Self { key, revision, record: serde_json::to_string(record).unwrap_or_default() }
+    }
+}
+
+impl Projection {
+    /// Begins a build: nothing is trusted until [`Self::complete`].
+    pub(crate) async fn begin(&self, epochs: Epochs) -> Result<(), fred::error::Error> {
+        self.whole.store(false, Ordering::Relaxed);
+        self.channels_epoch.store(epochs.channels, Ordering::Relaxed);
+        self.members_epoch.store(epochs.members, Ordering::Relaxed);
+        let expiration = Some(Expiration::EX(MARKER_SECONDS));
+        self.client.set(&*self.marker, 1, expiration, None, false).await
+    }
+
+    /// Everything that the buckets hold is written.
+    pub(crate) fn complete(&self) {
+        self.whole.store(true, Ordering::Relaxed);
+    }
+
+    /// Something is missing, or may be.
+    pub(crate) fn distrust(&self) {
+        self.whole.store(false, Ordering::Relaxed);
+    }
+
+    /// Asks for a build from the beginning.
+    pub(crate) fn ask_for_build(&self) {
+        self.build_asked.notify_one();
+    }
+
+    /// Waits until somebody asks for a build.
+    pub(crate) async fn build_asked(&self) {
+        self.build_asked.notified().await;
+    }
+
+    /// Whether this process's marker is still there; keeps it for longer.
+    pub(crate) async fn is_marked(&self) -> Result<bool, fred::error::Error> {
+        self.client.expire(&*self.marker, MARKER_SECONDS, None).await
+    }
+
+    /// Writes records, in one round trip.
+    pub(crate) async fn write(&self, writes: &[Write]) -> Result<(), fred::error::Error> {
+        let pipeline = self.client.pipeline();
+        for write in writes {
+            self.queue(&pipeline, write).await?;
+        }
+        if !writes.is_empty() {
+            pipeline.all::<Value>().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what the keeper would write a moment later. While a build goes on, that is soon
+    /// enough.
+    pub(crate) async fn write_at_once(&self, write: Write) {
+        if !self.whole.load(Ordering::Relaxed) {
+            return;
+        }
+        let written = tokio::time::timeout(READ_TIMEOUT, self.write(&[write])).await;
+        if !matches!(written, Ok(Ok(()))) {
+            tracing::debug!("a record is left to the keeper");
+        }
+    }
+
+    async fn queue(
+        &self,
+        pipeline: &Pipeline<Client>,
+        write: &Write,
+    ) -> Result<(), fred::error::Error> {
+        let epochs = self.epochs();
+        let (key, gone, field, epoch) = match &write.key {
+            // No uid is empty, so the channel's own key is no member's.
+            Key::Channel(name) => {
+                (self.channel_key(name), self.gone_key(name, ""), STATE, epochs.channels)
+            }
+            Key::Member(channel, uid) => {
+                let gone = self.gone_key(channel, uid.as_str());
+                (self.members_key(channel), gone, uid.as_str(), epochs.members)
+            }
+        };
+        let (epoch, revision) = (epoch.to_string(), write.revision.to_string());
+        let seconds = GONE_SECONDS.to_string();
+        let arguments = [field, &epoch, &revision, &write.record, &seconds];
+        queue_script(pipeline, PUT, &[key, gone], &arguments).await?;
+        match &write.key {
+            Key::Channel(name) if write.record.is_empty() => {
+                pipeline.zrem::<(), _, _>(self.names_key(), name.as_str()).await
+            }
+            Key::Channel(name) => {
+                let member = (0.0, name.as_str());
+                pipeline.zadd::<(), _, _>(self.names_key(), None, None, false, false, member).await
+            }
+            Key::Member(..) => Ok(()),
+        }
+    }
+}
