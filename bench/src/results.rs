@@ -93,8 +93,8 @@ impl Work {
                 (FRONT_MICROS, "CPU of the server, µs a socket"),
                 (AUTHORIZATIONS, "authorisations asked for"),
                 (REQUESTS, "other requests to services"),
-                (TAILS, "of the periodic check of rooms"),
-                (REDIS_COMMANDS, "Redis commands"),
+                (PERIODIC, "periodic checks meanwhile"),
+                (REDIS_COMMANDS, "Redis commands but for members"),
             ],
             Self::History => &[(DELIVERY_P50, "p50, ms"), (DELIVERY_P99, "p99")],
         }
@@ -139,9 +139,10 @@ pub const SECONDS: &str = "seconds";
 pub const AUTHORIZATIONS: &str = "authorizations";
 /// Other requests between services.
 pub const REQUESTS: &str = "other_requests";
-/// The periodic comparison of rooms with the log, which goes on whatever clients do.
-pub const TAILS: &str = "tails_requests";
-/// Commands that Redis executed.
+/// Requests of the periodic comparison of rooms with the log and of members with the registry, which
+/// goes on whatever clients do.
+pub const PERIODIC: &str = "periodic_requests";
+/// Commands that Redis executed, but for those about members.
 pub const REDIS_COMMANDS: &str = "redis_commands";
 
 /// Figures by name.

@@ -9,7 +9,7 @@ use crate::{
     client::{Dialect, Joined, Seat, greeting::Subscribed, join},
     error::{Error, Result},
     progress::Progress,
-    results::{AUTHORIZATIONS, Figures, REDIS_COMMANDS, REQUESTS, SECONDS, TAILS, cpu_figures},
+    results::{AUTHORIZATIONS, Figures, PERIODIC, REDIS_COMMANDS, REQUESTS, SECONDS, cpu_figures},
     servers::{Target, goch::Goch},
 };
 
@@ -89,7 +89,8 @@ fn check(socket: usize, after: Option<u64>, last: Option<u64>, answer: &Subscrib
 /// What happened behind the gateways so far.
 struct Counts {
     authorizations: u64,
-    tails: u64,
+    /// Of rooms and members, which come with time and not with sockets.
+    periodic: u64,
     others: u64,
     redis: u64,
 }
@@ -97,11 +98,11 @@ struct Counts {
 impl Counts {
     fn read(goch: &Goch) -> Result<Self> {
         let mut counts =
-            Self { authorizations: 0, tails: 0, others: 0, redis: goch.redis_commands()? };
+            Self { authorizations: 0, periodic: 0, others: 0, redis: goch.redis_commands()? };
         for (endpoint, count) in goch.requests()? {
             match endpoint.as_str() {
                 "chat-admin authorize" => counts.authorizations += count,
-                "broker-bridge tails" => counts.tails += count,
+                "broker-bridge tails" | "chat-admin verify" => counts.periodic += count,
                 _ => counts.others += count,
             }
         }
@@ -111,7 +112,7 @@ impl Counts {
     fn since(&self, earlier: &Self) -> Self {
         Self {
             authorizations: self.authorizations - earlier.authorizations,
-            tails: self.tails - earlier.tails,
+            periodic: self.periodic - earlier.periodic,
             others: self.others - earlier.others,
             redis: self.redis - earlier.redis,
         }
@@ -120,7 +121,7 @@ impl Counts {
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     fn add(&self, figures: &mut Figures) {
         figures.insert(AUTHORIZATIONS.to_owned(), self.authorizations as f64);
-        figures.insert(TAILS.to_owned(), self.tails as f64);
+        figures.insert(PERIODIC.to_owned(), self.periodic as f64);
         figures.insert(REQUESTS.to_owned(), self.others as f64);
         figures.insert(REDIS_COMMANDS.to_owned(), self.redis as f64);
     }

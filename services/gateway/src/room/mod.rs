@@ -32,6 +32,7 @@ use tokio::sync::Notify;
 
 pub(crate) use positions::Positions;
 pub(crate) use presence::PresenceRules;
+pub(crate) use revision::follow;
 pub(crate) use ring::{Kept, Ring, keep};
 pub(crate) use rooms::{RoomContext, Rooms};
 pub(crate) use seat::{Seat, WatchSeat};

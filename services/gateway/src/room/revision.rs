@@ -42,6 +42,19 @@ impl Heard {
     }
 }
 
+/// Adds events as they are stored, which follow, and does to those before them what they say.
+pub(crate) fn follow(events: Vec<Kept>, stored: impl IntoIterator<Item = Kept>) -> Vec<Kept> {
+    let mut events = VecDeque::from(events);
+    for kept in stored {
+        let heard = Heard::of(&kept);
+        events.push_back(kept);
+        if let Some(heard) = heard {
+            heard.apply(&mut events);
+        }
+    }
+    events.into()
+}
+
 /// Removes a message and its edits.
 fn remove(message: Seq, events: &mut VecDeque<Kept>) {
     let is_gone = |kept: &Kept| match &kept.from {
@@ -154,6 +167,21 @@ pub(super) mod tests {
         // Once more, when it is not here.
         deletion.apply(&mut events);
         assert_eq!(events.len(), 4);
+    }
+
+    #[test]
+    fn what_follows_from_the_log_is_done_to_what_was_shown_before() {
+        let page = vec![kept(3, 1, json!({"text": "a"})), kept(5, 3, json!({"text": "b"}))];
+        let stored = [
+            kept(7, 5, json!({"type": "edited", "message": 3, "text": "c"})),
+            kept(8, 7, json!({"type": "edited", "message": 5, "text": "d"})),
+            kept(9, 8, json!({"type": "deleted", "message": 5})),
+        ];
+        let events = VecDeque::from(follow(page, stored));
+        let seqs: Vec<_> = events.iter().map(|kept| kept.seq.0).collect();
+        assert_eq!(seqs, [3, 7, 9]);
+        let shown = shown(&events);
+        assert_eq!((&shown[0]["text"], &shown[2]["prev"]), (&json!("c"), &json!(7)));
     }
 
     #[test]

@@ -13,13 +13,22 @@ impl Connection {
     /// Answers with a page of older events.
     pub(super) async fn history(&self, history: History) -> Result<(), Error> {
         let room = self.subscription(&history.channel)?.seat.room();
-        let window = Window::Before(history.before);
-        let page =
-            pages::read(&self.worker.services, room.channel(), window, history.limit).await?;
-        let events = page.events.iter().filter_map(keep).collect();
-        let messages = room.with_ring(|ring| ring.amend(events)).into_iter().map(|kept| kept.json);
-        let messages: Vec<_> = messages.collect();
-        let json = history_json(history.id.as_ref(), &history.channel, &messages, page.more);
+        let mut before = history.before;
+        let (messages, more) = loop {
+            let window = Window::Before(before);
+            let page =
+                pages::read(&self.worker.services, room.channel(), window, history.limit).await?;
+            let events = page.events.iter().filter_map(keep).collect();
+            let amended = room.with_ring(|ring| ring.amend(events)).into_iter();
+            let messages: Vec<_> = amended.map(|kept| kept.json).collect();
+            match page.events.first() {
+                // All of it has been deleted, and not yet from the log. Without an event the client
+                // could not ask on.
+                Some(first) if messages.is_empty() && page.more => before = first.seq,
+                _ => break (messages, page.more),
+            }
+        };
+        let json = history_json(history.id.as_ref(), &history.channel, &messages, more);
         self.outbox().push(encode::text(&json));
         Ok(())
     }

@@ -13,7 +13,7 @@ use goch_contract::{
 
 use crate::{
     pages,
-    room::{Kept, Ring, Room, keep},
+    room::{Kept, Ring, Room, follow, keep},
     worker::Worker,
 };
 
@@ -85,7 +85,8 @@ pub(super) async fn reach(
         let request = Catchup { channel: room.channel().clone(), after: fetched.through, limit };
         let page = worker.services.call(&request).await?.page;
         fetched.newer = page.more;
-        fetched.events.extend(page.events.iter().filter_map(keep));
+        // History may not have heard of the edits and deletions among them.
+        fetched.events = follow(fetched.events, page.events.iter().filter_map(keep));
         fetched.through = page.events.last().map_or(fetched.through, |logged| logged.seq);
     }
     Err(Error::unavailable("the channel is moving too fast; subscribe again"))
@@ -111,9 +112,11 @@ pub(super) fn compose(ring: &Ring, fetched: Fetched, subscribe: &Subscribe) -> F
         kept.truncate(limit);
         fetched.newer || surplus > 0
     };
-    let last_seq = match kept.last() {
-        Some(last) if more && !is_latest => last.seq,
-        _ => end,
+    let last_seq = if more && !is_latest {
+        // All of a page may have been deleted, and not yet from the log.
+        kept.last().map_or(fetched.through, |last| last.seq)
+    } else {
+        end
     };
     FirstPage { messages: kept.into_iter().map(|kept| kept.json).collect(), last_seq, more, end }
 }
@@ -197,6 +200,24 @@ mod tests {
         let page = compose(&ring, fetched, &subscribe(Window::After(Seq(0)), 100));
         assert_eq!(page.messages, messages(&events));
         assert_eq!((page.last_seq, page.end, page.more), (Seq(9), Seq(9), false));
+    }
+
+    #[test]
+    fn a_page_of_which_all_is_deleted_says_how_far_it_goes() {
+        let kept = |seq: u64, from: Option<&str>, json: &'static str| Kept {
+            seq: Seq(seq),
+            from: from.map(|uid| goch_contract::Uid::parse(uid).unwrap()),
+            json: json.into(),
+        };
+        let mut ring = Ring::new(Seq(9), false);
+        ring.push(kept(10, None, r#"{"type":"deleted","message":3}"#));
+        ring.push(kept(11, None, r#"{"type":"deleted","message":5}"#));
+        let text = r#"{"type":"message","text":"a"}"#;
+        let events = vec![kept(3, Some("ann"), text), kept(5, Some("ann"), text)];
+        let fetched = Fetched { events, newer: true, ..nothing(Seq(5)) };
+        let page = compose(&ring, fetched, &subscribe(Window::After(Seq(0)), 2));
+        assert_eq!(page.messages, Vec::<Bytes>::new());
+        assert_eq!((page.last_seq, page.more), (Seq(5), true));
     }
 
     proptest! {
