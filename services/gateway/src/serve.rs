@@ -85,6 +85,7 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
                 .configure(|app| http::configure(app, &limits, &edge));
             map_config(app, |()| AppConfig::default())
         };
+        // The same routes once more, for requests that ask for a WebSocket.
         let upgrades = apply_fn_factory(app(), |(request, framed), app: &_| {
             let handover = Handover::offer(&request);
             upgrade::answer(handover, framed, app.call(request))

@@ -15,7 +15,8 @@ use std::{
 use actix_web::rt::net::TcpStream;
 use bytes::Bytes;
 use goch_contract::ChannelName;
-use tokio::net::tcp::OwnedWriteHalf;
+use socket2::SockRef;
+use tokio::{io::Interest, net::tcp::OwnedWriteHalf};
 
 use super::{closing::Closing, encode, flusher::Flusher, queue::Queue};
 
@@ -219,10 +220,14 @@ impl Inner {
 
     /// Writes until nothing waits or the kernel takes no more; then the task is to wait for room.
     fn write(&mut self) {
+        self.write_with(send);
+    }
+
+    fn write_with(&mut self, write: impl Fn(&TcpStream, &Queue) -> io::Result<usize>) {
         self.writer = Writer::Nobody;
         while !self.queue.is_empty() {
             let Some(stream) = &self.stream else { return };
-            match write_once(stream.as_ref(), &self.queue) {
+            match write(stream.as_ref(), &self.queue) {
                 Ok(written) => self.queue.advance(written),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -250,7 +255,7 @@ impl Inner {
                 }
             }
         }
-        self.write();
+        self.write_with(try_send);
         Poll::Ready(())
     }
 
@@ -261,13 +266,20 @@ impl Inner {
     }
 }
 
-fn write_once(stream: &TcpStream, queue: &Queue) -> io::Result<usize> {
+/// Writes past the runtime, which would look up for each socket whether it can be written to.
+fn send(stream: &TcpStream, queue: &Queue) -> io::Result<usize> {
+    let socket = SockRef::from(stream);
     if let Some(chunk) = queue.only_chunk() {
-        return stream.try_write(chunk);
+        return socket.send(chunk);
     }
     let mut slices = [IoSlice::new(&[]); SLICES_MAX];
     let count = queue.slices(&mut slices);
-    stream.try_write_vectored(&slices[..count])
+    socket.send_vectored(&slices[..count])
+}
+
+/// Writes so that the runtime learns if it cannot be written to, and waits.
+fn try_send(stream: &TcpStream, queue: &Queue) -> io::Result<usize> {
+    stream.try_io(Interest::WRITABLE, || send(stream, queue))
 }
 
 #[cfg(test)]
@@ -298,7 +310,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        socket2::SockRef::from(&stream).set_send_buffer_size(4_096).unwrap();
+        SockRef::from(&stream).set_send_buffer_size(4_096).unwrap();
         let (reader, writer) = stream.into_split();
         (Outbox::new(bytes_max, writer, &Rc::default()), reader, peer)
     }
