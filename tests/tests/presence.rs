@@ -84,7 +84,7 @@ async fn a_killed_gateways_members_go_offline_in_time() {
 
 #[tokio::test]
 async fn a_reconnect_does_not_flicker_even_if_the_gateway_drains() {
-    let mut system = two_gateways().env("gateway", "DRAIN_SPREAD_SECONDS", "2").start().await;
+    let mut system = two_gateways().env("gateway", "DRAIN_SPREAD_SECONDS", "4").start().await;
     let channel = system.channel().await;
     let ann = Member::join(system.gateway(), &channel, "ann").await;
     let ben = Member::join(system.gateway(), &channel, "ben").await;

@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    pin::pin,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -42,8 +43,11 @@ use crate::{
 /// holds the client back.
 const SENDS_UNDER_WAY_MAX: usize = 64;
 
-/// How long the closing handshake may take.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long whoever drains the sockets waits for the client's side of the closing handshake.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long that may take beyond.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A channel that this socket is subscribed to.
 pub(super) struct Subscription {
@@ -111,15 +115,14 @@ impl Connection {
         if outbox.is_cut() {
             return;
         }
-        let last_word = async {
-            outbox.finish().await;
-            // Whoever drains does not wait for the client's last word.
-            drop(registered);
-        };
         // Read to its end: the kernel would reset a connection of which something is unread, and the
         // close frame could be lost.
         let rest = async { while let Some(Ok(_)) = incoming.receive().await {} };
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, future::join(last_word, rest)).await;
+        let mut goodbye = pin!(future::join(outbox.finish(), rest));
+        if tokio::time::timeout(DRAIN_TIMEOUT, &mut goodbye).await.is_err() {
+            drop(registered);
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await;
+        }
     }
 
     async fn converse(
