@@ -234,21 +234,19 @@ impl<R: Serialize + DeserializeOwned> Bucket<R> {
         .await
     }
 
-    /// The present values of the keys that match `filter` and have a rank, in its order, the first
-    /// `max` of them. All are read and no more than these are held.
+    /// What `pick` makes of the present values of the keys that match `filter`, in the order of the ranks
+    /// that it gives them, the first `max`. All are read and no more than these are held.
     ///
     /// # Errors
     /// `unavailable`.
-    pub async fn first<K: Ord>(
+    pub async fn first<K: Ord, V>(
         &self,
         filter: &str,
         max: usize,
-        rank: impl Fn(&Entry) -> Option<K>,
-    ) -> Result<Vec<Entry>, Error> {
-        let gathered = self.gather(filter, |values: &mut BTreeMap<K, Entry>, entry| {
-            if let Some(rank) = rank(&entry) {
-                values.insert(rank, entry);
-            }
+        pick: impl Fn(Entry) -> Option<(K, V)>,
+    ) -> Result<Vec<V>, Error> {
+        let gathered = self.gather(filter, |values: &mut BTreeMap<K, V>, entry| {
+            values.extend(pick(entry));
             if values.len() > max {
                 values.pop_last();
             }

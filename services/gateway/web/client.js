@@ -669,6 +669,20 @@ export class ChatClient extends EventTarget {
     return Math.random() * Math.min(this.#options.backoffMaxMs, base * 2 ** attempt);
   }
 
+  /**
+   * Makes another attempt after a pause, for a reason that passes on this connection.
+   *
+   * @param {Room | Watch | Entry} asker
+   * @param {() => void} attempt
+   */
+  #later(asker, attempt) {
+    asker.retry = setTimeout(() => {
+      asker.retry = undefined;
+      attempt();
+    }, this.#backoff(asker.attempt, 2_000));
+    asker.attempt += 1;
+  }
+
   /** @param {{ code: number, reason: string }} [details] */
   #end(details) {
     this.#attempt = 0;
@@ -939,8 +953,7 @@ export class ChatClient extends EventTarget {
     }
     if (isCheck) return;
     room.passing = true;
-    room.retry = setTimeout(() => this.#ask(room), this.#backoff(room.attempt, 2_000));
-    room.attempt += 1;
+    this.#later(room, () => this.#ask(room));
   }
 
   /** @param {Room} room @param {ChatError} error */
@@ -1023,11 +1036,7 @@ export class ChatClient extends EventTarget {
       return;
     }
     watch.passing = true;
-    watch.retry = setTimeout(() => {
-      watch.retry = undefined;
-      this.#askCounts();
-    }, this.#backoff(watch.attempt, 2_000));
-    watch.attempt += 1;
+    this.#later(watch, () => this.#askCounts());
   }
 
   /** @param {Watch} watch @param {ChatError} error */
@@ -1189,11 +1198,7 @@ export class ChatClient extends EventTarget {
       this.#fail(entry, error);
       return this.#flush();
     }
-    entry.retry = setTimeout(() => {
-      entry.retry = undefined;
-      this.#flush();
-    }, this.#backoff(entry.attempt, 2_000));
-    entry.attempt += 1;
+    this.#later(entry, () => this.#flush());
   }
 
   /** @param {Entry} entry @param {ChatError} error */

@@ -172,7 +172,7 @@ impl Consumer {
             let next = self.chassis.shutdown.unless_begun(pulled.next()).await;
             let next = next.unwrap_or_else(|| pulled.next().now_or_never().flatten());
             let Some(message) = next else { return Ok(messages) };
-            messages.push(message.map_err(|error| Interrupted::Pull(error.to_string()))?);
+            messages.push(message.map_err(pull_failed)?);
         }
     }
 
@@ -274,7 +274,8 @@ impl Consumer {
     }
 }
 
-fn pull_failed(error: impl std::error::Error) -> Interrupted {
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn pull_failed(error: impl ToString) -> Interrupted {
     Interrupted::Pull(error.to_string())
 }
 

@@ -4,21 +4,25 @@ use serde::Serialize;
 
 use crate::ids::{ChannelName, MessageId, Seq, Uid};
 
-/// The answer to a `subscribe`; its messages are already positioned frames.
-#[derive(Debug)]
+/// The answer to a `subscribe`, but for its messages: those are already positioned frames.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "subscribed")]
 pub struct Subscribed<'a> {
     /// The id of the `subscribe`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<&'a MessageId>,
     /// The channel.
     pub channel: &'a ChannelName,
     /// The channel's latest event that this socket has been or is being given.
     pub last_seq: Seq,
     /// Unread messages; left out when no service can tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub unread: Option<u64>,
     /// Whether the page does not reach its end: older events for the latest page, newer ones after
     /// `after` or `since`.
     pub more: bool,
     /// The other members who are known to be online; left out when there are too many to tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub online: Option<Vec<Uid>>,
 }
 
@@ -26,30 +30,7 @@ impl Subscribed<'_> {
     /// The frame's text, with `messages`, each a positioned event.
     #[must_use]
     pub fn to_json<M: AsRef<[u8]>>(&self, messages: &[M]) -> Vec<u8> {
-        #[derive(Serialize)]
-        struct Head<'a> {
-            #[serde(rename = "type")]
-            kind: &'static str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            id: Option<&'a MessageId>,
-            channel: &'a ChannelName,
-            last_seq: Seq,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            unread: Option<u64>,
-            more: bool,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            online: Option<&'a [Uid]>,
-        }
-        let head = Head {
-            kind: "subscribed",
-            id: self.id,
-            channel: self.channel,
-            last_seq: self.last_seq,
-            unread: self.unread,
-            more: self.more,
-            online: self.online.as_deref(),
-        };
-        with_messages(&head, messages)
+        with_messages(self, messages)
     }
 }
 
@@ -62,15 +43,14 @@ pub fn history_json<M: AsRef<[u8]>>(
     more: bool,
 ) -> Vec<u8> {
     #[derive(Serialize)]
+    #[serde(tag = "type", rename = "history")]
     struct Head<'a> {
-        #[serde(rename = "type")]
-        kind: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a MessageId>,
         channel: &'a ChannelName,
         more: bool,
     }
-    with_messages(&Head { kind: "history", id, channel, more }, messages)
+    with_messages(&Head { id, channel, more }, messages)
 }
 
 fn with_messages<M: AsRef<[u8]>>(head: &impl Serialize, messages: &[M]) -> Vec<u8> {

@@ -13,16 +13,13 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Webhooks,
+    POSTPONED, Webhooks,
     bucket::{Revised, erase, list},
     moment::until,
     no_randomness, random_id,
     record::{Lane, Starts, WebhookRecord, key},
     secrets::{Secrets, random_secret},
 };
-
-/// The pause before something is tried again that failed on our side.
-const PAUSE: Duration = Duration::from_secs(5);
 
 /// The most webhooks: each costs this service a reader of the log.
 const WEBHOOKS_MAX: usize = 50;
@@ -163,7 +160,7 @@ impl Webhooks {
             let now = UnixMillis::now().max(expiry);
             let forget = |record: &mut WebhookRecord| record.secrets.forget_expired(now);
             match self.update(&webhook.id, forget).await {
-                Err(error) if error.code == ErrorCode::Unavailable => pause = PAUSE,
+                Err(error) if error.code == ErrorCode::Unavailable => pause = POSTPONED,
                 _ => return,
             }
         }

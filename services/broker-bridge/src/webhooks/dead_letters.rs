@@ -30,15 +30,15 @@ impl Webhooks {
         let after = after.as_deref().map(place).transpose()?;
         let limit = usize::try_from(limit.min(PAGE_MAX)).unwrap_or_default();
         self.webhook(&id).await?;
-        let rank = |entry: &Entry| {
+        let pick = |entry: Entry| {
             let (lane, seq) = parse_dead_key(&entry.key)?;
-            Some((seq, lane)).filter(|place| after.is_none_or(|after| *place > after))
+            let is_after = after.is_none_or(|after| (seq, lane) > after);
+            is_after.then_some(((seq, lane), (lane, entry)))
         };
         // One more tells whether there are more.
-        let entries = self.dead.first(&format!("{id}.*.*"), limit + 1, rank).await?;
+        let entries = self.dead.first(&format!("{id}.*.*"), limit + 1, pick).await?;
         let more = entries.len() > limit;
-        let letters = entries.into_iter().take(limit).filter_map(|entry| {
-            let (lane, _) = parse_dead_key(&entry.key)?;
+        let letters = entries.into_iter().take(limit).filter_map(|(lane, entry)| {
             Some(self.dead.parse(&entry.key, &entry.value).ok()?.public(lane))
         });
         Ok(DeadLettersBody { dead_letters: letters.collect(), more })

@@ -172,15 +172,12 @@ impl Delivery {
     /// not depend on it.
     async fn load_replays(&mut self, filter: &str) {
         let dead = &self.context.dead;
-        let parse = |entry: &Entry| dead.parse(&entry.key, &entry.value).ok();
-        let place =
-            |entry: &Entry| parse(entry).filter(|record| record.replay).map(|record| record.seq);
-        match dead.first(filter, REPLAYS_MAX, place).await {
-            Ok(marked) => {
-                let replays = marked.into_iter();
-                self.replays =
-                    replays.filter_map(|entry| Some((parse(&entry)?, entry.key))).collect();
-            }
+        let pick = |entry: Entry| {
+            let record = dead.parse(&entry.key, &entry.value).ok()?;
+            record.replay.then_some((record.seq, (record, entry.key)))
+        };
+        match dead.first(filter, REPLAYS_MAX, pick).await {
+            Ok(marked) => self.replays = marked.into(),
             Err(error) => {
                 let webhook = &self.webhook.id;
                 tracing::warn!(webhook, %error, "dead letters are not tried again now");

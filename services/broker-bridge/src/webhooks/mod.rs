@@ -21,7 +21,7 @@ mod record;
 mod secrets;
 mod sender;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use goch_chassis::{Chassis, StartError, nats::Nats};
 use goch_contract::{Error, ErrorCode, services::ServiceClient};
@@ -38,6 +38,9 @@ use crate::replay::Replay;
 
 /// Random bytes of an identifier.
 const ID_BYTES: usize = 8;
+
+/// The pause before something is tried again that failed on our side.
+const POSTPONED: Duration = Duration::from_secs(5);
 
 /// What webhooks are kept in and delivered with. Cheap to clone.
 #[derive(Clone)]

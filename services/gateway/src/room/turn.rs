@@ -34,7 +34,8 @@ impl Turn {
             "closed" => Some(Self::Closed(true)),
             "reopened" => Some(Self::Closed(false)),
             "left" => fields.uid.map(Self::Left),
-            _ => kept.revision().filter(|it| it.deletes).map(|it| Self::Deleted(it.message)),
+            "deleted" => kept.revision().map(|it| Self::Deleted(it.message)),
+            _ => None,
         }
     }
 }

@@ -158,7 +158,7 @@ async fn before_ring(worker: &Worker, room: &Room, limit: u32) -> Result<Fetched
 
 #[cfg(test)]
 mod tests {
-    use goch_contract::{ChannelName, Secret, frame::Credentials};
+    use goch_contract::{ChannelName, Secret, Uid, frame::Credentials};
     use proptest::{prelude::*, sample::Index};
 
     use super::*;
@@ -206,7 +206,7 @@ mod tests {
     fn a_page_of_which_all_is_deleted_says_how_far_it_goes() {
         let kept = |seq: u64, from: Option<&str>, json: &'static str| Kept {
             seq: Seq(seq),
-            from: from.map(|uid| goch_contract::Uid::parse(uid).unwrap()),
+            from: from.map(|uid| Uid::parse(uid).unwrap()),
             json: json.into(),
         };
         let mut ring = Ring::new(Seq(9), false);

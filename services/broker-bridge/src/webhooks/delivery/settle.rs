@@ -6,6 +6,7 @@ use goch_contract::{ChannelName, Seq, UnixMillis};
 
 use super::{
     super::{
+        POSTPONED,
         bucket::erase,
         moment::after,
         record::{Backlog, DeadRecord, key},
@@ -14,9 +15,6 @@ use super::{
     attempt::Outcome,
     waiting::Wait,
 };
-
-/// The pause before something is tried again that failed on our side.
-const POSTPONED: Duration = Duration::from_secs(5);
 
 impl Delivery {
     /// Learns how something ended. `is_last`: nothing more is to be started.
