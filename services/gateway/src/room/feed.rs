@@ -28,11 +28,14 @@ use crate::{
 /// Live events that are handed on in one go when they have gathered.
 const BATCH_MAX: usize = 64;
 
-/// In a burst, how long more of it is waited for before a large room's sockets are written to: each
-/// takes a system call, whose cost hardly depends on how many events it writes.
-const GATHER_FOR: Duration = Duration::from_millis(1);
+/// In a burst, more of it is waited for before a large room's sockets are written to: each takes a
+/// system call, whose cost hardly depends on how many events it writes. That takes as long as the
+/// last round of writes did, so that readers can answer it and workers that share a channel fall
+/// into step, but no shorter and no longer than this.
+pub(super) const GATHER_MIN: Duration = Duration::from_millis(1);
+const GATHER_MAX: Duration = Duration::from_millis(20);
 
-/// Several events at once are a burst for so long.
+/// Several events at once are a burst for so long after their round of writes.
 const BURST_FOR: Duration = Duration::from_millis(20);
 
 /// Events asked of the log at a time.
@@ -56,6 +59,8 @@ pub(super) struct Feed {
     pub(super) flusher: Rc<Flusher>,
     /// Until when more events are expected to follow soon.
     pub(super) burst_until: Instant,
+    /// How long more events of a burst are waited for.
+    pub(super) gather_for: Duration,
 }
 
 /// A live copy: the event and its place.
@@ -111,16 +116,19 @@ impl Feed {
             }
             next = self.live.next().now_or_never().flatten();
             if next.is_none() && std::mem::take(&mut gathers) {
-                tokio::time::sleep(GATHER_FOR).await;
+                tokio::time::sleep(self.gather_for).await;
                 next = self.live.next().now_or_never().flatten();
             }
         }
         let is_burst = batch.len() > 1;
         self.deliver(batch);
         if is_large {
+            let begun = Instant::now();
             self.flusher.flushed().await;
+            let ended = Instant::now();
+            self.gather_for = (ended - begun).clamp(GATHER_MIN, GATHER_MAX);
             if is_burst {
-                self.burst_until = Instant::now() + BURST_FOR;
+                self.burst_until = ended + BURST_FOR;
             }
         }
     }

@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     Positions, PresenceRules, Ring, Room, Stirred,
-    feed::{Feed, catch_up},
+    feed::{Feed, GATHER_MIN, catch_up},
     keep,
 };
 use crate::{metrics::GatewayMetrics, pages, socket::flusher::Flusher};
@@ -253,7 +253,19 @@ impl RoomContext {
         let (services, metrics) = (self.services.clone(), self.metrics.clone());
         let (client, flusher) = (self.client.clone(), Rc::clone(&self.flusher));
         let burst_until = Instant::now();
-        Ok(Feed { room, live, signals, client, services, metrics, flusher, burst_until })
+        let gather_for = GATHER_MIN;
+        let feed = Feed {
+            room,
+            live,
+            signals,
+            client,
+            services,
+            metrics,
+            flusher,
+            burst_until,
+            gather_for,
+        };
+        Ok(feed)
     }
 
     /// Whether a subscription gets everything as soon as a request that was made after it is answered.
