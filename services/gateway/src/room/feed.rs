@@ -32,7 +32,7 @@ const BATCH_MAX: usize = 64;
 /// system call, whose cost hardly depends on how many events it writes. That takes as long as the
 /// last round of writes did, so that readers can answer it and workers that share a channel fall
 /// into step, but no shorter and no longer than this.
-pub(super) const GATHER_MIN: Duration = Duration::from_millis(1);
+const GATHER_MIN: Duration = Duration::from_millis(1);
 const GATHER_MAX: Duration = Duration::from_millis(20);
 
 /// Several events at once are a burst for so long after their round of writes.
@@ -57,10 +57,21 @@ pub(super) struct Feed {
     pub(super) services: ServiceClient,
     pub(super) metrics: GatewayMetrics,
     pub(super) flusher: Rc<Flusher>,
+    pub(super) burst: Burst,
+}
+
+/// What is known of a burst of events in a large room.
+pub(super) struct Burst {
     /// Until when more events are expected to follow soon.
-    pub(super) burst_until: Instant,
-    /// How long more events of a burst are waited for.
-    pub(super) gather_for: Duration,
+    until: Instant,
+    /// How long they are waited for.
+    gather_for: Duration,
+}
+
+impl Default for Burst {
+    fn default() -> Self {
+        Self { until: Instant::now(), gather_for: GATHER_MIN }
+    }
 }
 
 /// A live copy: the event and its place.
@@ -94,7 +105,7 @@ impl Feed {
         let mut next = Some(first);
         let mut last = self.room.with_ring(super::Ring::last_seq);
         let is_large = self.room.is_large();
-        let mut gathers = is_large && Instant::now() < self.burst_until;
+        let mut gathers = is_large && Instant::now() < self.burst.until;
         while let Some(message) = next {
             if let Some(live) = self.read(&message)
                 && live.kept.seq > last
@@ -116,7 +127,7 @@ impl Feed {
             }
             next = self.live.next().now_or_never().flatten();
             if next.is_none() && std::mem::take(&mut gathers) {
-                tokio::time::sleep(self.gather_for).await;
+                tokio::time::sleep(self.burst.gather_for).await;
                 next = self.live.next().now_or_never().flatten();
             }
         }
@@ -126,9 +137,9 @@ impl Feed {
             let begun = Instant::now();
             self.flusher.flushed().await;
             let ended = Instant::now();
-            self.gather_for = (ended - begun).clamp(GATHER_MIN, GATHER_MAX);
+            self.burst.gather_for = (ended - begun).clamp(GATHER_MIN, GATHER_MAX);
             if is_burst {
-                self.burst_until = ended + BURST_FOR;
+                self.burst.until = ended + BURST_FOR;
             }
         }
     }

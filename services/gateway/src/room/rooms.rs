@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     Positions, PresenceRules, Ring, Room, Stirred,
-    feed::{Feed, GATHER_MIN, catch_up},
+    feed::{Burst, Feed, catch_up},
     keep,
 };
 use crate::{metrics::GatewayMetrics, pages, socket::flusher::Flusher};
@@ -252,20 +252,8 @@ impl RoomContext {
         catch_up(&room, &self.services, &self.metrics).await?;
         let (services, metrics) = (self.services.clone(), self.metrics.clone());
         let (client, flusher) = (self.client.clone(), Rc::clone(&self.flusher));
-        let burst_until = Instant::now();
-        let gather_for = GATHER_MIN;
-        let feed = Feed {
-            room,
-            live,
-            signals,
-            client,
-            services,
-            metrics,
-            flusher,
-            burst_until,
-            gather_for,
-        };
-        Ok(feed)
+        let burst = Burst::default();
+        Ok(Feed { room, live, signals, client, services, metrics, flusher, burst })
     }
 
     /// Whether a subscription gets everything as soon as a request that was made after it is answered.
