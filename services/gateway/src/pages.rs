@@ -19,7 +19,7 @@ pub(crate) async fn read(
     window: Window,
     limit: u32,
 ) -> Result<Page, Error> {
-    let request = PageRequest { channel: channel.clone(), window, limit };
+    let request = PageRequest { channel: channel.clone(), window, limit, fresh: false };
     match services.call(&request).await {
         Ok(page) => Ok(page),
         Err(error) => {

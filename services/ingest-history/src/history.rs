@@ -1,5 +1,7 @@
 //! The answers: from Redis where what it has is whole, else from the log.
 
+use std::{slice, time::Duration};
+
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_contract::{
     ChannelName, Error, ErrorCode, Seq, Uid,
@@ -13,7 +15,7 @@ use goch_contract::{
         },
     },
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     counter::LogCounter,
@@ -26,6 +28,10 @@ use crate::{
 
 /// The most events of a page.
 const PAGE_EVENTS_MAX: u32 = 1_000;
+
+/// How long a fresh answer waits for Redis to have the latest events. As a rule it has them some tens of
+/// milliseconds after the log.
+const CATCH_UP_WITHIN: Duration = Duration::from_millis(500);
 
 /// Requests to the log at a time, for one list of latest messages.
 const LOG_REQUESTS_MAX: usize = 16;
@@ -50,15 +56,37 @@ impl History {
         *self.progress.borrow()
     }
 
+    /// How far Redis is, and whether that suffices. For a fresh answer it has to have the channels' last
+    /// events, and is given a moment to get there. If nobody can tell which those are, what it has is
+    /// better than nothing.
+    async fn reached(&self, channels: &[ChannelName], fresh: bool) -> (Progress, bool) {
+        if !fresh {
+            return (self.progress(), true);
+        }
+        let needed = match self.tails(channels).await {
+            Ok(tails) => tails.into_iter().max().unwrap_or_default(),
+            Err(error) => {
+                tracing::debug!(%error, "an answer may lack the latest events");
+                Seq(0)
+            }
+        };
+        let mut progress = self.progress.clone();
+        let reached = progress.wait_for(|it| it.written >= needed || it.is_behind());
+        // If it takes longer, the log answers.
+        _ = timeout(CATCH_UP_WITHIN, reached).await;
+        let progress = self.progress();
+        (progress, progress.written >= needed)
+    }
+
     // Pages.
 
     /// A page.
     pub(crate) async fn page(&self, request: PageRequest) -> Result<Page, Error> {
-        let PageRequest { channel, window, limit } = request;
+        let PageRequest { channel, window, limit, fresh } = request;
         let (channel, limit) = (&channel, limit.clamp(1, PAGE_EVENTS_MAX));
-        let progress = self.progress();
+        let (progress, suffices) = self.reached(slice::from_ref(channel), fresh).await;
         let reaches_tail = !matches!(window, Window::Before(_));
-        if reaches_tail && progress.is_behind() {
+        if !suffices || (reaches_tail && progress.is_behind()) {
             return self.page_of_log(channel, window, limit).await;
         }
         let view = match self.store.read(progress, channel, window, limit).await {
@@ -103,23 +131,25 @@ impl History {
 
     /// The messages of others after a member's read position.
     pub(crate) async fn unread(&self, request: Unread) -> Result<UnreadCount, Error> {
-        let Unread { channel, uid } = request;
+        let Unread { channel, uid, fresh } = request;
+        let (progress, suffices) = self.reached(slice::from_ref(&channel), fresh).await;
         let position = self.positions.get(&channel, &uid).await?;
-        let (count, through) = self.count(&channel, &uid, position).await?;
+        let (count, through) = if suffices && !progress.is_behind() {
+            self.count(progress, &channel, &uid, position).await?
+        } else {
+            self.count_in_log(&channel, &uid, position).await?
+        };
         Ok(UnreadCount { count, position, through })
     }
 
     /// How many, and up to where that is exact.
     async fn count(
         &self,
+        progress: Progress,
         channel: &ChannelName,
         uid: &Uid,
         position: Seq,
     ) -> Result<(u64, Seq), Error> {
-        let progress = self.progress();
-        if progress.is_behind() {
-            return self.count_in_log(channel, uid, position).await;
-        }
         let counted = match self.store.count(progress, channel, uid, position).await {
             Ok(Some(counted)) => counted,
             Ok(None) => {
@@ -178,23 +208,27 @@ impl History {
     pub(crate) async fn read(&self, request: Read) -> Result<Seq, Error> {
         let Read { channel, uid, seq } = request;
         let newest = self.store.newest(self.progress(), &channel).await.unwrap_or_default();
-        let seq = if seq <= newest { seq } else { seq.min(self.tail(&channel).await?) };
+        let seq = if seq <= newest {
+            seq
+        } else {
+            let tails = self.tails(slice::from_ref(&channel)).await?;
+            seq.min(tails.first().copied().unwrap_or_default())
+        };
         if seq == Seq(0) {
             return self.positions.get(&channel, &uid).await;
         }
         self.positions.advance(&channel, &uid, seq).await
     }
 
-    async fn tail(&self, channel: &ChannelName) -> Result<Seq, Error> {
-        let tails = self.broker.call(&Tails { channels: vec![channel.clone()] }).await?;
-        Ok(tails.first().copied().unwrap_or_default())
+    async fn tails(&self, channels: &[ChannelName]) -> Result<Vec<Seq>, Error> {
+        self.broker.call(&Tails { channels: channels.to_vec() }).await
     }
 
     // Latest messages.
 
     /// The latest message of each channel.
     pub(crate) async fn last(&self, request: LastMessages) -> Result<Vec<Option<Logged>>, Error> {
-        let LastMessages { channels } = request;
+        let LastMessages { channels, fresh } = request;
         if channels.len() > LAST_MESSAGES_MAX {
             return Err(Error::of_field(
                 ErrorCode::BadRequest,
@@ -202,9 +236,10 @@ impl History {
                 format!("at most {LAST_MESSAGES_MAX} channels can be asked for at once"),
             ));
         }
-        let progress = self.progress();
+        let (progress, suffices) = self.reached(&channels, fresh).await;
+        let suffices = suffices && !progress.is_behind();
         let known = match self.store.last(progress, &channels).await {
-            Ok(known) if !progress.is_behind() && known.len() == channels.len() => known,
+            Ok(known) if suffices && known.len() == channels.len() => known,
             _ => channels.iter().map(|_| Last::Unknown).collect(),
         };
         let answers = channels.into_iter().zip(known).map(|(channel, last)| async move {

@@ -69,6 +69,9 @@ pub struct PageRequest {
     pub window: Window,
     /// The most events of the answer.
     pub limit: u32,
+    /// Whether everything that is stored by now has to be in the answer, even what is not yet in Redis.
+    #[serde(default)]
+    pub fresh: bool,
 }
 
 /// A member's unread messages.
@@ -96,6 +99,9 @@ pub struct Unread {
     pub channel: ChannelName,
     /// The member.
     pub uid: Uid,
+    /// Whether everything that is stored by now has to be in the answer, even what is not yet in Redis.
+    #[serde(default)]
+    pub fresh: bool,
 }
 
 impl ServiceRequest for Unread {
@@ -127,6 +133,9 @@ impl ServiceRequest for Read {
 pub struct LastMessages {
     /// The channels, at most [`LAST_MESSAGES_MAX`].
     pub channels: Vec<ChannelName>,
+    /// Whether everything that is stored by now has to be in the answer, even what is not yet in Redis.
+    #[serde(default)]
+    pub fresh: bool,
 }
 
 /// The most channels of one [`LastMessages`].

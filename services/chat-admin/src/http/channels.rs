@@ -70,7 +70,7 @@ pub(super) async fn describe(
     let last = if channels.is_empty() {
         Ok(Vec::new())
     } else {
-        services.call(&LastMessages { channels: names }).await
+        services.call(&LastMessages { channels: names, fresh: true }).await
     };
     if let Err(error) = &last {
         tracing::debug!(%error, "last messages are left out");

@@ -30,6 +30,6 @@ pub(super) async fn unread(
         let message = "there is no member of this uid";
         return Err(Error::of_field(ErrorCode::NotFound, "uid", message).into());
     }
-    let unread = desk.services.call(&Unread { channel, uid }).await?;
+    let unread = desk.services.call(&Unread { channel, uid, fresh: true }).await?;
     Ok(HttpResponse::Ok().json(UnreadBody { count: unread.count }))
 }

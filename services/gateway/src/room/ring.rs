@@ -9,6 +9,7 @@ use bytes::Bytes;
 use goch_contract::{
     Seq, Uid,
     event::{Logged, Revision},
+    services::history::Page,
 };
 
 use super::revision::Heard;
@@ -114,6 +115,17 @@ impl Ring {
             heard.apply(&mut events);
         }
         events.into()
+    }
+
+    /// A page of the channel from elsewhere as sockets get it, with what the ring knows of its edits and
+    /// deletions: as a rule that is nothing, and the events are not parsed.
+    pub(crate) fn show(&self, page: &Page) -> Vec<Bytes> {
+        if self.revisions.is_empty() {
+            let positioned = page.events.iter().filter_map(|logged| logged.positioned().ok());
+            return positioned.map(Bytes::from).collect();
+        }
+        let kept = self.amend(page.events.iter().filter_map(keep).collect());
+        kept.into_iter().map(|kept| kept.json).collect()
     }
 
     /// Whether a message up to `seq` has been deleted after `seq`, as far as the ring reaches.

@@ -64,7 +64,7 @@ impl Room {
         known: Option<Known>,
         epoch: u64,
     ) -> Result<Option<Counted>, Error> {
-        let request = Unread { channel: self.channel().clone(), uid: uid.clone() };
+        let request = Unread { channel: self.channel().clone(), uid: uid.clone(), fresh: false };
         let answered = match services.call(&request).await {
             Ok(UnreadCount { count, position, through }) => {
                 if !self.note_answer(epoch, uid, position) {

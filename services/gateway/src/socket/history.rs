@@ -7,7 +7,7 @@ use goch_contract::{
 };
 
 use super::{connection::Connection, encode};
-use crate::{pages, room::keep};
+use crate::pages;
 
 impl Connection {
     /// Answers with a page of older events.
@@ -18,9 +18,7 @@ impl Connection {
             let window = Window::Before(before);
             let page =
                 pages::read(&self.worker.services, room.channel(), window, history.limit).await?;
-            let events = page.events.iter().filter_map(keep).collect();
-            let amended = room.with_ring(|ring| ring.amend(events)).into_iter();
-            let messages: Vec<_> = amended.map(|kept| kept.json).collect();
+            let messages = room.with_ring(|ring| ring.show(&page));
             match page.events.first() {
                 // All of it has been deleted, and not yet from the log. Without an event the client
                 // could not ask on.
