@@ -44,6 +44,12 @@ impl Work {
         Self::History,
     ];
 
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
     /// Its heading.
     #[must_use]
     pub const fn title(self) -> &'static str {

@@ -15,6 +15,7 @@ use crate::{
     servers::{
         Target, goch,
         goch::Goch,
+        host::Machine,
         peers,
         peers::{Peer, Peers},
         process::find_program,
@@ -153,7 +154,9 @@ impl<'a> Suite<'a> {
     /// # Errors
     /// At the first thing that is wrong.
     pub fn run(mut self, mut keep: impl FnMut(&Results) -> Result<()>) -> Result<Results> {
+        let mut taken = Vec::new();
         for work in self.plan.works.clone() {
+            let before = Machine::now();
             match work {
                 Work::FanOut => self.fan_out()?,
                 Work::ManyChannels => self.many_channels()?,
@@ -163,8 +166,13 @@ impl<'a> Suite<'a> {
                 Work::Storm => self.storm()?,
                 Work::History => self.history()?,
             }
+            if let Some(stolen) = Machine::now().stolen_since(&before) {
+                taken.push(format!("{} {:.0}%", work.name(), stolen * 100.0));
+            }
             keep(&self.results)?;
         }
+        let taken = ("Processor time that the host took".to_owned(), taken.join(", "));
+        self.results.setting.push(taken);
         Ok(self.results)
     }
 

@@ -129,6 +129,26 @@ async fn a_socket_ends_with_its_token_unless_a_newer_one_comes_in_time() {
 }
 
 #[tokio::test]
+async fn watching_again_with_a_newer_token_goes_on_with_it() {
+    let system = with_tokens().start().await;
+    let channel = system.channel().await;
+    let key = TokenKey::shared(SECRET);
+    let token = |seconds| key.sign(&json!({"sub": "ann", "channels": [channel]}), seconds);
+    let watch = |token: String| {
+        let channels = json!([{"channel": channel, "token": token}]);
+        json!({"type": "watch", "id": unique("w"), "channels": channels})
+    };
+    let mut careless = Socket::connect(system.gateway()).await;
+    let mut careful = Socket::connect(system.gateway()).await;
+    for socket in [&mut careless, &mut careful] {
+        socket.ask(&watch(token(2)), "unread").await;
+    }
+    careful.ask(&watch(token(60)), "unread").await;
+    assert_eq!(careless.expect_close().await, 1008);
+    careful.ping().await;
+}
+
+#[tokio::test]
 async fn keys_in_a_file_are_changed_without_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.json");

@@ -1,6 +1,7 @@
 //! What is measured: started here, watched, and stopped when it is dropped.
 
 pub mod goch;
+pub mod host;
 pub mod peers;
 pub mod process;
 pub mod usage;

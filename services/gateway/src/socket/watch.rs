@@ -73,9 +73,14 @@ impl Connection {
             return self.refuse_channel(id, channel, &error);
         }
         let Opened { watching, count } = opened;
+        let expires_at = watching.expires_at;
         // A channel that was watched before is watched once.
         let known = self.watches.entry(channel.clone());
         let watching = known.or_insert(watching);
+        // Another token renews a watch by token; one that was opened with a secret needs none.
+        if watching.expires_at.is_some() {
+            watching.expires_at = expires_at.or(watching.expires_at);
+        }
         watching.seat.note_told(count);
         self.note_expiry();
         self.answer(&ServerFrame::Unread { id, channel, count });
