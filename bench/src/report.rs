@@ -234,6 +234,11 @@ pub fn write(results: &Results, page: &Path) -> Result<()> {
     for note in &results.notes {
         line(&mut text, &format!("- {note}"));
     }
+    if !results.stolen.is_empty() {
+        let part = |(work, part): &(Work, f64)| format!("{} {:.0}%", work.name(), part * 100.0);
+        let parts: Vec<_> = results.stolen.iter().map(part).collect();
+        line(&mut text, &format!("- Processor time that the host took: {}", parts.join(", ")));
+    }
     line(&mut text, "\n## Results\n");
     text.push_str(&tables(results));
     text.push('\n');

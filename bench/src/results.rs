@@ -178,6 +178,10 @@ pub struct Results {
     pub samples: Vec<Sample>,
     /// What was left out, and why.
     pub notes: Vec<String>,
+    /// The part of the processor time that the host took from a virtual machine during each kind of
+    /// work, of 1.
+    #[serde(default)]
+    pub stolen: Vec<(Work, f64)>,
 }
 
 impl Results {

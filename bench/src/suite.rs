@@ -154,7 +154,6 @@ impl<'a> Suite<'a> {
     /// # Errors
     /// At the first thing that is wrong.
     pub fn run(mut self, mut keep: impl FnMut(&Results) -> Result<()>) -> Result<Results> {
-        let mut taken = Vec::new();
         for work in self.plan.works.clone() {
             let before = Machine::now();
             match work {
@@ -167,12 +166,10 @@ impl<'a> Suite<'a> {
                 Work::History => self.history()?,
             }
             if let Some(stolen) = Machine::now().stolen_since(&before) {
-                taken.push(format!("{} {:.0}%", work.name(), stolen * 100.0));
+                self.results.stolen.push((work, stolen));
             }
             keep(&self.results)?;
         }
-        let taken = ("Processor time that the host took".to_owned(), taken.join(", "));
-        self.results.setting.push(taken);
         Ok(self.results)
     }
 
