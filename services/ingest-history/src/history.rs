@@ -237,11 +237,14 @@ impl History {
             ));
         }
         let (progress, suffices) = self.reached(&channels, fresh).await;
-        let suffices = suffices && !progress.is_behind();
-        let known = match self.store.last(progress, &channels).await {
-            Ok(known) if suffices && known.len() == channels.len() => known,
-            _ => channels.iter().map(|_| Last::Unknown).collect(),
+        let known = if suffices && !progress.is_behind() {
+            self.store.last(progress, &channels).await.ok()
+        } else {
+            None
         };
+        let known = known
+            .filter(|known| known.len() == channels.len())
+            .unwrap_or_else(|| channels.iter().map(|_| Last::Unknown).collect());
         let answers = channels.into_iter().zip(known).map(|(channel, last)| async move {
             match last {
                 Last::Message(message) => Ok(Some(message)),

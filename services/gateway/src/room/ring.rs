@@ -118,7 +118,8 @@ impl Ring {
     }
 
     /// A page of the channel from elsewhere as sockets get it, with what the ring knows of its edits and
-    /// deletions: as a rule that is nothing, and the events are not parsed.
+    /// deletions: as a rule that is nothing, and the events are not parsed. Whoever answered has checked
+    /// that they are events.
     pub(crate) fn show(&self, page: &Page) -> Vec<Bytes> {
         if self.revisions.is_empty() {
             let positioned = page.events.iter().filter_map(|logged| logged.positioned().ok());

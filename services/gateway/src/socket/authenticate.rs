@@ -73,6 +73,13 @@ impl Connection {
     }
 }
 
+/// Has what was opened with a token go on with another one. What was opened with a secret needs none.
+pub(super) fn renew(expires_at: &mut Option<UnixMillis>, newer: Option<UnixMillis>) {
+    if expires_at.is_some() {
+        *expires_at = newer.or(*expires_at);
+    }
+}
+
 /// Finds out who it is, and whether that member may use the channel.
 pub(super) async fn admit(
     worker: &Worker,

@@ -10,6 +10,7 @@ use goch_contract::{
 use tokio::time::timeout;
 
 use super::{
+    authenticate::renew,
     connection::{Connection, Subscription},
     encode, page,
 };
@@ -62,10 +63,7 @@ impl Connection {
         self.outbox().push(encode::text(&subscribed.to_json(&page.messages)));
         if let Some(subscription) = self.subscriptions.get_mut(channel) {
             subscription.seat.note_given(page.end);
-            // Another token renews one by token; what was opened with a secret needs none.
-            if subscription.expires_at.is_some() {
-                subscription.expires_at = admitted.expires_at.or(subscription.expires_at);
-            }
+            renew(&mut subscription.expires_at, admitted.expires_at);
         } else {
             let seat = room.seat(Rc::clone(self.outbox()), uid.clone(), page.end);
             let subscription = Subscription {

@@ -9,7 +9,7 @@ use goch_contract::{
 };
 
 use super::{
-    authenticate::{Admitted, admit},
+    authenticate::{Admitted, admit, renew},
     connection::Connection,
 };
 use crate::{room::WatchSeat, socket::outbox::Outbox, worker::Worker};
@@ -77,10 +77,7 @@ impl Connection {
         // A channel that was watched before is watched once.
         let known = self.watches.entry(channel.clone());
         let watching = known.or_insert(watching);
-        // Another token renews a watch by token; one that was opened with a secret needs none.
-        if watching.expires_at.is_some() {
-            watching.expires_at = expires_at.or(watching.expires_at);
-        }
+        renew(&mut watching.expires_at, expires_at);
         watching.seat.note_told(count);
         self.note_expiry();
         self.answer(&ServerFrame::Unread { id, channel, count });
