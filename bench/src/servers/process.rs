@@ -5,6 +5,10 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -100,14 +104,31 @@ impl Drop for Process {
     }
 }
 
-/// An address of this machine that nothing listens at.
+/// The first of the ports that are given out. They lie below those that the kernel takes for outgoing
+/// connections, one of which could take a port before the server that it was chosen for.
+const FIRST_PORT: u16 = 12_000;
+
+/// How many they are.
+const PORTS: u16 = 20_000;
+
+/// An address of this machine that nothing listens at, and that is not given out again soon.
 ///
 /// # Errors
 /// When the system has none.
 pub fn free_address() -> Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .trying("looking for a free port")
+    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| {
+        // Processes that run at the same time begin at different places.
+        AtomicU32::new(std::process::id().wrapping_mul(7_919) % u32::from(PORTS))
+    });
+    for _ in 0..PORTS {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed) % u32::from(PORTS);
+        let port = FIRST_PORT + u16::try_from(number).trying("looking for a free port")?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
+    Err(Error::failed("looking for a free port", "all are taken"))
 }
 
 /// Finds a server program: named by `variable`, or in the usual places.
