@@ -9,7 +9,7 @@ use std::{
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream},
     net::TcpStream,
 };
 
@@ -316,11 +316,34 @@ impl RedisServer {
 
     /// Deletes everything.
     pub async fn flush(&self) {
-        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
-        connection.write_all(b"FLUSHALL\r\n").await.unwrap();
-        let mut answer = [0; 5];
-        connection.read_exact(&mut answer).await.unwrap();
-        assert_eq!(&answer, b"+OK\r\n");
+        assert_eq!(self.command(&["FLUSHALL"]).await, "OK");
+    }
+
+    /// Does what whoever has got into Redis could do: the answer of a command, if it is one string or
+    /// number.
+    ///
+    /// # Panics
+    /// When Redis refuses it, or has nothing to answer.
+    pub async fn command(&self, words: &[&str]) -> String {
+        let connection = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        let mut connection = BufStream::new(connection);
+        let words: String =
+            words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+        let count = words.matches("\r\n").count() / 2;
+        connection.write_all(format!("*{count}\r\n{words}").as_bytes()).await.unwrap();
+        connection.flush().await.unwrap();
+        let mut line = String::new();
+        connection.read_line(&mut line).await.unwrap();
+        let (kind, rest) = line.trim_end().split_at(1);
+        match kind {
+            "+" | ":" => rest.to_owned(),
+            "$" => {
+                let mut bytes = vec![0; rest.parse().unwrap()];
+                connection.read_exact(&mut bytes).await.unwrap();
+                String::from_utf8(bytes).unwrap()
+            }
+            _ => panic!("Redis answers {line}"),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use async_nats::ServerAddr;
 use goch_contract::{
-    Secret,
+    Roles, Secret,
     limits::{Length, Limits},
     subjects::{DEFAULT_PREFIX, Subjects},
 };
@@ -250,6 +250,23 @@ fn prefix(setting: Setting<String>, faults: &mut Faults) -> Subjects {
         faults.add("NATS_PREFIX", error);
         Subjects::default()
     })
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RoleSettings {
+    roles: Setting<String>,
+}
+
+impl Config for Roles {
+    fn read(environment: &Environment, faults: &mut Faults) -> Self {
+        let settings: RoleSettings = environment.settings(faults);
+        let Some(words) = settings.roles.optional("ROLES", faults) else { return Self::default() };
+        Self::parse(&words).unwrap_or_else(|error| {
+            faults.add("ROLES", format!("a role {error}"));
+            Self::default()
+        })
+    }
 }
 
 /// How to reach Redis.
