@@ -154,8 +154,11 @@ async fn keys_in_a_file_are_changed_without_a_restart() {
     let file = folder.path().join("keys.json");
     let (old, new) = (TokenKey::ed25519("old"), TokenKey::ed25519("new"));
     std::fs::write(&file, TokenKey::set(&[&old])).unwrap();
-    let system =
-        System::builder().env("gateway", "TOKEN_JWKS_FILE", file.to_str().unwrap()).start().await;
+    let system = System::builder()
+        .env("gateway", "TOKEN_JWKS_FILE", file.to_str().unwrap())
+        .env("gateway", "TOKEN_AUDIENCE", "goch")
+        .start()
+        .await;
     let replace = |set: String| std::fs::write(&file, set).unwrap();
     story_of_changing_keys(&system, &old, &new, replace).await;
 }
@@ -167,9 +170,40 @@ async fn keys_at_an_address_are_changed_without_a_restart() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/keys", listener.local_addr().unwrap());
     let publisher = tokio::spawn(publish(listener, document));
-    let system = System::builder().env("gateway", "TOKEN_JWKS_URL", &url).start().await;
+    let system = System::builder()
+        .env("gateway", "TOKEN_JWKS_URL", &url)
+        .env("gateway", "TOKEN_AUDIENCE", "*")
+        .start()
+        .await;
     story_of_changing_keys(&system, &old, &new, |set| drop(replace.send(set))).await;
     publisher.abort();
+}
+
+#[tokio::test]
+async fn a_token_that_a_shared_key_has_signed_for_another_service_opens_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.json");
+    let key = TokenKey::ed25519("shared");
+    std::fs::write(&file, TokenKey::set(&[&key])).unwrap();
+    let file = file.to_str().unwrap();
+    let builder = System::builder().env("gateway", "TOKEN_JWKS_FILE", file);
+    let system = builder.env("gateway", "TOKEN_AUDIENCE", "goch").start().await;
+    let channel = system.channel().await;
+    let claims = |audience: Value| json!({"sub": "ann", "role": "agent", "aud": audience});
+    let mut socket = Socket::connect(system.gateway()).await;
+    for others in [json!("wiki"), json!(["wiki", "mail"]), json!("*"), json!(null)] {
+        socket.send(&subscribe(&channel, &key.sign(&claims(others), 60))).await;
+        socket.expect_error("unauthorized", Some("token")).await;
+    }
+    let ours = key.sign(&claims(json!(["wiki", "goch"])), 60);
+    socket.ask(&subscribe(&channel, &ours), "subscribed").await;
+
+    // Nobody gets there by leaving it out.
+    let mut system = System::builder().env("gateway", "TOKEN_JWKS_FILE", file).build().await;
+    let gateway = &mut system.gateways[0];
+    gateway.spawn();
+    assert_eq!(gateway.exit().await.code(), Some(64));
+    assert!(gateway.log().contains("TOKEN_AUDIENCE: is required"), "{}", gateway.log());
 }
 
 async fn story_of_changing_keys(
@@ -179,7 +213,7 @@ async fn story_of_changing_keys(
     replace: impl Fn(String),
 ) {
     let channel = system.channel().await;
-    let claims = json!({"sub": "ann", "channels": [channel]});
+    let claims = json!({"sub": "ann", "channels": [channel], "aud": "goch"});
     let mut talking = enter(system.gateway(), &channel, &old.sign(&claims, 600)).await;
     let mut socket = Socket::connect(system.gateway()).await;
     let subscribed = async |socket: &mut Socket, key: &TokenKey| {
@@ -356,6 +390,14 @@ async fn only_our_own_and_listed_pages_reach_the_gateway_from_a_browser() {
         assert_eq!(listed.as_deref(), Some("https://app.example"));
         assert_eq!(allowed(method, path, "https://evil.example").await, None);
     }
+    // A page may send the channel's secret in a header.
+    let asked =
+        gateway.rest().request(Method::OPTIONS, &path).header("Origin", "https://app.example");
+    let asked = asked.header("Access-Control-Request-Method", "GET");
+    let answer =
+        asked.header("Access-Control-Request-Headers", "authorization").send().await.unwrap();
+    let headers = answer.headers()["access-control-allow-headers"].to_str().unwrap().to_lowercase();
+    assert!(answer.status().is_success() && headers.contains("authorization"), "{headers}");
     // Our own page joins with its origin named, and needs no permission to read the answer.
     let body = json!({"channel": channel, "uid": "ann", "display_name": "Ann"});
     let request = gateway.rest().request(Method::POST, "/channels").json(&body);
