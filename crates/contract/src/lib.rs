@@ -20,4 +20,4 @@ pub mod trace;
 pub mod webhook;
 
 pub use error::{Error, ErrorCode};
-pub use ids::{ChannelName, MessageId, Secret, Seq, Uid, UnixMillis};
+pub use ids::{Actor, ChannelName, MessageId, Secret, Seq, Uid, UnixMillis};

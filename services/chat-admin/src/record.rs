@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use goch_contract::{
-    ChannelName, Error, MessageId, Secret, Seq, Uid, UnixMillis,
+    Actor, ChannelName, Error, MessageId, Secret, Seq, Uid, UnixMillis,
     event::{Event, Joined, Left, Turned, lifecycle_deduplication_id},
     rest::{AdminMember, Ban, Membership, PublicMember},
 };
@@ -44,6 +44,9 @@ pub(crate) struct ChannelRecord {
     /// Everything of it is being deleted; it is as good as unknown.
     #[serde(default)]
     pub(crate) deleting: bool,
+    /// Which credential created, closed or reopened it last, or has it deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) actor: Option<Actor>,
     creation: String,
 }
 
@@ -64,6 +67,7 @@ impl ChannelRecord {
             turns: 0,
             announced: false,
             deleting: false,
+            actor: None,
             creation: secret::random_text::<CREATION_BYTES>()?,
         })
     }
@@ -114,6 +118,9 @@ pub(crate) struct MemberRecord {
     pub(crate) standing: Standing,
     /// Whether the log has the event of the standing: `joined` of a member, `left` of anybody else.
     pub(crate) announced: bool,
+    /// Which credential brought the standing about; none of somebody who came unasked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) actor: Option<Actor>,
     creation: String,
 }
 
@@ -147,6 +154,7 @@ impl MemberRecord {
             joined_at: UnixMillis::now(),
             standing: Standing::Member,
             announced: false,
+            actor: None,
             creation: secret::random_text::<CREATION_BYTES>()?,
         })
     }
@@ -162,6 +170,7 @@ impl MemberRecord {
             joined_at: now,
             standing: Standing::Banned(now),
             announced: true,
+            actor: None,
             creation: secret::random_text::<CREATION_BYTES>()?,
         })
     }
@@ -246,6 +255,8 @@ impl Record for MemberRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ErasureRecord {
     pub(crate) uid: Uid,
+    /// Which credential asked for it.
+    pub(crate) actor: Actor,
     /// The log holds no event of the person up to here.
     pub(crate) through: Seq,
     /// What is being erased. Written down first: once the log has forgotten these events, nothing
@@ -266,9 +277,9 @@ pub(crate) struct ErasurePage {
 
 impl ErasureRecord {
     /// An erasure that has not begun.
-    pub(crate) fn new(uid: Uid) -> Result<Self, Error> {
+    pub(crate) fn new(uid: Uid, actor: Actor) -> Result<Self, Error> {
         let creation = secret::random_text::<CREATION_BYTES>()?;
-        Ok(Self { uid, through: Seq(0), page: None, creation })
+        Ok(Self { uid, actor, through: Seq(0), page: None, creation })
     }
 }
 
@@ -287,6 +298,9 @@ pub(crate) struct DeletionRecord {
     pub(crate) uid: Uid,
     pub(crate) id: MessageId,
     pub(crate) time: UnixMillis,
+    /// Which credential asked for it; none if its author did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) actor: Option<Actor>,
     creation: String,
 }
 
@@ -297,9 +311,10 @@ impl DeletionRecord {
         message: Seq,
         uid: Uid,
         id: MessageId,
+        actor: Option<Actor>,
     ) -> Result<Self, Error> {
         let creation = secret::random_text::<CREATION_BYTES>()?;
-        Ok(Self { channel, message, uid, id, time: UnixMillis::now(), creation })
+        Ok(Self { channel, message, uid, id, time: UnixMillis::now(), actor, creation })
     }
 
     /// Whether the other one is the same request, made again.
@@ -399,6 +414,22 @@ mod tests {
             "secret":{"salt":"s","sha256":"h"},"joined_at":1,"announced":true,"creation":"x"}"#;
         let member: MemberRecord = serde_json::from_str(member).unwrap();
         assert!(member.is_member() && member.secret.is_some());
+    }
+
+    #[test]
+    fn who_had_it_done_is_stored_with_what_is_left_to_do() {
+        let actor = Actor::parse("help-desk").unwrap();
+        let mut channel = ChannelRecord::new(ChannelName::parse("c").unwrap(), None).unwrap();
+        channel.turn(true);
+        channel.actor = Some(actor.clone());
+        let stored: ChannelRecord =
+            serde_json::from_str(&serde_json::to_string(&channel).unwrap()).unwrap();
+        assert_eq!(stored.actor.as_ref(), Some(&actor));
+        let uid = Uid::parse("ann").unwrap();
+        let erasure = ErasureRecord::new(uid, actor.clone()).unwrap();
+        let stored: ErasureRecord =
+            serde_json::from_str(&serde_json::to_string(&erasure).unwrap()).unwrap();
+        assert_eq!(stored.actor, actor);
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod post_message;
 mod presence;
 mod remove_member;
 mod revise_message;
+mod throttle;
 mod transcript;
 mod turn_channel;
 mod unread;
@@ -32,7 +33,8 @@ use actix_web::{
 use goch_chassis::problem::{Refusal, json_config, method_not_allowed, not_found, query_config};
 use goch_contract::{ChannelName, Error, ErrorCode, Uid, limits::Limits, services::ServiceClient};
 
-pub(crate) use self::{authenticate::Credentials, describe::Description, observe::observe};
+use self::authenticate::LoggedIn;
+pub(crate) use self::{authenticate::Doorman, describe::Description, observe::observe};
 use crate::{
     lifecycle::{Lifecycle, Progress},
     log::Log,

@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_contract::{
-    ChannelName, Error, ErrorCode, Secret, Uid,
+    Actor, ChannelName, Error, ErrorCode, Secret, Uid,
     rest::{CreatedChannelBody, JoinedBody, PublicMember},
     services::admin::{
         Authorize, Authorized, Members, Register, Registered, VERIFY_MAX, Verified, Verify,
@@ -73,9 +73,11 @@ impl Registry {
         &self,
         name: ChannelName,
         is_private: bool,
+        actor: &Actor,
     ) -> Result<(CreatedChannelBody, Revised<ChannelRecord>), Error> {
         let secret = is_private.then(secret::generate).transpose()?;
-        let record = ChannelRecord::new(name.clone(), secret.as_ref())?;
+        let mut record = ChannelRecord::new(name.clone(), secret.as_ref())?;
+        record.actor = Some(actor.clone());
         let revision = match bucket::create(&self.channels, name.as_str(), &record).await? {
             Creation::Done(revision) => {
                 self.project(Key::Channel(name.clone()), revision, &record).await;
@@ -87,7 +89,7 @@ impl Registry {
             }
         };
         self.metrics.channels_created.inc();
-        tracing::info!(channel = %name, is_private, "channel created");
+        tracing::info!(channel = %name, is_private, %actor, "channel created");
         Ok((CreatedChannelBody { name, is_private, secret }, Revised { revision, record }))
     }
 
