@@ -118,7 +118,7 @@ print_addresses() {
         say "    http://$HOST:$((GATEWAY_PORT + gateway))/?channel=demo"
     done
     say ""
-    say "    for ticketing   http://$HOST:$ADMIN_PORT   as ${credentials_file_used:-ADMIN_CREDENTIALS} says"
+    say "    for ticketing   http://$HOST:$ADMIN_PORT   credentials in ${credentials_file_used:-ADMIN_CREDENTIALS}"
     say "    logs            $logs"
     say "    kept data       $DATA (make clean-data removes it)"
     say ""

@@ -2,6 +2,7 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use goch_tests::{Builder, Member, Service, Socket, System, TokenKey, unique, until};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -204,6 +205,35 @@ async fn a_token_that_a_shared_key_has_signed_for_another_service_opens_nothing(
     gateway.spawn();
     assert_eq!(gateway.exit().await.code(), Some(64));
     assert!(gateway.log().contains("TOKEN_AUDIENCE: is required"), "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn a_gateway_whose_only_key_is_too_short_is_not_ready_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.json");
+    // 2,040 bits, whose encoding with its frame is longer than 256 bytes.
+    let modulus = URL_SAFE_NO_PAD.encode([0xff; 255]);
+    let short = json!({"kty": "RSA", "kid": "short", "n": modulus, "e": "AQAB"});
+    std::fs::write(&file, json!({"keys": [short]}).to_string()).unwrap();
+    let builder = System::builder().env("gateway", "TOKEN_JWKS_FILE", file.to_str().unwrap());
+    let mut system = builder.env("gateway", "TOKEN_AUDIENCE", "goch").build().await;
+    let gateway = &mut system.gateways[0];
+    gateway.spawn();
+    let reason = "key short: its RSA modulus has 2040 bits, and must have 2048 to 8192";
+    until("the reason is told", async || gateway.log().contains(reason).then_some(())).await;
+    let health = gateway.health();
+    let readiness = until("it says what it waits for", async || {
+        let answer = health.try_get("/readyz").await?;
+        answer.body["token keys"].is_boolean().then_some(answer)
+    });
+    let readiness = readiness.await;
+    assert_eq!((readiness.status, &readiness.body["token keys"]), (503, &json!(false)));
+    let good = TokenKey::ed25519("good");
+    std::fs::write(&file, TokenKey::set(&[&good])).unwrap();
+    until("a key that is good is waited for no longer", async || {
+        (health.get("/readyz").await.body["token keys"] == true).then_some(())
+    })
+    .await;
 }
 
 async fn story_of_changing_keys(
