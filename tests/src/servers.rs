@@ -327,10 +327,11 @@ impl RedisServer {
     pub async fn command(&self, words: &[&str]) -> String {
         let connection = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
         let mut connection = BufStream::new(connection);
-        let words: String =
-            words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
-        let count = words.matches("\r\n").count() / 2;
-        connection.write_all(format!("*{count}\r\n{words}").as_bytes()).await.unwrap();
+        connection.write_all(format!("*{}\r\n", words.len()).as_bytes()).await.unwrap();
+        for word in words {
+            let bulk = format!("${}\r\n{word}\r\n", word.len());
+            connection.write_all(bulk.as_bytes()).await.unwrap();
+        }
         connection.flush().await.unwrap();
         let mut line = String::new();
         connection.read_line(&mut line).await.unwrap();

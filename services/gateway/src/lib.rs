@@ -20,7 +20,7 @@ mod worker;
 pub use config::GatewayConfig;
 pub use edge::{AllowedOrigins, EdgeConfig, TrustedProxies};
 pub use serve::serve;
-pub use token::{KeySource, TokenConfig};
+pub use token::{Audience, KeySource, TokenConfig};
 
 /// What parses strangers' bytes, within reach of the fuzz targets.
 #[doc(hidden)]

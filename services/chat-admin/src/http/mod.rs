@@ -19,6 +19,7 @@ mod presence;
 mod put_member;
 mod remove_member;
 mod revise_message;
+mod throttle;
 mod transcript;
 mod turn_channel;
 mod unread;
@@ -37,7 +38,8 @@ use goch_contract::{
     ChannelName, Error, ErrorCode, Roles, Uid, limits::Limits, services::ServiceClient,
 };
 
-pub(crate) use self::{authenticate::Credentials, describe::Description, observe::observe};
+use self::authenticate::LoggedIn;
+pub(crate) use self::{authenticate::Doorman, describe::Description, observe::observe};
 use crate::{
     lifecycle::{Lifecycle, Progress},
     log::Log,
