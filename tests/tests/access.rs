@@ -143,6 +143,36 @@ fn lines(log: &str, message: &str) -> Vec<Value> {
     lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
+/// All that a webhook can be told of a channel as it happens.
+const KINDS: [&str; 9] = [
+    "channel.created",
+    "channel.closed",
+    "channel.reopened",
+    "member.joined",
+    "member.left",
+    "member.updated",
+    "message.created",
+    "message.edited",
+    "message.deleted",
+];
+
+/// What the two do in a channel in which ann is a member.
+async fn change_everything(desk: &Rest, bot: &Rest, base: &str) {
+    let said = desk.post(&format!("{base}/messages"), &json!({"text": "theirs"})).await.expect(201);
+    let message = format!("{base}/messages/{}", said.body["seq"]);
+    let patch = bot.request(Method::PATCH, &message).json(&json!({"text": "Theirs"}));
+    bot.send(patch).await.expect(200);
+    call(desk, Method::DELETE, &message).await.expect(204);
+    call(bot, Method::POST, &format!("{base}/close")).await.expect(200);
+    call(desk, Method::POST, &format!("{base}/reopen")).await.expect(200);
+    call(bot, Method::PUT, &format!("{base}/bans/ann")).await.expect(200);
+    for (who, name, status) in [(desk, "Bea", 201), (bot, "Beatrice", 200)] {
+        let put = who.request(Method::PUT, &format!("{base}/members/bea"));
+        let put = put.json(&json!({"display_name": name, "role": "agent"}));
+        who.send(put).await.expect(status);
+    }
+}
+
 #[tokio::test]
 async fn what_ticketing_changes_says_which_credential_did_it_and_no_client_is_told() {
     let system = with_credentials()
@@ -153,17 +183,7 @@ async fn what_ticketing_changes_says_which_credential_did_it_and_no_client_is_to
     let desk = system.chat_admin.rest().login("help-desk", DESK);
     let bot = system.chat_admin.rest().login("escalation-bot", BOT);
     let receiver = Receiver::start().await;
-    let kinds = [
-        "channel.created",
-        "channel.closed",
-        "channel.reopened",
-        "member.joined",
-        "member.left",
-        "message.created",
-        "message.edited",
-        "message.deleted",
-    ];
-    let hook = json!({"url": receiver.url(), "events": kinds});
+    let hook = json!({"url": receiver.url(), "events": KINDS});
     bot.post("/admin/webhooks", &hook).await.expect(201);
 
     let channel = unique("ticket");
@@ -179,14 +199,7 @@ async fn what_ticketing_changes_says_which_credential_did_it_and_no_client_is_to
     let own = at_ann.say(&channel, "mine").await["seq"].clone();
     let edit = json!({"type": "edit", "id": "e", "channel": channel, "seq": own, "text": "Mine"});
     at_ann.ask(&edit, "ack").await;
-    let said = desk.post(&format!("{base}/messages"), &json!({"text": "theirs"})).await.expect(201);
-    let message = format!("{base}/messages/{}", said.body["seq"]);
-    let patch = bot.request(Method::PATCH, &message).json(&json!({"text": "Theirs"}));
-    bot.send(patch).await.expect(200);
-    call(&desk, Method::DELETE, &message).await.expect(204);
-    call(&bot, Method::POST, &format!("{base}/close")).await.expect(200);
-    call(&desk, Method::POST, &format!("{base}/reopen")).await.expect(200);
-    call(&bot, Method::PUT, &format!("{base}/bans/ann")).await.expect(200);
+    change_everything(&desk, &bot, &base).await;
 
     let expected = json!([
         ["created", "help-desk"],
@@ -200,13 +213,15 @@ async fn what_ticketing_changes_says_which_credential_did_it_and_no_client_is_to
         ["closed", "escalation-bot"],
         ["reopened", "help-desk"],
         ["left", "escalation-bot"],
+        ["joined", "help-desk"],
+        ["updated", "escalation-bot"],
     ]);
     let actors = |events: &mut dyn Iterator<Item = &Value>| -> Value {
         events.map(|event| json!([event["type"], event["actor"]])).collect()
     };
     let told = until("the last one is told", async || {
         let told = receiver.accepted(&channel);
-        told.iter().any(|request| request.body["data"]["type"] == "left").then_some(told)
+        told.iter().any(|request| request.body["data"]["type"] == "updated").then_some(told)
     })
     .await;
     let all = expected.as_array().unwrap();
@@ -229,9 +244,9 @@ async fn what_ticketing_changes_says_which_credential_did_it_and_no_client_is_to
     assert_eq!(actors(&mut events.iter()), json!(kept));
 
     // What customers get, or may be handed, has no name of a credential: half of what a login takes.
-    at_ben.expect("left").await;
+    at_ben.expect("updated").await;
     let history = at_ben.whole_history(&channel, 3).await;
-    assert_eq!(history.last().unwrap()["type"], "left");
+    assert_eq!(history.last().unwrap()["type"], "updated");
     let (_, page) = ben.enter_with(&system.gateways[0], &json!({"after": 0})).await;
     let text = call(&desk, Method::GET, &format!("{base}/transcript?format=text")).await;
     let export = call(&desk, Method::GET, "/admin/users/ann/export").await;
