@@ -11,6 +11,8 @@ use goch_contract::{
     rest::{PROBLEM_MEDIA_TYPE, Problem},
 };
 
+use crate::http::is_too_slow;
+
 /// An [`Error`] as an HTTP answer.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
@@ -48,6 +50,9 @@ fn json_error(error: &JsonPayloadError, limit: usize) -> Error {
         | JsonPayloadError::Overflow { .. }
         | JsonPayloadError::Payload(PayloadError::Overflow) => {
             Error::new(ErrorCode::TooLarge, format!("the body must have at most {limit} bytes"))
+        }
+        JsonPayloadError::Payload(error) if is_too_slow(error) => {
+            Error::new(ErrorCode::TooSlow, "the body came too slowly")
         }
         JsonPayloadError::ContentType => Error::new(
             ErrorCode::UnsupportedMediaType,

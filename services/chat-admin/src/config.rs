@@ -9,13 +9,20 @@ use goch_contract::{
 };
 use serde::Deserialize;
 
-use crate::secret::GENERATED_LENGTH;
+use crate::{registry::MEMBERS_MAX, secret::GENERATED_LENGTH};
+
+/// A quarter of the connections there are: nobody alone takes them all.
+const ADDRESS_CONNECTIONS: usize = 128;
 
 /// chat-admin's own configuration.
 #[derive(Debug, Clone)]
 pub struct AdminConfig {
     /// Where ticketing connects.
     pub listen_address: SocketAddr,
+    /// Connections that one address may have open; 0 for any number.
+    pub connections_max: usize,
+    /// Members that a channel may have of those who join by themselves; 0 for any number.
+    pub channel_members_max: usize,
     /// What ticketing logs in with.
     pub username: String,
     /// What ticketing logs in with.
@@ -32,6 +39,8 @@ pub struct AdminConfig {
 #[serde(default)]
 struct AdminSettings {
     listen_address: Setting<SocketAddr>,
+    address_connections_max: Setting<usize>,
+    channel_members_max: Setting<usize>,
     admin_username: Setting<String>,
     admin_password: Setting<String>,
     delete_markers_seconds: Setting<u64>,
@@ -55,6 +64,16 @@ impl Config for AdminConfig {
             listen_address: settings.listen_address.or(
                 "LISTEN_ADDRESS",
                 SocketAddr::from(([0, 0, 0, 0], 8090)),
+                faults,
+            ),
+            connections_max: settings.address_connections_max.or(
+                "ADDRESS_CONNECTIONS_MAX",
+                ADDRESS_CONNECTIONS,
+                faults,
+            ),
+            channel_members_max: settings.channel_members_max.or(
+                "CHANNEL_MEMBERS_MAX",
+                MEMBERS_MAX,
                 faults,
             ),
             username,

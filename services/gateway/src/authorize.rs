@@ -30,6 +30,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::{
+    edge::Caller,
     revocations::{Mark, Revocations},
     token::TokenUser,
 };
@@ -128,18 +129,20 @@ impl Authorizer {
     /// The member's authorisation.
     ///
     /// # Errors
-    /// `unauthorized`, or `unavailable` when chat-admin cannot tell.
+    /// `unauthorized`, `rate_limited` after too many of those, or `unavailable` when chat-admin cannot
+    /// tell.
     pub(crate) async fn authorize(
         self: &Arc<Self>,
         services: &ServiceClient,
         channel: &ChannelName,
         uid: &Uid,
         secret: &Secret,
+        caller: &Caller,
     ) -> Result<Authorization, Error> {
         let proof = Proof::Secret(Sha256::digest(secret.expose()).into());
         let request =
             || Authorize { channel: channel.clone(), uid: uid.clone(), secret: secret.clone() };
-        self.recall_or_ask(services, (channel.clone(), uid.clone()), proof, request).await
+        self.recall_or_ask(services, (channel.clone(), uid.clone()), proof, request, caller).await
     }
 
     /// The authorisation of a user whose token is for this channel; makes the user a member.
@@ -152,6 +155,7 @@ impl Authorizer {
         services: &ServiceClient,
         channel: &ChannelName,
         user: &TokenUser,
+        caller: &Caller,
     ) -> Result<Authorization, Error> {
         let proof = Proof::Token(user.display_name.clone());
         let request = || Enrol {
@@ -159,7 +163,8 @@ impl Authorizer {
             uid: user.uid.clone(),
             display_name: user.display_name.clone(),
         };
-        self.recall_or_ask(services, (channel.clone(), user.uid.clone()), proof, request).await
+        let key = (channel.clone(), user.uid.clone());
+        self.recall_or_ask(services, key, proof, request, caller).await
     }
 
     async fn recall_or_ask<R: ServiceRequest<Response = Authorized> + Sync>(
@@ -168,6 +173,7 @@ impl Authorizer {
         key: Key,
         proof: Proof,
         request: impl FnOnce() -> R,
+        caller: &Caller,
     ) -> Result<Authorization, Error> {
         let asking = {
             // Held over both lookups: what is answered in between is remembered before it is no longer
@@ -184,10 +190,12 @@ impl Authorizer {
             if let Some(asked) = asked.get(&key).filter(is_same) {
                 asked.asking.clone()
             } else {
+                caller.may_ask(&key.0)?;
                 // Before the question: a revocation may overtake the answer.
                 let mark = self.revocations.mark();
+                let caller = caller.clone();
                 let asking =
-                    self.ask(services.clone(), key.clone(), proof.clone(), request(), mark);
+                    self.ask(services.clone(), key.clone(), proof.clone(), request(), mark, caller);
                 asked.insert(key, Asked { proof, mark, asking: asking.clone() });
                 asking
             }
@@ -204,10 +212,16 @@ impl Authorizer {
         proof: Proof,
         request: R,
         mark: Mark,
+        caller: Caller,
     ) -> Asking {
         let authorizer = Arc::clone(self);
         let task = rt::spawn(async move {
-            let answer = services.call(&request).await;
+            let answer = async {
+                let _place = caller.place(&key.0).await?;
+                services.call(&request).await
+            };
+            let answer = answer.await;
+            caller.note(&key.0, &answer);
             let authorization =
                 answer.map(|authorized| authorizer.remember(key.clone(), proof, authorized, mark));
             let mut asked = lock(&authorizer.asked);

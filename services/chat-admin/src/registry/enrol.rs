@@ -16,7 +16,8 @@ impl Registry {
     /// Makes somebody a member who is none yet, without a secret.
     ///
     /// # Errors
-    /// `unauthorized` for an unknown channel, and for somebody who is banned from it.
+    /// `unauthorized` for an unknown channel, and for somebody who is banned from it; `forbidden` for a
+    /// channel that is full.
     pub(crate) async fn enrol(&self, request: Enrol) -> Result<Authorized, Error> {
         let Enrol { channel, uid, display_name } = request;
         let (known_channel, known) =
@@ -30,6 +31,7 @@ impl Registry {
         }
         let stored = self.channels.get(channel.as_str()).await?.map(|stored| stored.record);
         let Some(stored_channel) = stored.filter(lives) else { return Err(refused()) };
+        self.check_room(&channel, &uid).await?;
         let key = member_key(&channel, &uid);
         let name = display_name.clone().unwrap_or_else(|| uid.to_string());
         let record = MemberRecord::new(uid.clone(), name, None, None)?;

@@ -51,6 +51,8 @@ pub(crate) struct Registry {
     announcer: Announcer,
     metrics: AdminMetrics,
     bucket_lists: Arc<Semaphore>,
+    /// How many a channel may have of those who join by themselves; 0 for any number.
+    channel_members_max: usize,
 }
 
 impl Registry {
@@ -60,9 +62,18 @@ impl Registry {
         projection: Projection,
         announcer: Announcer,
         metrics: AdminMetrics,
+        channel_members_max: usize,
     ) -> Self {
         let bucket_lists = Arc::new(Semaphore::new(BUCKET_LISTS_MAX));
-        Self { channels, members, projection, announcer, metrics, bucket_lists }
+        Self {
+            channels,
+            members,
+            projection,
+            announcer,
+            metrics,
+            bucket_lists,
+            channel_members_max,
+        }
     }
 
     /// Creates a channel, with a secret if it is to be private; the event is still to be published.
@@ -195,6 +206,7 @@ impl Registry {
     pub(crate) async fn register(&self, request: Register) -> Result<Registered, Error> {
         let Register { channel, channel_secret, uid, display_name, email, secret } = request;
         self.admit(&channel, channel_secret.as_ref()).await?;
+        self.check_room(&channel, &uid).await?;
         let secret = secret.map_or_else(secret::generate, Ok)?;
         let record = MemberRecord::new(uid.clone(), display_name, email, Some(&secret))?;
         let created = match self.create_member(&channel, &record).await? {
@@ -222,6 +234,33 @@ impl Registry {
             }
         };
         Ok(Registered { member: JoinedBody { channel, uid, secret }, created })
+    }
+
+    /// Checks that the channel takes another member, unless this one is no new one. Who come at the
+    /// same time are not counted yet, so it may get a few more.
+    async fn check_room(&self, channel: &ChannelName, uid: &Uid) -> Result<(), Error> {
+        let max = self.channel_members_max;
+        if max == 0 || self.count_members(channel).await? < max {
+            return Ok(());
+        }
+        if self.members.get(&member_key(channel, uid)).await?.is_some() {
+            return Ok(());
+        }
+        let message = format!("the channel has {max} members, and takes no more");
+        Err(Error::of_field(ErrorCode::Forbidden, "channel", message))
+    }
+
+    /// How many members and bans a channel has; of many more than it may have, some.
+    async fn count_members(&self, channel: &ChannelName) -> Result<usize, Error> {
+        if let Some(count) = self.projection.count_members(channel).await {
+            return Ok(count);
+        }
+        let _permit = self
+            .bucket_lists
+            .try_acquire()
+            .map_err(|_| Error::unavailable("members cannot be counted now"))?;
+        let entries = self.members.list(&format!("{channel}.*"), self.channel_members_max).await?;
+        Ok(entries.len())
     }
 
     /// Creates a member; one who is just being removed may come back once that is done.

@@ -33,7 +33,7 @@ use super::{
     watch::Watching,
 };
 use crate::{
-    edge::{Meter, Quota, SocketOfAddress},
+    edge::{Caller, Channel, Meter, Quota, SocketOfAddress},
     metrics::CodeLabel,
     room::Seat,
     worker::Worker,
@@ -42,6 +42,9 @@ use crate::{
 /// Messages of one socket that may be on their way to the log. Beyond that no frame is read, which
 /// holds the client back.
 const SENDS_UNDER_WAY_MAX: usize = 64;
+
+/// A wrong guess of a socket that has not subscribed yet counts as so many refused frames.
+const GUESS_COST: u32 = 5;
 
 /// How long whoever drains the sockets waits for the client's side of the closing handshake.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -59,6 +62,8 @@ pub(super) struct Subscription {
     pub(super) expires_at: Option<UnixMillis>,
     /// What the member may send, over all of the member's sockets.
     pub(super) messages: Arc<Meter>,
+    /// What all members together may.
+    pub(super) limits: Arc<Channel>,
 }
 
 /// One client's connection.
@@ -68,6 +73,7 @@ pub(crate) struct Connection {
     pub(super) subscriptions: HashMap<ChannelName, Subscription>,
     pub(super) watches: HashMap<ChannelName, Watching>,
     frames: Meter,
+    refusals: Meter,
     address: SocketOfAddress,
 }
 
@@ -80,9 +86,14 @@ impl Connection {
         address: SocketOfAddress,
     ) -> Self {
         let quota = Quota::per(worker.config.limits.frames_per_second, Duration::from_secs(1));
-        let frames = Meter::new(quota);
+        let (frames, refusals) = (Meter::new(quota), worker.edge.refusals());
         let (subscriptions, watches) = (HashMap::new(), HashMap::new());
-        Self { worker, registered, subscriptions, watches, frames, address }
+        Self { worker, registered, subscriptions, watches, frames, refusals, address }
+    }
+
+    /// This socket, as one who asks chat-admin.
+    pub(super) fn caller(&self) -> Caller {
+        self.address.caller(&self.worker.edge, self.registered.watched().is_authorized())
     }
 
     pub(super) fn outbox(&self) -> &Rc<Outbox> {
@@ -160,36 +171,55 @@ impl Connection {
         self.registered.close(Closing::Draining);
     }
 
+    /// Takes a message. It is counted before anything else is done with it.
     async fn take(&mut self, message: Message, sends: &mut SendsUnderWay) {
         let now = Instant::now();
         self.registered.watched().hear(now);
+        if message == Message::Close {
+            return self.registered.close(Closing::Goodbye);
+        }
+        if let Err(error) = self.take_frames(1, now) {
+            return self.refuse_unread(&message, &error);
+        }
         match message {
-            Message::Text(text) => {
-                let frame = ClientFrame::parse(&text, &self.worker.config.limits);
-                match (self.take_frame(now), frame) {
-                    (Ok(()), Ok(frame)) => self.handle(frame, sends).await,
-                    (Ok(()), Err(refused)) => self.refuse(refused.id.as_ref(), &refused.error),
-                    (Err(error), Ok(frame)) => self.refuse(frame.id(), &error),
-                    (Err(error), Err(refused)) => self.refuse(refused.id.as_ref(), &error),
-                }
-            }
+            Message::Text(text) => match ClientFrame::parse(&text, &self.worker.config.limits) {
+                Ok(frame) => self.handle(frame, sends).await,
+                Err(refused) => self.refuse(refused.id.as_ref(), &refused.error),
+            },
             Message::Binary => {
                 let message = "frames are JSON text, not binary";
                 self.refuse(None, &Error::new(ErrorCode::BadFrame, message));
             }
-            Message::Ping(payload) => {
-                self.outbox().push(encode::pong(&payload));
-            }
-            Message::Pong => {}
-            Message::Close => self.registered.close(Closing::Goodbye),
+            Message::Ping(payload) => self.outbox().push_pong(&payload),
+            Message::Pong | Message::Close => {}
         }
     }
 
-    /// Lets a frame through unless the socket or its address has sent too many.
-    fn take_frame(&self, now: Instant) -> Result<(), Error> {
-        let who = if self.frames.take(now).is_err() {
+    /// Refuses a message that is one too many. It is read for its id only, and that no more often than
+    /// a socket may be refused something.
+    fn refuse_unread(&self, message: &Message, error: &Error) {
+        let Message::Text(text) = message else {
+            self.count_error(error);
+            self.note_refusal(error);
+            return;
+        };
+        if !self.note_refusal(error) {
+            return;
+        }
+        let id = match ClientFrame::parse(text, &self.worker.config.limits) {
+            Ok(frame) => frame.id().cloned(),
+            Err(refused) => refused.id,
+        };
+        self.count_error(error);
+        self.answer(&ServerFrame::error(id.as_ref(), error));
+    }
+
+    /// Lets a frame through, or one that counts as `count`, unless the socket or its address has sent
+    /// too many.
+    pub(super) fn take_frames(&self, count: u32, now: Instant) -> Result<(), Error> {
+        let who = if self.frames.take_many(count, now).is_err() {
             "socket"
-        } else if !self.address.take_frame(now) {
+        } else if !self.address.take_frames(count, now) {
             "address"
         } else {
             return Ok(());
@@ -267,6 +297,30 @@ impl Connection {
     pub(super) fn refuse(&self, id: Option<&MessageId>, error: &Error) {
         self.count_error(error);
         self.answer(&ServerFrame::error(id, error));
+        self.note_refusal(error);
+    }
+
+    /// Closes the socket when too much of what it sent was refused. Tells whether it goes on.
+    pub(super) fn note_refusal(&self, error: &Error) -> bool {
+        let is_authorized = self.registered.watched().is_authorized();
+        let cost = match error.code {
+            ErrorCode::Unauthorized if !is_authorized => GUESS_COST,
+            ErrorCode::BadFrame
+            | ErrorCode::BadRequest
+            | ErrorCode::Empty
+            | ErrorCode::TooLong
+            | ErrorCode::RateLimited
+            | ErrorCode::Forbidden
+            | ErrorCode::Unauthorized => 1,
+            // What a client may run into that does nothing wrong.
+            _ => return true,
+        };
+        let goes_on = self.refusals.take_many(cost, Instant::now()).is_ok();
+        if !goes_on {
+            self.worker.edge.count("refusals");
+            self.registered.close(Closing::Refused);
+        }
+        goes_on
     }
 
     pub(super) fn count_error(&self, error: &Error) {

@@ -4,6 +4,7 @@
 //! acks it once it is stored. Its way back to every socket is [`crate::room`].
 
 mod authenticate;
+pub(crate) mod budget;
 pub(crate) mod closing;
 mod connection;
 pub(crate) mod encode;

@@ -18,10 +18,14 @@ use goch_contract::ChannelName;
 use socket2::SockRef;
 use tokio::{io::Interest, net::tcp::OwnedWriteHalf};
 
-use super::{closing::Closing, encode, flusher::Flusher, queue::Queue};
+use super::{budget::Shared, closing::Closing, encode, flusher::Flusher, queue::Queue};
 
 /// Chunks of one system call.
 const SLICES_MAX: usize = 16;
+
+/// The most of a frame which has been begun that is written to its end before the close frame, when
+/// memory is short: a live event, not a page.
+const BEGUN_BYTES_KEPT: usize = 16 * 1024;
 
 /// The longest reason of a close frame (RFC 6455, 5.5: 125 bytes with the code).
 const REASON_BYTES_MAX: usize = 123;
@@ -54,6 +58,8 @@ pub(crate) struct Outbox {
 
 struct Inner {
     queue: Queue,
+    /// What the worker has counted of the queue.
+    counted: usize,
     /// Dropping it ends the connection's side that is written to.
     stream: Option<OwnedWriteHalf>,
     state: State,
@@ -66,7 +72,7 @@ struct Inner {
 }
 
 impl Outbox {
-    /// A queue of at most `bytes_max` bytes for `stream`.
+    /// A queue of at most `bytes_max` bytes for `stream`, bookkeeping included.
     pub(crate) fn new(bytes_max: usize, stream: OwnedWriteHalf, flusher: &Rc<Flusher>) -> Rc<Self> {
         Self::with(bytes_max, Some(stream), flusher)
     }
@@ -74,6 +80,7 @@ impl Outbox {
     fn with(bytes_max: usize, stream: Option<OwnedWriteHalf>, flusher: &Rc<Flusher>) -> Rc<Self> {
         let inner = Inner {
             queue: Queue::new(bytes_max),
+            counted: 0,
             stream,
             state: State::Open,
             writer: Writer::Nobody,
@@ -84,23 +91,81 @@ impl Outbox {
         Rc::new(Self { inner: RefCell::new(inner), flusher: Rc::clone(flusher) })
     }
 
+    /// Changes the bound.
+    pub(crate) fn widen(&self, bytes_max: usize) {
+        self.inner.borrow_mut().queue.widen(bytes_max);
+    }
+
     /// Queues encoded frames. When that is more than the bound, everything queued is dropped and the
     /// socket is closed with 4000: its client resumes, so nothing is lost silently. Tells whether
     /// the frames were queued.
-    pub(crate) fn push(self: &Rc<Self>, chunk: Bytes) -> bool {
+    pub(crate) fn push(self: &Rc<Self>, frames: Bytes) -> bool {
+        self.push_with(|queue| queue.push(frames))
+    }
+
+    /// The same with frames that other sockets are handed too.
+    pub(crate) fn push_shared(self: &Rc<Self>, frames: &Shared) -> bool {
+        self.push_with(|queue| queue.push_shared(frames.charge(self.flusher.share.budget())))
+    }
+
+    fn push_with(self: &Rc<Self>, push: impl FnOnce(&mut Queue) -> bool) -> bool {
         let mut inner = self.inner.borrow_mut();
         if inner.state != State::Open {
             return false;
         }
-        if !inner.queue.push(chunk) {
+        let is_pushed = push(&mut inner.queue);
+        if !is_pushed || self.flusher.share.forbids(inner.queue.cost()) {
             inner.overflow();
+            self.count(&mut inner);
             return false;
         }
+        self.count(&mut inner);
+        self.have_written(&mut inner);
+        true
+    }
+
+    /// Queues the answer to the client's latest ping; one to an earlier ping that has not been written
+    /// is dropped.
+    pub(crate) fn push_pong(self: &Rc<Self>, payload: &[u8]) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.state == State::Open {
+            inner.queue.push_pong(encode::pong(payload));
+            self.have_written(&mut inner);
+        }
+    }
+
+    fn have_written(self: &Rc<Self>, inner: &mut Inner) {
         if inner.writer == Writer::Nobody {
             inner.writer = Writer::Flusher;
             self.flusher.add(Rc::clone(self));
         }
-        true
+    }
+
+    /// Counts what has changed in the queue.
+    fn count(&self, inner: &mut Inner) {
+        let held = inner.queue.held();
+        if held != inner.counted {
+            self.flusher.share.count(inner.counted, held);
+            inner.counted = held;
+        }
+    }
+
+    /// What waits, bookkeeping included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.inner.borrow().queue.cost()
+    }
+
+    /// Closes the socket with 4000 because memory is short. In the middle of a large frame there is no
+    /// place for that: then the connection is cut.
+    pub(super) fn shed(&self) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.state == State::Open {
+            inner.overflow();
+        }
+        if inner.queue.cost() > BEGUN_BYTES_KEPT {
+            inner.cut();
+        }
+        self.count(&mut inner);
     }
 
     /// Writes what waits, as far as the kernel takes it.
@@ -108,6 +173,7 @@ impl Outbox {
         let mut inner = self.inner.borrow_mut();
         if inner.state == State::Open {
             inner.write();
+            self.count(&mut inner);
         }
     }
 
@@ -148,7 +214,9 @@ impl Outbox {
 
     /// Ends the connection without another word, for a peer that is gone.
     pub(crate) fn cut(&self) {
-        self.inner.borrow_mut().cut();
+        let mut inner = self.inner.borrow_mut();
+        inner.cut();
+        self.count(&mut inner);
     }
 
     /// Waits until at most half of the bound is used, so that a client's requests cannot fill its
@@ -172,6 +240,7 @@ impl Outbox {
             let mut inner = self.inner.borrow_mut();
             while inner.state == State::Open && inner.writer == Writer::Task {
                 ready!(inner.poll_write(context));
+                self.count(&mut inner);
             }
             if inner.state != State::Open {
                 return Poll::Ready(());
@@ -191,9 +260,16 @@ impl Outbox {
                 ready!(inner.poll_write(context));
             }
             inner.cut();
+            self.count(&mut inner);
             Poll::Ready(())
         })
         .await;
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.flusher.share.count(self.inner.get_mut().counted, 0);
     }
 }
 
@@ -226,6 +302,7 @@ impl Inner {
     fn write_with(&mut self, write: impl Fn(&TcpStream, &Queue) -> io::Result<usize>) {
         self.writer = Writer::Nobody;
         while !self.queue.is_empty() {
+            self.queue.place_pong();
             let Some(stream) = &self.stream else { return };
             match write(stream.as_ref(), &self.queue) {
                 Ok(written) => self.queue.advance(written),
@@ -288,22 +365,22 @@ impl Outbox {
     pub(crate) fn unconnected(bytes_max: usize) -> Rc<Self> {
         Self::with(bytes_max, None, &Rc::default())
     }
-
-    /// Bytes that wait.
-    pub(crate) fn bytes(&self) -> usize {
-        self.inner.borrow().queue.bytes()
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Read as _, time::Duration};
+    use std::{io::Read as _, sync::Arc, time::Duration};
 
     use actix_web::rt::net::TcpListener;
+    use bytes::BytesMut;
     use futures_util::FutureExt as _;
     use tokio::{net::tcp::OwnedReadHalf, task::spawn_local};
 
     use super::*;
+    use crate::socket::{
+        budget::{Budget, Share},
+        queue::CHUNK_BYTES,
+    };
 
     /// An outbox that writes to a socket with little room, and both ends of the socket.
     async fn connected(bytes_max: usize) -> (Rc<Outbox>, OwnedReadHalf, std::net::TcpStream) {
@@ -334,7 +411,7 @@ mod tests {
         let (outbox, _reader, peer) = connected(1_000).await;
         assert!(outbox.push(Bytes::from_static(b"ab")));
         assert!(outbox.push(Bytes::from_static(b"cd")));
-        assert_eq!(outbox.bytes(), 4);
+        assert_eq!(outbox.bytes(), 4 + 2 * CHUNK_BYTES);
         outbox.write();
         assert_eq!(outbox.bytes(), 0);
         assert!(outbox.ended().now_or_never().is_none());
@@ -411,6 +488,50 @@ mod tests {
         let frames = read.strip_suffix(&close[..]).unwrap();
         assert!(frames.len() < pushed * frame.len());
         assert!(frames.chunks(frame.len()).all(|one| one == frame));
+    }
+
+    #[actix_web::test]
+    async fn what_waits_is_counted_for_the_process_however_it_ends() {
+        let budget = Budget::new(0, Arc::default());
+        let flusher = Rc::new(Flusher::new(Share::of(&budget)));
+        let page = || Bytes::from(vec![b'x'; 100_000]);
+        let shared = Shared::new(BytesMut::from(&[b'y'; 10_000][..]));
+        let endings: [fn(&Outbox); 4] =
+            [|_| {}, Outbox::cut, Outbox::shed, |outbox| outbox.close(Closing::Goodbye)];
+        for end in endings {
+            let outboxes = [(); 2].map(|()| Outbox::with(1 << 20, None, &flusher));
+            for outbox in &outboxes {
+                assert!(outbox.push(page()) && outbox.push_shared(&shared));
+            }
+            let counted = budget.bytes();
+            assert!((210_000..212_000).contains(&counted), "{counted} bytes are counted");
+            for outbox in &outboxes {
+                end(outbox);
+            }
+            // The flusher would let go of them after the next turn.
+            flusher.forget();
+            drop(outboxes);
+            flusher.share.count(0, 100_000);
+            flusher.share.count(100_000, 0);
+            assert_eq!(budget.bytes(), 10_000, "what is shared is held by the test");
+        }
+        drop(shared);
+        assert_eq!(budget.bytes(), 0);
+    }
+
+    #[actix_web::test]
+    async fn in_the_middle_of_a_page_there_is_no_place_for_a_close_frame() {
+        for (size, is_told) in [(10_000, true), (4_000_000, false)] {
+            let (outbox, _reader, _peer) = connected(8 << 20).await;
+            while !is_blocked(&outbox) {
+                assert!(outbox.push(Bytes::from(vec![b'x'; size])));
+                outbox.write();
+            }
+            outbox.shed();
+            assert!(outbox.has_overflowed() && !outbox.is_open());
+            assert_eq!(outbox.is_cut(), !is_told, "{size}");
+            assert!(outbox.bytes() < 2 * size.min(BEGUN_BYTES_KEPT));
+        }
     }
 
     #[actix_web::test]

@@ -69,6 +69,7 @@ impl Connection {
             let subscription = Subscription {
                 seat,
                 messages: worker.edge.member(channel, uid),
+                limits: worker.edge.channel(channel),
                 uid: admitted.uid,
                 display_name: admitted.authorization.display_name,
                 typed: None,

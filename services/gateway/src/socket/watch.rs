@@ -1,6 +1,6 @@
 //! `watch`: unread counts of channels that are not open, now and at each change.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Instant};
 
 use futures_util::{StreamExt as _, stream};
 use goch_contract::{
@@ -12,7 +12,7 @@ use super::{
     authenticate::{Admitted, admit, renew},
     connection::Connection,
 };
-use crate::{room::WatchSeat, socket::outbox::Outbox, worker::Worker};
+use crate::{edge::Caller, room::WatchSeat, socket::outbox::Outbox, worker::Worker};
 
 /// Channels of one `watch` that are opened at a time.
 const OPENED_AT_ONCE: usize = 8;
@@ -29,15 +29,24 @@ impl Connection {
     /// Watches channels. Each is answered for itself: by its unread count, or by an error.
     pub(super) async fn watch(&mut self, watch: Watch) -> Result<(), Error> {
         let (id, channels) = (watch.id, watch.channels);
+        // Each is as much work as a frame of its own; one has been counted.
+        let more = u32::try_from(channels.len()).unwrap_or(u32::MAX).saturating_sub(1);
+        self.take_frames(more, Instant::now())?;
         let (admitted, refused) = self.part(channels);
         for (channel, error) in &refused {
             self.refuse_channel(id.as_ref(), channel, error);
         }
         let worker = Rc::clone(&self.worker);
         let outbox = Rc::clone(self.outbox());
-        let opened = stream::iter(admitted).map(|wanted| open(&worker, &outbox, wanted));
-        let mut opened = opened.buffer_unordered(OPENED_AT_ONCE);
+        let caller = self.caller();
+        // Who has proved nothing yet asks one question at a time.
+        let at_once = if self.registered.watched().is_authorized() { OPENED_AT_ONCE } else { 1 };
+        let opened = stream::iter(admitted).map(|wanted| open(&worker, &outbox, wanted, &caller));
+        let mut opened = opened.buffer_unordered(at_once);
         while let Some((channel, outcome)) = opened.next().await {
+            if !outbox.is_open() {
+                break;
+            }
             match outcome {
                 Ok(watching) => self.begin_watching(id.as_ref(), &channel, watching),
                 Err(error) => self.refuse_channel(id.as_ref(), &channel, &error),
@@ -92,6 +101,7 @@ impl Connection {
             field: Some("channels"),
             channel: Some(channel),
         });
+        self.note_refusal(error);
     }
 
     /// Whether the channel is subscribed to or watched on this socket.
@@ -134,10 +144,11 @@ async fn open(
     worker: &Worker,
     outbox: &Rc<Outbox>,
     wanted: WatchedChannel,
+    caller: &Caller,
 ) -> (ChannelName, Result<Opened, Error>) {
     let WatchedChannel { channel, credentials } = wanted;
     let opening = async {
-        let Admitted { uid, expires_at, .. } = admit(worker, &channel, credentials).await?;
+        let Admitted { uid, expires_at, .. } = admit(worker, &channel, credentials, caller).await?;
         let room = worker.rooms.open(&channel).await?;
         // Seated before it is counted, so that no change falls in between.
         let seat = room.watch(Rc::clone(outbox), uid.clone());
