@@ -1,7 +1,5 @@
 //! Attacks on what is limited: frames that are not counted, guesses, floods of members and messages.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
-
 use futures_util::{StreamExt as _, future::join_all};
 use goch_tests::{Member, Metrics, RawConnection, Socket, System, raw_frame, unique, within};
 use reqwest::Method;

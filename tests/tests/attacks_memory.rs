@@ -7,8 +7,9 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, future::join_all, stream};
-use goch_tests::{Member, Metrics, RawConnection, Socket, System, raw_frame, until};
+use goch_tests::{Member, Metrics, PATIENCE, RawConnection, Socket, System, raw_frame};
 use serde_json::json;
+use tokio::time::sleep;
 
 const MIB: u64 = 1 << 20;
 
@@ -35,6 +36,9 @@ const SLACK: u64 = 40 * MIB;
 /// need longer.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long each of 16 attackers waits before the next one comes.
+const PAUSE: Duration = Duration::from_millis(300);
+
 /// What one page has.
 const MESSAGES: usize = 240;
 const LARGE: usize = 3_000;
@@ -52,7 +56,7 @@ async fn talk(
         let seq = ann.say(channel, "Are you there?").await["seq"].clone();
         ben.expect_where("what was said", |frame| frame["seq"] == seq).await;
         delays.push(begun.elapsed());
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        sleep(Duration::from_millis(20)).await;
     }
     delays.sort_unstable();
     [*delays.last().unwrap(), delays[delays.len() / 2]]
@@ -63,7 +67,7 @@ async fn most_memory(system: &System, done: &AtomicBool) -> u64 {
     let mut most = 0;
     while !done.load(Ordering::Relaxed) {
         most = most.max(system.gateway().memory().unwrap());
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        sleep(Duration::from_millis(20)).await;
     }
     most
 }
@@ -102,9 +106,9 @@ async fn strangers_who_ping_and_never_read_take_no_memory() {
 #[tokio::test]
 async fn members_who_ask_for_pages_and_never_read_are_closed_before_memory_is_short() {
     let asked = env::var("PAGE_READERS").ok().and_then(|count| count.parse().ok());
-    let (readers, budget) = match asked {
-        Some(readers) => (readers, 256 * MIB),
-        None => (READERS, BUDGET),
+    let (readers, budget, patience) = match asked {
+        Some(readers) => (readers, 256 * MIB, 10 * PATIENCE),
+        None => (READERS, BUDGET, PATIENCE),
     };
     let system = System::builder()
         .default_limits()
@@ -118,11 +122,8 @@ async fn members_who_ask_for_pages_and_never_read_are_closed_before_memory_is_sh
         .await;
     let gateway = system.gateway();
     let channel = system.channel().await;
-    let ann = Member::join(gateway, &channel, "ann").await;
-    let (mut at_ann, _) = ann.enter(gateway).await;
-    for number in 0..MESSAGES {
-        at_ann.say(&channel, &format!("{number:LARGE$}")).await;
-    }
+    let author = Member::join(gateway, &channel, "author").await;
+    let (mut at_author, _) = author.enter(gateway).await;
     let quiet = system.channel().await;
     let [ann, ben] = ["ann", "ben"].map(|uid| Member::join(gateway, &quiet, uid));
     let (ann, ben) = (ann.await, ben.await);
@@ -132,6 +133,10 @@ async fn members_who_ask_for_pages_and_never_read_are_closed_before_memory_is_sh
         Member::join_over(&rest, &channel, None, &format!("reader-{number}")).await
     });
     let members: Vec<Member> = stream::iter(joined).buffer_unordered(16).collect().await;
+    for number in 0..MESSAGES {
+        at_author.say(&channel, &format!("{number:LARGE$}")).await;
+    }
+    drop(at_author);
     let calm = talk(&mut at_ann, &mut at_ben, &quiet, &AtomicBool::new(true)).await;
     let before = gateway.memory().unwrap();
     let taken_max = budget / 8 * 9 + SLACK;
@@ -141,25 +146,32 @@ async fn members_who_ask_for_pages_and_never_read_are_closed_before_memory_is_sh
         let mut frame = member.subscribe_frame();
         frame["limit"] = 1.into();
         socket.send(&frame).await;
-        for number in 0..8 {
+        for number in 0..4 {
             let ask = json!({"type": "history", "id": number.to_string(), "channel": channel,
                              "before": u32::MAX, "limit": 500});
             if socket.try_send_message(ask.to_string().into()).await.is_err() {
                 break;
             }
         }
+        // More at a time would have those wait who give out the pages.
+        sleep(PAUSE).await;
         socket
     };
     let done = AtomicBool::new(false);
     let attacked = async {
-        let attacks = stream::iter(&members).map(attack).buffer_unordered(64);
+        let attacks = stream::iter(&members).map(attack).buffer_unordered(16);
         let sockets: Vec<Socket> = attacks.collect().await;
-        until("some are closed, or memory is short", async || {
-            let shed = Metrics::of(gateway).await.sum("goch_outboxes_shed_total", "");
+        let deadline = Instant::now() + patience;
+        loop {
+            let metrics = Metrics::of(gateway).await;
             let taken = gateway.memory().unwrap().saturating_sub(before);
-            (shed > 0 || taken > taken_max).then_some(())
-        })
-        .await;
+            if metrics.sum("goch_outboxes_shed_total", "") > 0 || taken > taken_max {
+                break;
+            }
+            let waiting = metrics.sum("goch_outbox_bytes", "") / MIB;
+            assert!(Instant::now() < deadline, "{} MiB taken, {waiting} wait", taken / MIB);
+            sleep(Duration::from_millis(100)).await;
+        }
         done.store(true, Ordering::Relaxed);
         sockets
     };
