@@ -93,6 +93,7 @@ async fn an_address_that_guesses_is_refused_without_a_question_and_others_are_no
         .start()
         .await;
     let (channel, secret) = system.private_channel().await;
+    let other = system.channel().await;
     let gateway = system.gateway();
     let guesses = async |address: &str, count: usize| {
         let mut refused = 0;
@@ -110,6 +111,17 @@ async fn an_address_that_guesses_is_refused_without_a_question_and_others_are_no
     assert!(guesses("192.0.2.2", 30).await >= 20);
     let questions = asked(&system, "authorize").await - before;
     assert!(questions <= 20, "chat-admin was asked {questions} times");
+
+    // All at once, before the first of them is known to be wrong.
+    let before = asked(&system, "authorize").await;
+    let headers = [("X-Forwarded-For", "192.0.2.4")];
+    let guessers = (0..GUESSERS).map(|_| Socket::try_connect_as(gateway, "", &headers));
+    let guessed = join_all(guessers).await.into_iter().map(async |socket| {
+        socket.unwrap().ask(&subscribe(&other, "ann", &guess()), "error").await
+    });
+    join_all(guessed).await;
+    let questions = asked(&system, "authorize").await - before;
+    assert!(questions <= 10 + 16, "chat-admin was asked {questions} times");
 
     // The same over HTTP.
     let join = async |address: &str, channel_secret: &str| {

@@ -8,7 +8,6 @@ use std::{
 
 use futures_util::{StreamExt as _, future::join_all, stream};
 use goch_tests::{Member, Metrics, PATIENCE, RawConnection, Socket, System, raw_frame};
-use serde_json::json;
 use tokio::time::sleep;
 
 const MIB: u64 = 1 << 20;
@@ -24,24 +23,28 @@ const STRANGERS_TAKE_MAX: u64 = 16 * MIB;
 
 /// Members who ask for pages and do not read them. `PAGE_READERS=2000` and the like measure more, with
 /// what a gateway may keep by default.
-const READERS: usize = 100;
+const READERS: usize = 200;
 
-/// What may wait for all of them; without a budget each would have some 700 KiB.
+/// What may wait for all of them; without a budget each would have more than 500 KiB.
 const BUDGET: u64 = 16 * MIB;
 
 /// Pages in the hands of tasks, and what the allocator keeps of what was freed.
-const SLACK: u64 = 40 * MIB;
+const SLACK: u64 = 32 * MIB;
 
 /// A healthy member hears a message within this time. A gateway that waits for others, or swaps, would
 /// need longer.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long each of 16 attackers waits before the next one comes.
-const PAUSE: Duration = Duration::from_millis(300);
+const PAUSE: Duration = Duration::from_millis(50);
 
-/// What one page has.
-const MESSAGES: usize = 240;
+/// Messages of the channel, and characters of each.
+const MESSAGES: usize = 60;
 const LARGE: usize = 3_000;
+
+/// Messages of a page, which a gateway has in memory, and pages that each asks for.
+const PAGE: usize = 38;
+const PAGES: usize = 60;
 
 /// Talks until told to stop. Tells the latest delivery's and the median delay.
 async fn talk(
@@ -143,17 +146,14 @@ async fn members_who_ask_for_pages_and_never_read_are_closed_before_memory_is_sh
 
     let attack = async |member: &Member| {
         let mut socket = Socket::connect_with_small_buffer(gateway).await;
-        let mut frame = member.subscribe_frame();
-        frame["limit"] = 1.into();
-        socket.send(&frame).await;
-        for number in 0..4 {
-            let ask = json!({"type": "history", "id": number.to_string(), "channel": channel,
-                             "before": u32::MAX, "limit": 500});
+        let mut ask = member.subscribe_frame();
+        ask["limit"] = PAGE.into();
+        for _ in 0..PAGES {
             if socket.try_send_message(ask.to_string().into()).await.is_err() {
                 break;
             }
         }
-        // More at a time would have those wait who give out the pages.
+        // More at a time would have those wait who authorise them.
         sleep(PAUSE).await;
         socket
     };

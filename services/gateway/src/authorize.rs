@@ -218,6 +218,8 @@ impl Authorizer {
         let task = rt::spawn(async move {
             let answer = async {
                 let _place = caller.place(&key.0).await?;
+                // Others of its guesses may have been wrong meanwhile.
+                caller.may_ask(&key.0)?;
                 services.call(&request).await
             };
             let answer = answer.await;

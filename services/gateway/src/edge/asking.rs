@@ -104,6 +104,8 @@ impl Caller {
         let limited = |Limited { error, wait }| Throttled::new(error, wait);
         self.may_ask(channel).map_err(limited)?;
         let _place = self.place(channel).await?;
+        // Others of its guesses may have been wrong meanwhile.
+        self.may_ask(channel).map_err(limited)?;
         let answer = services.call(request).await;
         self.note(channel, &answer);
         Ok(answer?)

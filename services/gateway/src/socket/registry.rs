@@ -32,6 +32,9 @@ const DEAD_AFTER: Duration = Duration::from_mins(1);
 /// The pause between two times of closing sockets because memory is short.
 const SHED_EVERY: Duration = Duration::from_millis(10);
 
+/// The pause when there was none to close.
+const SHED_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
 /// How long before its end a token's client is told to present a newer one, in milliseconds.
 const WARN_BEFORE_MS: u64 = 30_000;
 
@@ -218,7 +221,8 @@ impl Sockets {
             let shed = self.shed(budget.excess(), budget.bytes(), budget.fair_share());
             self.metrics.outboxes_shed.inc_by(shed);
             // It may be up to other workers now.
-            tokio::time::sleep(SHED_EVERY).await;
+            let pause = if shed == 0 { SHED_AGAIN_AFTER } else { SHED_EVERY };
+            tokio::time::sleep(pause).await;
         }
     }
 
