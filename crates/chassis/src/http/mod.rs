@@ -4,7 +4,7 @@
 //! The HTTP library bounds the head of a connection's first request, and nothing else. So each
 //! connection is a [`Guarded`] stream, which ends it when a request does not lead to an answer in time,
 //! whatever its client sends; the body of a request that is being read must come at a least rate
-//! ([`pace`]), so that its client can be told; and connections have a [`Place`] among those of their
+//! ([`pace()`]), so that its client can be told; and connections have a [`Place`] among those of their
 //! address before anything of them is read.
 
 mod guarded;

@@ -6,6 +6,7 @@
 
 use std::{
     cell::{Cell, OnceCell},
+    cmp::Reverse,
     sync::{
         Arc,
         atomic::{AtomicIsize, AtomicUsize, Ordering},
@@ -178,6 +179,27 @@ impl Drop for Charged {
     }
 }
 
+/// Whom to close, of those that have so many bytes each: whoever has most, until a part of `excess` is
+/// freed that is theirs of `bytes` in all, and nobody who has no more than a `fair_share`.
+pub(super) fn to_close<T>(
+    mut held: Vec<(usize, T)>,
+    excess: usize,
+    bytes: usize,
+    fair_share: usize,
+) -> Vec<T> {
+    let all: usize = held.iter().map(|(held, _)| held).sum();
+    let due = (all as u128 * excess as u128).div_ceil(bytes.max(1) as u128);
+    held.retain(|(held, _)| *held > fair_share);
+    held.sort_unstable_by_key(|(held, _)| Reverse(*held));
+    let mut freed = 0_u128;
+    let is_due = |(held, _): &(usize, T)| {
+        let is_due = freed < due;
+        freed += *held as u128;
+        is_due
+    };
+    held.into_iter().take_while(is_due).map(|(_, whose)| whose).collect()
+}
+
 #[cfg(test)]
 impl Default for Share {
     /// Of no limit.
@@ -188,6 +210,8 @@ impl Default for Share {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn budget(bytes_max: usize, sockets: usize) -> Arc<Budget> {
@@ -234,5 +258,26 @@ mod tests {
         assert!(share.forbids(100_001) && !share.forbids(100_000));
         share.count(1_000_000, 600_000);
         assert_eq!((budget.excess(), share.forbids(1 << 30)), (0, false));
+    }
+
+    proptest! {
+        #[test]
+        fn those_that_hold_most_are_closed_and_no_more_of_them_than_must(
+            held in prop::collection::vec(0_usize..2_000, 1..40),
+            bytes_max in 1_usize..20_000,
+        ) {
+            let all: usize = held.iter().sum();
+            prop_assume!(all > bytes_max);
+            let (excess, fair_share) = (all - bytes_max, bytes_max / (2 * held.len()));
+            let closed = to_close(held.iter().map(|held| (*held, *held)).collect(), excess, all, fair_share);
+            let freed: usize = closed.iter().sum();
+            // What is left fits, and would not if the last one had stayed.
+            prop_assert!(all - freed <= bytes_max);
+            prop_assert!(freed - closed.last().unwrap() < excess);
+            prop_assert!(closed.iter().all(|held| *held > fair_share));
+            let mut largest = held;
+            largest.sort_unstable_by_key(|held| Reverse(*held));
+            prop_assert_eq!(&largest[..closed.len()], &closed[..]);
+        }
     }
 }

@@ -14,6 +14,7 @@ pub(crate) mod incoming;
 pub(crate) mod outbox;
 mod page;
 mod queue;
+mod refusal;
 mod registry;
 mod revise;
 mod send;

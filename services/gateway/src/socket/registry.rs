@@ -4,7 +4,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    cmp::Reverse,
     rc::Rc,
     sync::{
         Arc,
@@ -17,7 +16,7 @@ use goch_contract::{UnixMillis, frame::ServerFrame};
 use slab::Slab;
 use tokio::{net::tcp::OwnedWriteHalf, sync::Notify};
 
-use super::{closing::Closing, encode, flusher::Flusher, outbox::Outbox};
+use super::{budget::to_close, closing::Closing, encode, flusher::Flusher, outbox::Outbox};
 use crate::{
     metrics::{CloseLabel, GatewayMetrics},
     token,
@@ -227,28 +226,16 @@ impl Sockets {
     }
 
     /// Frees this worker's part of `excess`, of so many `bytes` in all, from sockets that have more than
-    /// a `fair_share`. Tells how many were closed.
+    /// a `fair_share`. Returns how many were closed.
     fn shed(&self, excess: usize, bytes: usize, fair_share: usize) -> u64 {
         let watched = self.watched.borrow();
-        let mut held: Vec<_> = watched
-            .iter()
-            .map(|(_, watched)| (watched.outbox.bytes(), &watched.outbox))
-            .filter(|(held, _)| *held > 0)
-            .collect();
-        let all: usize = held.iter().map(|(held, _)| held).sum();
-        held.retain(|(held, _)| *held > fair_share);
-        held.sort_unstable_by_key(|(held, _)| Reverse(*held));
-        let due = (all as u128 * excess as u128).div_ceil(bytes.max(1) as u128);
-        let (mut freed, mut shed) = (0_u128, 0);
-        for (held, outbox) in held {
-            if freed >= due {
-                break;
-            }
-            freed += held as u128;
-            shed += 1;
+        let held = watched.iter().map(|(_, watched)| (watched.outbox.bytes(), &watched.outbox));
+        let held = held.filter(|(held, _)| *held > 0).collect();
+        let closed = to_close(held, excess, bytes, fair_share);
+        for outbox in &closed {
             outbox.shed();
         }
-        shed
+        closed.len() as u64
     }
 
     /// Tells every client to reconnect, each after another pause within `spread`, and waits until
