@@ -19,6 +19,9 @@ source deploy/local/processes.sh
 : "${ADMIN_CREDENTIALS:=}"
 : "${DATA:=$PWD/data}"
 : "${SHUTDOWN_GRACE_SECONDS:=25}"
+# Less than by default: NATS wants what it promises to be free on the disk.
+: "${LOG_MAX_BYTES:=1073741824}"
+: "${BUCKETS_MAX_BYTES:=268435456}"
 [[ $GATEWAYS =~ ^[1-9][0-9]?$ ]] || die "GATEWAYS must be 1 to 99, and is $GATEWAYS"
 
 [[ $DATA == /* ]] || DATA=$PWD/$DATA
@@ -81,7 +84,8 @@ start_service() {
 
 start_services() {
     local redis=redis://127.0.0.1:$REDIS_PORT health=$HEALTH_PORT gateway
-    start_service broker-bridge broker-bridge $((health++)) "$NATS_BROKER_BRIDGE_PASSWORD"
+    start_service broker-bridge broker-bridge $((health++)) "$NATS_BROKER_BRIDGE_PASSWORD" \
+        LOG_MAX_BYTES="$LOG_MAX_BYTES" BUCKETS_MAX_BYTES="$BUCKETS_MAX_BYTES"
     start_service chat-admin chat-admin $((health++)) "$NATS_CHAT_ADMIN_PASSWORD" \
         REDIS_URL="$redis" LISTEN_ADDRESS="$HOST:$ADMIN_PORT" \
         ADMIN_CREDENTIALS="$ADMIN_CREDENTIALS" \

@@ -23,6 +23,7 @@ mod parameter;
 mod ports;
 mod process;
 mod programs;
+mod raw;
 mod receiver;
 mod rest;
 mod servers;
@@ -43,6 +44,7 @@ pub use self::{
     metrics::Metrics,
     page::{events, numbers, texts},
     process::Process,
+    raw::{RawConnection, raw_frame},
     receiver::{Received, Receiver},
     rest::{Answer, Rest},
     servers::{NatsServer, RedisServer, Servers},

@@ -179,6 +179,17 @@ impl NatsServer {
         self.environment = passwords;
     }
 
+    /// Gives it a disk of so many bytes.
+    ///
+    /// # Panics
+    /// When the configuration cannot be written.
+    pub fn with_disk(&mut self, bytes: u64) {
+        let configuration = self.store.with_extension("conf");
+        let text = format!("jetstream {{ max_file_store: {bytes} }}\n");
+        std::fs::write(&configuration, text).unwrap();
+        self.configuration = Some(configuration);
+    }
+
     /// Its address.
     #[must_use]
     pub fn url(&self) -> String {

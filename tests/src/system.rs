@@ -20,6 +20,18 @@ pub(crate) const ADMIN_PASSWORD: &str = "password-of-ticketing";
 const LOG_FILTER: &str = "debug,actix_http=info,actix_server=warn,async_nats=warn,fred=warn,\
     h2=info,hyper=info,hyper_util=info,mio=info,reqwest=info";
 
+/// Tests talk faster than people, make mistakes on purpose, and leave their logs on a server that
+/// reserves room for each.
+const RELAXED: [(&str, &str, &str); 7] = [
+    ("gateway", "MEMBER_MESSAGES_PER_SECOND", "200"),
+    ("gateway", "CHANNEL_MESSAGES_PER_SECOND", "0"),
+    ("gateway", "CHANNEL_FAILURES_PER_MINUTE", "0"),
+    ("gateway", "SOCKET_REFUSALS_PER_MINUTE", "0"),
+    ("chat-admin", "CHANNEL_MEMBERS_MAX", "0"),
+    ("broker-bridge", "LOG_MAX_BYTES", "-1"),
+    ("broker-bridge", "BUCKETS_MAX_BYTES", "-1"),
+];
+
 /// Lines of each log that a failed test prints.
 const LINES_PRINTED: usize = 40;
 
@@ -66,6 +78,16 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// With the limits for clients that are the defaults.
+    pub fn default_limits(mut self) -> Self {
+        for (service, variable, _) in RELAXED {
+            if service != "broker-bridge" {
+                self = self.env(service, variable, "");
+            }
+        }
+        self
+    }
+
     /// The number of gateways.
     pub fn gateways(mut self, count: usize) -> Self {
         self.gateways = count;
@@ -118,6 +140,9 @@ impl Builder {
         let service = |binary: &'static str, name: &str| {
             let mut environment: BTreeMap<String, String> =
                 common.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+            let relaxed = RELAXED.iter().filter(|(service, ..)| *service == binary);
+            environment
+                .extend(relaxed.map(|(_, name, value)| (name.to_string(), value.to_string())));
             let own = self.environment.iter().filter(|(service, ..)| *service == binary);
             environment.extend(own.map(|(_, name, value)| (name.clone(), value.clone())));
             Service::new(binary, name, environment, folder.path())

@@ -93,7 +93,8 @@ impl Goch {
             folder,
         };
         goch.start_servers()?;
-        goch.start_service("broker-bridge", &[])?;
+        let unbounded = [("LOG_MAX_BYTES", "-1"), ("BUCKETS_MAX_BYTES", "-1")];
+        goch.start_service("broker-bridge", &unbounded)?;
         let redis = format!("redis://{redis}");
         let admin = admin.to_string();
         goch.start_service(
@@ -102,6 +103,7 @@ impl Goch {
                 ("REDIS_URL", &redis),
                 ("LISTEN_ADDRESS", &admin),
                 ("ADMIN_CREDENTIALS", &format!("benchmark:{PASSWORD}")),
+                ("CHANNEL_MEMBERS_MAX", "0"),
             ],
         )?;
         goch.start_service("ingest-history", &[("REDIS_URL", &redis)])?;
@@ -158,6 +160,7 @@ impl Goch {
         // One socket says here what a thousand people say elsewhere.
         command.env("FRAMES_PER_SECOND", "1000000000");
         command.env("MEMBER_MESSAGES_PER_SECOND", "0");
+        command.env("CHANNEL_MESSAGES_PER_SECOND", "0");
         command.env("CONNECTIONS_MAX", "100000");
         let name = format!("gateway-{}", address.port());
         let mut process = Process::start(&name, self.folder.path(), &mut command)?;

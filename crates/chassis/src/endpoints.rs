@@ -29,6 +29,10 @@ use crate::{
 /// at the caller if that takes too long.
 const CONCURRENT_REQUESTS_MAX: usize = 256;
 
+/// Of those, requests on behalf of people who have yet to prove who they are. The rest is left to those
+/// who have.
+const STRANGERS_REQUESTS_MAX: usize = 192;
+
 /// Nobody waits longer for an answer than this.
 const ANSWER_TIMEOUT: Duration = REQUEST_TIMEOUT;
 
@@ -44,6 +48,7 @@ pub struct Endpoints {
     service: NatsService,
     kind: Service,
     permits: Arc<Semaphore>,
+    permits_of_strangers: Arc<Semaphore>,
     requests: Family<Labels, Counter>,
 }
 
@@ -73,7 +78,9 @@ impl Endpoints {
             );
         });
         let permits = Arc::new(Semaphore::new(CONCURRENT_REQUESTS_MAX));
-        Ok(Self { chassis: chassis.clone(), service, kind, permits, requests })
+        let permits_of_strangers = Arc::new(Semaphore::new(STRANGERS_REQUESTS_MAX));
+        let chassis = chassis.clone();
+        Ok(Self { chassis, service, kind, permits, permits_of_strangers, requests })
     }
 
     /// Answers requests of type `R` with `handler` until the end begins; what is being answered then
@@ -87,6 +94,35 @@ impl Endpoints {
         H: Fn(R) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<R::Response, Error>> + Send + 'static,
     {
+        self.serve_within(Vec::new(), handler).await
+    }
+
+    /// As [`Self::serve`], for requests on behalf of people who have yet to prove who they are: together
+    /// they are fewer at a time than all.
+    ///
+    /// # Errors
+    /// When NATS does not take the subscription.
+    pub async fn serve_strangers<R, H, F>(&self, handler: H) -> Result<(), StartError>
+    where
+        R: ServiceRequest,
+        H: Fn(R) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<R::Response, Error>> + Send + 'static,
+    {
+        self.serve_within(vec![Arc::clone(&self.permits_of_strangers)], handler).await
+    }
+
+    /// Answers requests that have a permit of each of these, and one of all requests.
+    async fn serve_within<R, H, F>(
+        &self,
+        mut permits: Vec<Arc<Semaphore>>,
+        handler: H,
+    ) -> Result<(), StartError>
+    where
+        R: ServiceRequest,
+        H: Fn(R) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<R::Response, Error>> + Send + 'static,
+    {
+        permits.push(Arc::clone(&self.permits));
         let subject = self.chassis.nats.subjects.endpoint(self.kind, R::ENDPOINT);
         let endpoint = self
             .service
@@ -95,13 +131,8 @@ impl Endpoints {
             .add(subject)
             .await
             .map_err(|error| StartError::because(format!("serving {}", R::ENDPOINT), error))?;
-        let serving = answer_all(
-            self.chassis.clone(),
-            endpoint,
-            Arc::clone(&self.permits),
-            self.requests.clone(),
-            handler,
-        );
+        let serving =
+            answer_all(self.chassis.clone(), endpoint, permits, self.requests.clone(), handler);
         self.chassis.shutdown.tasks().spawn(serving);
         Ok(())
     }
@@ -118,7 +149,7 @@ impl Endpoints {
 async fn answer_all<R, H, F>(
     chassis: Chassis,
     mut endpoint: Endpoint,
-    permits: Arc<Semaphore>,
+    permits: Vec<Arc<Semaphore>>,
     requests: Family<Labels, Counter>,
     handler: H,
 ) where
@@ -127,8 +158,12 @@ async fn answer_all<R, H, F>(
     F: Future<Output = Result<R::Response, Error>> + Send + 'static,
 {
     loop {
-        // The semaphore is never closed.
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+        let mut held = Vec::with_capacity(permits.len());
+        for permits in &permits {
+            // They are never closed.
+            let Ok(permit) = Arc::clone(permits).acquire_owned().await else { return };
+            held.push(permit);
+        }
         let Some(Some(request)) = chassis.shutdown.unless_begun(endpoint.next()).await else {
             return;
         };
@@ -137,7 +172,7 @@ async fn answer_all<R, H, F>(
         chassis.shutdown.tasks().spawn(async move {
             let outcome = answer(request, handler).await;
             requests.get_or_create(&Labels { endpoint: R::ENDPOINT, outcome }).inc();
-            drop(permit);
+            drop(held);
         });
     }
 }

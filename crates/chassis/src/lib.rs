@@ -2,12 +2,14 @@
 //!
 //! [`run()`] reads the configuration, starts telemetry and the health port, hands the service a
 //! [`Chassis`] and waits for its end. The rest are the parts a service builds on: connections to
-//! [`nats`] and [`redis`], records in a [`bucket`], request [`endpoints`], [`metrics`], [`health`] and [`shutdown`].
+//! [`nats`] and [`redis`], records in a [`bucket`], request [`endpoints`], [`metrics`], [`health`], [`http`]
+//! connections and [`shutdown`].
 
 pub mod bucket;
 pub mod config;
 pub mod endpoints;
 pub mod health;
+pub mod http;
 pub mod metrics;
 pub mod nats;
 pub mod problem;

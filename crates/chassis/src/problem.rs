@@ -15,6 +15,8 @@ use goch_contract::{
 
 pub use throttled::Throttled;
 
+use crate::http::is_too_slow;
+
 /// An [`Error`] as an HTTP answer.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
@@ -52,6 +54,9 @@ fn json_error(error: &JsonPayloadError, limit: usize) -> Error {
         | JsonPayloadError::Overflow { .. }
         | JsonPayloadError::Payload(PayloadError::Overflow) => {
             Error::new(ErrorCode::TooLarge, format!("the body must have at most {limit} bytes"))
+        }
+        JsonPayloadError::Payload(error) if is_too_slow(error) => {
+            Error::new(ErrorCode::TooSlow, "the body came too slowly")
         }
         JsonPayloadError::ContentType => Error::new(
             ErrorCode::UnsupportedMediaType,

@@ -26,6 +26,8 @@ pub enum ErrorCode {
     MethodNotAllowed,
     /// The name is taken.
     Conflict,
+    /// The request's body came too slowly.
+    TooSlow,
     /// The request's body is larger than allowed.
     TooLarge,
     /// The request's body is not JSON.
@@ -47,7 +49,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::BadFrame,
         Self::BadRequest,
         Self::Unauthorized,
@@ -55,6 +57,7 @@ impl ErrorCode {
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::Conflict,
+        Self::TooSlow,
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::NotSubscribed,
@@ -77,6 +80,7 @@ impl ErrorCode {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Conflict => "conflict",
+            Self::TooSlow => "too_slow",
             Self::TooLarge => "too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::NotSubscribed => "not_subscribed",
@@ -105,6 +109,7 @@ impl ErrorCode {
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::Conflict | Self::ChannelClosed => 409,
+            Self::TooSlow => 408,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::RateLimited => 429,

@@ -13,6 +13,15 @@ const REPLICAS_MAX: usize = 5;
 /// NATS counts durations in nanoseconds of 63 bits; a hundred years stay well below.
 const SECONDS_MAX: u64 = 100 * 365 * 24 * 3_600;
 
+/// A log that fills no disk of usual size: some ten million messages.
+const LOG_BYTES: i64 = 6 << 30;
+
+/// What is kept free for channels, members and whatever else is no message.
+const BUCKETS_BYTES: i64 = 2 << 30;
+
+/// Each bucket gets a part; a smaller one would not hold what a small installation needs.
+const BUCKETS_BYTES_MIN: i64 = 32 << 20;
+
 /// broker-bridge's own configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BridgeConfig {
@@ -40,6 +49,8 @@ pub(crate) struct LogConfig {
     pub(crate) max_age: Duration,
     /// The largest size of the log in bytes; -1 is no limit.
     pub(crate) max_bytes: i64,
+    /// The largest size of all buckets together; -1 is no limit.
+    pub(crate) buckets_max_bytes: i64,
     /// For how long NATS remembers message ids.
     pub(crate) deduplication: Duration,
 }
@@ -50,6 +61,7 @@ struct LogSettings {
     log_replicas: Setting<usize>,
     log_max_age_seconds: Setting<u64>,
     log_max_bytes: Setting<i64>,
+    buckets_max_bytes: Setting<i64>,
     deduplication_seconds: Setting<u64>,
 }
 
@@ -69,11 +81,17 @@ impl Config for LogConfig {
             "LOG_MAX_AGE_SECONDS",
             format!("must be at most {SECONDS_MAX}"),
         );
-        let max_bytes = settings.log_max_bytes.or("LOG_MAX_BYTES", -1, faults);
+        let max_bytes = settings.log_max_bytes.or("LOG_MAX_BYTES", LOG_BYTES, faults);
         faults.expect(
             max_bytes == -1 || max_bytes > 0,
             "LOG_MAX_BYTES",
             "must be more than 0, or -1 for no limit",
+        );
+        let buckets = settings.buckets_max_bytes.or("BUCKETS_MAX_BYTES", BUCKETS_BYTES, faults);
+        faults.expect(
+            buckets == -1 || buckets >= BUCKETS_BYTES_MIN,
+            "BUCKETS_MAX_BYTES",
+            format!("must be at least {BUCKETS_BYTES_MIN}, or -1 for no limit"),
         );
         let deduplication = settings.deduplication_seconds.or("DEDUPLICATION_SECONDS", 120, faults);
         faults.expect(
@@ -90,6 +108,7 @@ impl Config for LogConfig {
             replicas,
             max_age: Duration::from_secs(max_age),
             max_bytes,
+            buckets_max_bytes: buckets,
             deduplication: Duration::from_secs(deduplication),
         }
     }
@@ -106,9 +125,12 @@ mod tests {
     }
 
     #[test]
-    fn without_configuration_the_log_is_kept_whole_on_one_server() {
+    fn without_configuration_the_log_is_kept_for_ever_on_one_server_within_a_bound() {
         let config = read(&[]).unwrap();
-        assert_eq!((config.replicas, config.max_bytes), (1, -1));
+        assert_eq!((config.replicas, config.max_bytes), (1, 6_442_450_944));
+        assert_eq!(config.buckets_max_bytes, 2_147_483_648);
+        let unbounded = read(&[("LOG_MAX_BYTES", "-1"), ("BUCKETS_MAX_BYTES", "-1")]).unwrap();
+        assert_eq!((unbounded.max_bytes, unbounded.buckets_max_bytes), (-1, -1));
         assert_eq!((config.max_age, config.deduplication.as_secs()), (Duration::ZERO, 120));
     }
 
@@ -118,11 +140,17 @@ mod tests {
             ("LOG_REPLICAS", "2"),
             ("LOG_MAX_AGE_SECONDS", "60"),
             ("LOG_MAX_BYTES", "0"),
+            ("BUCKETS_MAX_BYTES", "1000"),
             ("DEDUPLICATION_SECONDS", "61"),
         ])
         .unwrap_err()
         .to_string();
-        for fault in ["LOG_REPLICAS", "LOG_MAX_BYTES", "DEDUPLICATION_SECONDS: must not"] {
+        for fault in [
+            "LOG_REPLICAS",
+            "LOG_MAX_BYTES",
+            "BUCKETS_MAX_BYTES",
+            "DEDUPLICATION_SECONDS: must not",
+        ] {
             assert!(faults.contains(fault), "{fault} is not in {faults}");
         }
         assert!(read(&[("LOG_MAX_AGE_SECONDS", "99999999999")]).is_err());

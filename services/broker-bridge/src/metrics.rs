@@ -1,7 +1,21 @@
 //! What broker-bridge measures.
 
+use std::sync::atomic::AtomicU64;
+
 use goch_chassis::Chassis;
-use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct StoreLabel {
+    /// The log, or a bucket.
+    store: &'static str,
+}
+
+/// A share of 1.
+type Ratio = Gauge<f64, AtomicU64>;
 
 /// Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -10,6 +24,12 @@ pub(crate) struct BridgeMetrics {
     pub(crate) log_messages: Gauge,
     /// The log's size in bytes.
     pub(crate) log_bytes: Gauge,
+    /// How full the log and each bucket are.
+    pub(crate) full: Family<StoreLabel, Ratio>,
+    /// The size of the log and of each bucket.
+    pub(crate) stored: Family<StoreLabel, Gauge>,
+    /// The largest size that each may have; -1 for any.
+    pub(crate) stored_max: Family<StoreLabel, Gauge>,
     /// Events that ingest-history has not been given.
     pub(crate) history_pending: Gauge,
     /// Events that ingest-history has been given and not acknowledged.
@@ -30,6 +50,21 @@ impl BridgeMetrics {
         chassis.metrics.register(|registry| {
             registry.register("log_messages", "Events in the log", metrics.log_messages.clone());
             registry.register("log_bytes", "Size of the log", metrics.log_bytes.clone());
+            registry.register(
+                "store_full_ratio",
+                "How full the log and each bucket are, 0 to 1; 0 for one without a limit",
+                metrics.full.clone(),
+            );
+            registry.register(
+                "store_bytes",
+                "Size of the log and of each bucket",
+                metrics.stored.clone(),
+            );
+            registry.register(
+                "store_max_bytes",
+                "The largest size that the log and each bucket may have, -1 for any",
+                metrics.stored_max.clone(),
+            );
             registry.register(
                 "history_pending",
                 "Events that ingest-history has not been given yet",
@@ -58,5 +93,37 @@ impl BridgeMetrics {
             );
         });
         metrics
+    }
+
+    /// Notes how large the log is, and how large it may be.
+    pub(crate) fn note_log(&self, messages: i64, bytes: i64, max_bytes: i64) {
+        self.log_messages.set(messages);
+        self.log_bytes.set(bytes);
+        self.note_bucket("log", bytes, max_bytes);
+    }
+
+    /// Notes how large a bucket is, and how large it may be.
+    pub(crate) fn note_bucket(&self, store: &'static str, bytes: i64, max_bytes: i64) {
+        let label = StoreLabel { store };
+        self.stored.get_or_create(&label).set(bytes);
+        self.stored_max.get_or_create(&label).set(max_bytes);
+        self.full.get_or_create(&label).set(ratio(bytes, max_bytes));
+    }
+}
+
+/// How full something is; 0 where there is no limit.
+#[expect(clippy::cast_precision_loss, reason = "nobody needs more than a few digits")]
+fn ratio(bytes: i64, max_bytes: i64) -> f64 {
+    if max_bytes > 0 { bytes as f64 / max_bytes as f64 } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_limit_is_never_full() {
+        assert!(ratio(5, -1).abs() < f64::EPSILON);
+        assert!((ratio(3, 4) - 0.75).abs() < f64::EPSILON);
     }
 }

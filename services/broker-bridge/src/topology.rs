@@ -150,22 +150,13 @@ impl Topology {
         let subjects = &self.chassis.nats.subjects;
         let log: StreamState = self.ensure(&log_stream(subjects, &self.config.log)).await?;
         let consumer: ConsumerState = self.ensure(&history_consumer(subjects)).await?;
-        let letters_max_age = self.config.webhooks.keep_dead_letters;
-        for (bucket, max_age) in [
-            (subjects.channels_bucket(), Duration::ZERO),
-            (subjects.members_bucket(), Duration::ZERO),
-            (subjects.positions_bucket(), Duration::ZERO),
-            (subjects.erasures_bucket(), Duration::ZERO),
-            (subjects.deletions_bucket(), Duration::ZERO),
-            (subjects.webhooks_bucket(), Duration::ZERO),
-            (subjects.deliveries_bucket(), Duration::ZERO),
-            (subjects.dead_letters_bucket(), letters_max_age),
-        ] {
-            let wanted = bucket_stream(&bucket, max_age, &self.config.log);
-            let _: StreamState = self.ensure(&wanted).await?;
+        self.metrics.note_log(log.state.messages, log.state.bytes, self.config.log.max_bytes);
+        for bucket in buckets(subjects, self.config.webhooks.keep_dead_letters) {
+            let wanted = bucket_stream(&bucket, &self.config.log);
+            let stored: StreamState = self.ensure(&wanted).await?;
+            let max_bytes = bucket.max_bytes(self.config.log.buckets_max_bytes);
+            self.metrics.note_bucket(bucket.word, stored.state.bytes, max_bytes);
         }
-        self.metrics.log_messages.set(log.state.messages);
-        self.metrics.log_bytes.set(log.state.bytes);
         self.metrics.history_pending.set(consumer.num_pending);
         self.metrics.history_unacknowledged.set(consumer.num_ack_pending);
         Ok(())
@@ -278,26 +269,67 @@ fn log_stream(subjects: &Subjects, config: &LogConfig) -> Wanted {
     Wanted::stream(&subjects.log_stream(), fixed, settings)
 }
 
-/// A key-value bucket is a stream with these settings (NATS's ADR-8).
-fn bucket_stream(bucket: &str, max_age: Duration, config: &LogConfig) -> Wanted {
+/// A key-value bucket, and its part of what all may have.
+struct BucketWanted {
+    /// What it is called in metrics.
+    word: &'static str,
+    name: String,
+    max_age: Duration,
+    /// Its part, of [`PARTS`].
+    parts: i64,
+}
+
+/// Into how many parts the room of all buckets is divided.
+const PARTS: i64 = 32;
+
+impl BucketWanted {
+    /// Its largest size in bytes, where all may have so much; -1 is no limit.
+    fn max_bytes(&self, of_all: i64) -> i64 {
+        if of_all == -1 { -1 } else { of_all / PARTS * self.parts }
+    }
+}
+
+fn buckets(subjects: &Subjects, letters_max_age: Duration) -> [BucketWanted; 8] {
+    let bucket = |word, name, parts| {
+        let max_age = Duration::ZERO;
+        BucketWanted { word, name, max_age, parts }
+    };
+    [
+        bucket("channels", subjects.channels_bucket(), 6),
+        bucket("members", subjects.members_bucket(), 13),
+        bucket("positions", subjects.positions_bucket(), 6),
+        bucket("erasures", subjects.erasures_bucket(), 1),
+        bucket("deletions", subjects.deletions_bucket(), 1),
+        bucket("webhooks", subjects.webhooks_bucket(), 1),
+        bucket("deliveries", subjects.deliveries_bucket(), 2),
+        BucketWanted {
+            max_age: letters_max_age,
+            ..bucket("dead_letters", subjects.dead_letters_bucket(), 2)
+        },
+    ]
+}
+
+/// A key-value bucket is a stream with these settings (NATS's ADR-8). One that is full takes no new
+/// keys; what makes a record smaller, a removal or a ban, is taken.
+fn bucket_stream(bucket: &BucketWanted, config: &LogConfig) -> Wanted {
     let fixed = settings([
-        ("subjects", json!([format!("$KV.{bucket}.>")])),
+        ("subjects", json!([format!("$KV.{}.>", bucket.name)])),
         ("storage", "file".into()),
         ("retention", "limits".into()),
         ("max_consumers", (-1).into()),
         ("max_msgs", (-1).into()),
-        ("max_bytes", (-1).into()),
         ("allow_rollup_hdrs", true.into()),
         ("deny_delete", true.into()),
     ]);
     let settings = settings([
         ("num_replicas", config.replicas.into()),
-        ("max_age", nanoseconds(max_age)),
+        ("max_age", nanoseconds(bucket.max_age)),
+        ("max_bytes", bucket.max_bytes(config.buckets_max_bytes).into()),
         ("max_msgs_per_subject", 1.into()),
         ("discard", "new".into()),
         ("allow_direct", true.into()),
     ]);
-    Wanted::stream(&format!("KV_{bucket}"), fixed, settings)
+    Wanted::stream(&format!("KV_{}", bucket.name), fixed, settings)
 }
 
 /// It has no filter, although the log has one kind of subject only: NATS 2.9 counts what waits for
@@ -364,6 +396,7 @@ mod tests {
             replicas: 1,
             max_age: Duration::ZERO,
             max_bytes: -1,
+            buckets_max_bytes: -1,
             deduplication: Duration::from_mins(2),
         }
     }
@@ -378,6 +411,14 @@ mod tests {
         let longer = LogConfig { deduplication: Duration::from_mins(5), ..config() };
         let changes = changes(&existing, &log_stream(&Subjects::default(), &longer).settings);
         assert_eq!(Value::Object(changes), json!({"duplicate_window": 300_000_000_000_u64}));
+    }
+
+    #[test]
+    fn every_bucket_has_its_part_and_all_parts_are_the_whole() {
+        let buckets = buckets(&Subjects::default(), Duration::ZERO);
+        assert_eq!(buckets.iter().map(|bucket| bucket.parts).sum::<i64>(), PARTS);
+        assert_eq!(buckets.iter().map(|bucket| bucket.max_bytes(3_200)).sum::<i64>(), 3_200);
+        assert!(buckets.iter().all(|bucket| bucket.max_bytes(-1) == -1));
     }
 
     #[test]

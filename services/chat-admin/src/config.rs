@@ -14,13 +14,20 @@ use goch_contract::{
 };
 use serde::Deserialize;
 
-use crate::{credentials::CredentialSet, reserved::ReservedUids};
+use crate::{credentials::CredentialSet, registry::MEMBERS_MAX, reserved::ReservedUids};
+
+/// A quarter of the connections there are: nobody alone takes them all.
+const ADDRESS_CONNECTIONS: usize = 128;
 
 /// chat-admin's own configuration.
 #[derive(Debug, Clone)]
 pub struct AdminConfig {
     /// Where ticketing connects.
     pub listen_address: SocketAddr,
+    /// Connections that one address may have open; 0 for any number.
+    pub connections_max: usize,
+    /// Members that a channel may have of those who join by themselves; 0 for any number.
+    pub channel_members_max: usize,
     /// What ticketing logs in with.
     pub(crate) credentials: CredentialSet,
     /// The file that they came from, which may change.
@@ -47,6 +54,8 @@ struct AdminSettings {
     listen_address: Setting<SocketAddr>,
     admin_credentials: Setting<String>,
     admin_credentials_file: Setting<PathBuf>,
+    address_connections_max: Setting<usize>,
+    channel_members_max: Setting<usize>,
     delete_markers_seconds: Setting<u64>,
     reserved_uids: Setting<String>,
 }
@@ -79,6 +88,16 @@ impl Config for AdminConfig {
             ),
             credentials,
             credentials_file,
+            connections_max: settings.address_connections_max.or(
+                "ADDRESS_CONNECTIONS_MAX",
+                ADDRESS_CONNECTIONS,
+                faults,
+            ),
+            channel_members_max: settings.channel_members_max.or(
+                "CHANNEL_MEMBERS_MAX",
+                MEMBERS_MAX,
+                faults,
+            ),
             redis: RedisConfig::read(environment, faults),
             keep_markers: Duration::from_secs(keep_markers),
             reserved_uids: Arc::new(reserved_uids),

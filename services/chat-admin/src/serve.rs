@@ -1,15 +1,25 @@
 //! The service from start to drained: connections, the registry, and its two faces.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::ready, io, sync::Arc, time::Duration};
 
-use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
+use actix_http::{HttpService, error::DispatchError};
+use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
+use actix_web::{
+    App,
+    dev::{AppConfig, Server},
+    middleware::from_fn,
+    rt::net::TcpStream,
+    web,
+};
 use goch_chassis::{
     Chassis, StartError,
     endpoints::Endpoints,
+    http::{Guarded, HEAD_WITHIN, LINGER, Place, Places},
     nats::{self, NatsMetrics},
     redis,
 };
 use goch_contract::{ids::random_hex, services::Service};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     AdminConfig,
@@ -36,9 +46,6 @@ const HTTP_WORKERS: usize = 2;
 
 /// Connections of one HTTP worker.
 const CONNECTIONS_MAX: usize = 256;
-
-/// How long a client may take to send a request's head.
-const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long an idle connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -95,7 +102,11 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         Arc::clone(&unfinished),
     );
     let sweeper = Sweeper::new(buckets, config.keep_markers);
-    let registry = Registry::new(memberships.clone(), Arc::clone(&config.reserved_uids));
+    let registry = Registry::new(
+        memberships.clone(),
+        Arc::clone(&config.reserved_uids),
+        config.channel_members_max,
+    );
     let shutdown = &chassis.shutdown;
     let reread = || {
         let projection = projection.clone();
@@ -132,13 +143,15 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         presence,
         limits: config.limits.clone(),
     };
-    let server = rest(&config, &chassis, desk, metrics)?;
+    let stopping = CancellationToken::new();
+    let server = rest(&config, &chassis, desk, metrics, &stopping)?;
     let handle = server.handle();
     let server = tokio::spawn(server);
     chassis.health.require("started", || true);
     tracing::info!(address = %config.listen_address, "serving");
 
     endpoints.until_shutdown().await;
+    stopping.cancel();
     handle.stop(true).await;
     let _ = server.await;
     Ok(())
@@ -150,6 +163,7 @@ fn rest(
     chassis: &Chassis,
     desk: Desk,
     metrics: AdminMetrics,
+    stopping: &CancellationToken,
 ) -> Result<Server, StartError> {
     let body_bytes = config.limits.body_bytes;
     let (set, file) = (config.credentials.clone(), config.credentials_file.clone());
@@ -158,24 +172,43 @@ fn rest(
     let description = web::Data::new(Description::new(&config.limits));
     let desk = web::Data::new(desk);
     let metrics = web::Data::new(metrics);
-    let server = HttpServer::new(move || {
-        App::new()
+    let (connections, connections_max) = (Arc::<Places>::default(), config.connections_max);
+    let stopping = stopping.clone();
+    let service = move || {
+        let (connections, stopped) = (Arc::clone(&connections), stopping.clone());
+        let admit = fn_service(move |stream: TcpStream| {
+            let peer = stream.peer_addr().ok();
+            let place = peer.map_or(Some(Place::unlimited()), |peer| {
+                connections.take(peer.ip().to_canonical(), connections_max)
+            });
+            let refused = || DispatchError::Io(io::ErrorKind::ConnectionRefused.into());
+            let admitted = place.map(|place| (Guarded::new(stream, place), peer));
+            ready(admitted.ok_or_else(refused))
+        });
+        let app = App::new()
             .app_data(doorman.clone())
             .app_data(desk.clone())
             .app_data(description.clone())
             .app_data(metrics.clone())
             .wrap(from_fn(http::observe))
-            .configure(|app| http::configure(app, body_bytes))
-    })
-    .workers(HTTP_WORKERS)
-    .max_connections(CONNECTIONS_MAX)
-    .client_request_timeout(REQUEST_HEAD_TIMEOUT)
-    .keep_alive(KEEP_ALIVE)
-    .disable_signals()
-    .shutdown_timeout(chassis.shutdown.time_left().saturating_sub(MARGIN).as_secs())
-    .bind(config.listen_address)
-    .map_err(|error| {
-        StartError::because(format!("listening on LISTEN_ADDRESS {}", config.listen_address), error)
-    })?;
+            .configure(|app| http::configure(app, body_bytes));
+        let served = HttpService::build()
+            .client_request_timeout(HEAD_WITHIN)
+            .client_disconnect_timeout(LINGER)
+            .keep_alive(KEEP_ALIVE)
+            .graceful_shutdown_signal(move || stopped.clone().cancelled_owned())
+            .h1(map_config(app, |()| AppConfig::default()));
+        admit.and_then(served)
+    };
+    let server = Server::build()
+        .workers(HTTP_WORKERS)
+        .max_concurrent_connections(CONNECTIONS_MAX)
+        .disable_signals()
+        .shutdown_timeout(chassis.shutdown.time_left().saturating_sub(MARGIN).as_secs())
+        .bind("chat-admin", config.listen_address, service)
+        .map_err(|error| {
+            let doing = format!("listening on LISTEN_ADDRESS {}", config.listen_address);
+            StartError::because(doing, error)
+        })?;
     Ok(server.run())
 }

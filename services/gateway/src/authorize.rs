@@ -29,6 +29,7 @@ use prometheus_client::metrics::counter::Counter;
 use subtle::ConstantTimeEq as _;
 
 use crate::{
+    edge::Caller,
     profile::Profile,
     revocations::{Mark, Revocations},
     token::TokenUser,
@@ -133,18 +134,20 @@ impl Authorizer {
     /// The member's authorisation.
     ///
     /// # Errors
-    /// `unauthorized`, or `unavailable` when chat-admin cannot tell.
+    /// `unauthorized`, `rate_limited` after too many of those, or `unavailable` when chat-admin cannot
+    /// tell.
     pub(crate) async fn authorize(
         self: &Arc<Self>,
         services: &ServiceClient,
         channel: &ChannelName,
         uid: &Uid,
         secret: &Secret,
+        caller: &Caller,
     ) -> Result<Authorization, Error> {
         let secret = secret.digest();
         let proof = Proof::Secret(secret);
         let request = || Authorize { channel: channel.clone(), uid: uid.clone(), secret };
-        self.recall_or_ask(services, (channel.clone(), uid.clone()), proof, request).await
+        self.recall_or_ask(services, (channel.clone(), uid.clone()), proof, request, caller).await
     }
 
     /// The authorisation of a user whose token is for this channel; makes the user a member.
@@ -157,6 +160,7 @@ impl Authorizer {
         services: &ServiceClient,
         channel: &ChannelName,
         user: &TokenUser,
+        caller: &Caller,
     ) -> Result<Authorization, Error> {
         let proof = Proof::Token(user.display_name.clone(), user.role.clone());
         let request = || Enrol {
@@ -165,7 +169,8 @@ impl Authorizer {
             display_name: user.display_name.clone(),
             role: user.role.clone(),
         };
-        self.recall_or_ask(services, (channel.clone(), user.uid.clone()), proof, request).await
+        let key = (channel.clone(), user.uid.clone());
+        self.recall_or_ask(services, key, proof, request, caller).await
     }
 
     async fn recall_or_ask<R: ServiceRequest<Response = Authorized> + Sync>(
@@ -174,6 +179,7 @@ impl Authorizer {
         key: Key,
         proof: Proof,
         request: impl FnOnce() -> R,
+        caller: &Caller,
     ) -> Result<Authorization, Error> {
         let asking = {
             // Held over both lookups: what is answered in between is remembered before it is no longer
@@ -190,10 +196,12 @@ impl Authorizer {
             if let Some(asked) = asked.get(&key).filter(is_same) {
                 asked.asking.clone()
             } else {
+                caller.may_ask(&key.0)?;
                 // Before the question: a revocation may overtake the answer.
                 let mark = self.revocations.mark();
+                let caller = caller.clone();
                 let asking =
-                    self.ask(services.clone(), key.clone(), proof.clone(), request(), mark);
+                    self.ask(services.clone(), key.clone(), proof.clone(), request(), mark, caller);
                 asked.insert(key, Asked { proof, mark, asking: asking.clone() });
                 asking
             }
@@ -210,10 +218,18 @@ impl Authorizer {
         proof: Proof,
         request: R,
         mark: Mark,
+        caller: Caller,
     ) -> Asking {
         let authorizer = Arc::clone(self);
         let task = rt::spawn(async move {
-            let answer = services.call(&request).await;
+            let answer = async {
+                let _place = caller.place(&key.0).await?;
+                // Others of its guesses may have been wrong meanwhile.
+                caller.may_ask(&key.0)?;
+                services.call(&request).await
+            };
+            let answer = answer.await;
+            caller.note(&key.0, &answer);
             let authorization =
                 answer.map(|authorized| authorizer.remember(key.clone(), proof, authorized, mark));
             let mut asked = lock(&authorizer.asked);

@@ -19,6 +19,11 @@ pub struct GatewayConfig {
     pub connections_max: usize,
     /// Bytes that may wait for one socket; more close it with 4000.
     pub outbox_bytes: usize,
+    /// The same for a socket that has not subscribed yet.
+    pub outbox_unauthorised_bytes: usize,
+    /// Bytes that may wait for all sockets together; beyond, those for which most waits are closed with
+    /// 4000. 0 for any number.
+    pub outbox_total_bytes: usize,
     /// How long a new socket may take to subscribe successfully; then it is closed with 1008.
     pub authorize_within: Duration,
     /// How long a member's authorisation is remembered.
@@ -52,6 +57,8 @@ struct GatewaySettings {
     workers: Setting<usize>,
     connections_max: Setting<usize>,
     outbox_bytes: Setting<usize>,
+    outbox_unauthorised_bytes: Setting<usize>,
+    outbox_total_bytes: Setting<usize>,
     authorize_within_seconds: Setting<u64>,
     authorization_cache_seconds: Setting<u64>,
     room_linger_seconds: Setting<u64>,
@@ -87,6 +94,16 @@ impl Config for GatewayConfig {
             workers: settings.workers.or("WORKERS", cores, faults),
             connections_max: settings.connections_max.or("CONNECTIONS_MAX", 50_000, faults),
             outbox_bytes: settings.outbox_bytes.or("OUTBOX_BYTES", 1 << 20, faults),
+            outbox_unauthorised_bytes: settings.outbox_unauthorised_bytes.or(
+                "OUTBOX_UNAUTHORISED_BYTES",
+                64 << 10,
+                faults,
+            ),
+            outbox_total_bytes: settings.outbox_total_bytes.or(
+                "OUTBOX_TOTAL_BYTES",
+                256 << 20,
+                faults,
+            ),
             authorize_within,
             authorization_cache,
             room_linger,
@@ -108,6 +125,15 @@ impl Config for GatewayConfig {
         faults.expect((1..=2_000).contains(&max), "PRESENCE_MAX", "must be 1 to 2000");
         // Whatever is sent in one piece must fit: the largest is a page of history.
         faults.expect(config.outbox_bytes >= 1 << 20, "OUTBOX_BYTES", "must be at least 1048576");
+        // The refusal of a few frames.
+        let unauthorised = config.outbox_unauthorised_bytes;
+        let range = (16 << 10)..=config.outbox_bytes;
+        let words = "must be 16384 or more, and at most OUTBOX_BYTES";
+        faults.expect(range.contains(&unauthorised), "OUTBOX_UNAUTHORISED_BYTES", words);
+        let total = config.outbox_total_bytes;
+        let words = "must be 0, for no limit, or at least four times OUTBOX_BYTES";
+        let is_large = total == 0 || total / 4 >= config.outbox_bytes;
+        faults.expect(is_large, "OUTBOX_TOTAL_BYTES", words);
         config
     }
 }

@@ -45,6 +45,10 @@ pub(crate) struct GatewayMetrics {
     pub(crate) errors: Family<CodeLabel, Counter>,
     /// Sockets closed by the gateway, by close code.
     pub(crate) closes: Family<CloseLabel, Counter>,
+    /// Bytes that wait for slow readers.
+    pub(crate) outbox_bytes: Gauge,
+    /// Sockets closed because too much waited for all together.
+    pub(crate) outboxes_shed: Counter,
     /// Authorisations answered from the cache.
     pub(crate) authorizations_cached: Counter,
     /// What a limit at the edge has refused, by limit.
@@ -62,6 +66,8 @@ impl GatewayMetrics {
             holes: Counter::default(),
             errors: Family::default(),
             closes: Family::default(),
+            outbox_bytes: Gauge::default(),
+            outboxes_shed: Counter::default(),
             authorizations_cached: Counter::default(),
             limited: Family::default(),
         };
@@ -85,6 +91,16 @@ impl GatewayMetrics {
                 "closes",
                 "Sockets closed by the gateway, by close code",
                 metrics.closes.clone(),
+            );
+            registry.register(
+                "outbox_bytes",
+                "Bytes that wait to be written to sockets",
+                metrics.outbox_bytes.clone(),
+            );
+            registry.register(
+                "outboxes_shed",
+                "Sockets closed because too much waited for all sockets together",
+                metrics.outboxes_shed.clone(),
             );
             registry.register(
                 "authorizations_cached",

@@ -1,22 +1,28 @@
 //! The HTTP server and its workers, from start to drained.
 
 use std::{
+    future::ready,
+    io,
     rc::Rc,
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
-use actix_http::{Extensions, HttpService};
-use actix_service::{Service as _, apply_fn_factory, map_config};
+use actix_http::{Extensions, HttpService, error::DispatchError};
+use actix_service::{
+    Service as _, ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config,
+};
 use actix_web::{
     App,
     dev::{AppConfig, Server},
+    middleware::from_fn,
     rt::net::TcpStream,
     web,
 };
 use futures_util::FutureExt as _;
 use goch_chassis::{
     Chassis, StartError,
+    http::{Guarded, HEAD_WITHIN, LINGER, Place, within_deadline},
     nats::{self, NatsMetrics},
 };
 use socket2::SockRef;
@@ -31,6 +37,7 @@ use crate::{
         upgrade::{self, Handover},
     },
     metrics::GatewayMetrics,
+    socket::budget::Budget,
     token::Keyring,
     worker::{Shared, Worker},
 };
@@ -39,8 +46,12 @@ use crate::{
 /// that stopped reading, or vanished without a word, does not hold its memory for longer.
 const PEER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a client may take to send a request's head.
-const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes that the kernel takes of a connection whose client does not read; it reserves about twice as
+/// much. By itself it would take up to 4 MiB, which count as the container's memory.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Connections that are no sockets, or not yet. Each has buffers of some 20 KiB, which a socket has not.
+const HTTP_CONNECTIONS_MAX: usize = 8_192;
 
 /// How long REST requests may take to finish after the sockets are drained, in seconds.
 const REST_DRAIN_SECONDS: u64 = 5;
@@ -56,6 +67,7 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
     let metrics = GatewayMetrics::register(&chassis);
     let edge = Arc::new(Edge::new(config.edge.clone(), metrics.limited.clone()));
     let cached = metrics.authorizations_cached.clone();
+    let sockets = Arc::new(AtomicUsize::new(0));
     let shared = Shared {
         authorizer: Authorizer::new(config.authorization_cache, cached),
         positions: Arc::default(),
@@ -63,7 +75,8 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
         edge: Arc::clone(&edge),
         keyring: Keyring::start(&config.tokens, &chassis)?,
         nats_metrics,
-        sockets: Arc::new(AtomicUsize::new(0)),
+        budget: Budget::new(config.outbox_total_bytes, Arc::clone(&sockets)),
+        sockets,
         workers_started: Arc::new(AtomicUsize::new(0)),
         draining: TaskTracker::new(),
         chassis: chassis.clone(),
@@ -74,6 +87,7 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
     let descriptions = web::Data::new(Descriptions::new(&limits));
     let stopping = CancellationToken::new();
     let stopped = stopping.clone();
+    let admitting = Arc::clone(&edge);
     let service = move || {
         let worker = Worker::start(shared.clone()).map(|worker| worker.map_err(Rc::new));
         let worker = worker.boxed_local().shared();
@@ -82,6 +96,7 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
             let app = App::new()
                 .data_factory(move || worker.clone())
                 .app_data(descriptions.clone())
+                .wrap(from_fn(within_deadline))
                 .configure(|app| http::configure(app, &limits, &edge));
             map_config(app, |()| AppConfig::default())
         };
@@ -91,18 +106,27 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
             upgrade::answer(handover, framed, app.call(request))
         });
         let stopped = stopped.clone();
-        HttpService::build()
-            .client_request_timeout(REQUEST_HEAD_TIMEOUT)
+        let edge = Arc::clone(&admitting);
+        let admit = fn_service(move |stream: TcpStream| {
+            let peer = stream.peer_addr().ok();
+            let place = peer.map_or(Some(Place::unlimited()), |peer| edge.admit(peer.ip()));
+            let refused = || DispatchError::Io(io::ErrorKind::ConnectionRefused.into());
+            let admitted = place.map(|place| (Guarded::new(stream, place), peer));
+            ready(admitted.ok_or_else(refused))
+        });
+        let served = HttpService::build()
+            .client_request_timeout(HEAD_WITHIN)
+            .client_disconnect_timeout(LINGER)
             .graceful_shutdown_signal(move || stopped.clone().cancelled_owned())
             .on_connect_ext(tune)
             .upgrade(upgrades)
-            .h1(app())
-            .tcp()
+            .h1(app());
+        admit.and_then(served)
     };
     let server = Server::build()
         .workers(config.workers)
-        // Requests alone, of each worker. Sockets are bounded where they are registered.
-        .max_concurrent_connections(config.connections_max)
+        // Of each worker. Sockets are bounded where they are registered.
+        .max_concurrent_connections(HTTP_CONNECTIONS_MAX.div_ceil(config.workers))
         .disable_signals()
         .shutdown_timeout(REST_DRAIN_SECONDS)
         .bind("gateway", config.listen_address, service)
@@ -132,10 +156,11 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
 }
 
 /// Sets what every connection needs from the kernel.
-fn tune(stream: &TcpStream, of_connection: &mut Extensions) {
-    let socket = SockRef::from(stream);
-    // Neither failure harms more than latency and the time until a dead peer is noticed.
+fn tune(connection: &Guarded, of_connection: &mut Extensions) {
+    let socket = SockRef::from(connection.stream());
+    // No failure harms more than latency, the time until a dead peer is noticed, and memory.
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_user_timeout(Some(PEER_TIMEOUT));
+    let _ = socket.set_send_buffer_size(SEND_BUFFER);
     of_connection.insert(Handover::default());
 }

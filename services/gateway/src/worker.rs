@@ -33,7 +33,11 @@ use crate::{
     edge::Edge,
     metrics::GatewayMetrics,
     room::{Positions, PresenceRules, RoomContext, Rooms, Stirred},
-    socket::{Sockets, flusher::Flusher},
+    socket::{
+        Sockets,
+        budget::{Budget, Share},
+        flusher::Flusher,
+    },
     token::{Keyring, Tokens},
 };
 
@@ -55,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) authorizer: Arc<Authorizer>,
     pub(crate) positions: Arc<Positions>,
     pub(crate) sockets: Arc<AtomicUsize>,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) workers_started: Arc<AtomicUsize>,
     /// Workers that still have sockets to drain.
     pub(crate) draining: TaskTracker,
@@ -73,6 +78,7 @@ pub(crate) struct Worker {
     pub(crate) rooms: Rc<Rooms>,
     pub(crate) sockets: Rc<Sockets>,
     pub(crate) metrics: GatewayMetrics,
+    budget: Arc<Budget>,
     chassis: Chassis,
 }
 
@@ -92,7 +98,7 @@ impl Worker {
             .await
             .map_err(|error| StartError::because("subscribing to what is revoked", error))?;
         let metrics = shared.metrics;
-        let flusher = Rc::new(Flusher::default());
+        let flusher = Rc::new(Flusher::new(Share::of(&shared.budget)));
         let rooms = Rooms::new(RoomContext {
             client: nats.client.clone(),
             subjects: subjects.clone(),
@@ -129,9 +135,11 @@ impl Worker {
             edge: shared.edge,
             rooms,
             metrics,
+            budget: shared.budget,
             chassis,
         });
         rt::spawn(flusher.run());
+        rt::spawn(Rc::clone(&worker).keep_within_budget());
         rt::spawn(Rc::clone(&worker).look_after());
         rt::spawn(Rc::clone(&worker).check_rooms());
         rt::spawn(Rc::clone(&worker).settle_rooms());
@@ -154,7 +162,13 @@ impl Worker {
             let now = Instant::now();
             self.rooms.tick(now);
             self.sockets.tick(now);
+            let bytes = i64::try_from(self.budget.bytes()).unwrap_or(i64::MAX);
+            self.metrics.outbox_bytes.set(bytes);
         }
+    }
+
+    async fn keep_within_budget(self: Rc<Self>) {
+        self.sockets.keep_within_budget().await;
     }
 
     async fn check_rooms(self: Rc<Self>) {

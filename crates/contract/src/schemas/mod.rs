@@ -271,6 +271,7 @@ const fn meaning(code: ErrorCode) -> &'static str {
         ErrorCode::NotFound => "there is no such thing",
         ErrorCode::MethodNotAllowed => "the path does not take this method",
         ErrorCode::Conflict => "the name is taken, or the state does not allow it",
+        ErrorCode::TooSlow => "the body came too slowly",
         ErrorCode::TooLarge => "the body is larger than allowed",
         ErrorCode::UnsupportedMediaType => "the body's content type is not JSON",
         ErrorCode::NotSubscribed => {

@@ -43,6 +43,8 @@ problems! {
     Forbidden: "The channel does not exist, or its secret is wrong or missing, which is not told apart: `forbidden`. With the field `uid`: this person is banned.",
     /// 404.
     NotFound: "There is no such thing: `not_found`.",
+    /// 408.
+    TooSlow: "The body came too slowly: `too_slow`. The connection is closed.",
     /// 409.
     Conflict: "It contradicts what is there already: `conflict`, or `channel_closed` for a channel that takes no more messages.",
     /// 413.

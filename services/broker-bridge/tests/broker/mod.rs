@@ -257,6 +257,9 @@ fn start_bridge(folder: &Path, url: &str, settings: &[(&str, &str)]) -> Process 
         .env("NATS_USER", "broker-bridge")
         .env("NATS_PASSWORD", "password")
         .env("HEALTH_ADDRESS", "127.0.0.1:0")
+        // NATS would reserve more than a small disk has.
+        .env("LOG_MAX_BYTES", "-1")
+        .env("BUCKETS_MAX_BYTES", "-1")
         .envs(settings.iter().copied())
         .stdout(log)
         .stderr(Stdio::inherit())

@@ -10,5 +10,5 @@ pub(super) async fn serve(endpoints: &Endpoints, registry: Registry) -> Result<(
         let registry = registry.clone();
         async move { registry.public_members(request).await }
     };
-    endpoints.serve(answer).await
+    endpoints.serve_strangers(answer).await
 }

@@ -1,7 +1,5 @@
 //! Around every request: a bound in time, a count and a span by route, and a line that says who asked.
 
-use std::time::Duration;
-
 use actix_web::{
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
@@ -9,15 +7,12 @@ use actix_web::{
     middleware::Next,
     web,
 };
-use goch_chassis::problem::Refusal;
-use goch_contract::{Actor, Error};
+use goch_chassis::http::within_deadline;
+use goch_contract::Actor;
 use tracing::Instrument as _;
 
 use super::authenticate::Login;
 use crate::metrics::{AdminMetrics, RouteLabels};
-
-/// How long a request may take, a slow sender of a body included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Observes a request.
 pub(crate) async fn observe<B: MessageBody + 'static>(
@@ -31,9 +26,7 @@ pub(crate) async fn observe<B: MessageBody + 'static>(
     let path = request.path().to_owned();
     let login = Login::begin(&request);
     let span = tracing::debug_span!("rest", otel.kind = "server", http.route = %route, http.method = method);
-    let answer = tokio::time::timeout(REQUEST_TIMEOUT, next.call(request)).instrument(span).await;
-    let answer =
-        answer.unwrap_or_else(|_| Err(Refusal(Error::unavailable("it took too long")).into()));
+    let answer = within_deadline(request, next).instrument(span).await;
     let status = match &answer {
         Ok(response) => response.status(),
         Err(error) => error.as_response_error().status_code(),

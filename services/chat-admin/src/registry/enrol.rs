@@ -18,7 +18,8 @@ impl Registry {
     /// Makes somebody a member who is none yet, without a secret.
     ///
     /// # Errors
-    /// `unauthorized` for an unknown channel, and for somebody who is banned from it.
+    /// `unauthorized` for an unknown channel, and for somebody who is banned from it; `forbidden` for a
+    /// channel that is full.
     pub(crate) async fn enrol(&self, request: Enrol) -> Result<Authorized, Error> {
         let Enrol { channel: name, uid, display_name, role } = request;
         let key = member_key(&name, &uid);
@@ -27,7 +28,10 @@ impl Registry {
             let channel = channel.ok_or_else(refused)?;
             let stored = match stored {
                 Some(stored) if is_same_person(&stored.record) => stored,
-                _ => {
+                stored => {
+                    if stored.is_none() {
+                        self.check_room(&name).await?;
+                    }
                     let record = MemberRecord::new(NewMember {
                         uid: uid.clone(),
                         display_name: display_name.clone().unwrap_or_else(|| uid.to_string()),

@@ -53,10 +53,16 @@ pub(crate) struct Registry {
     reserved: Arc<ReservedUids>,
     metrics: AdminMetrics,
     bucket_lists: Arc<Semaphore>,
+    /// How many a channel may have of those who join by themselves; 0 for any number.
+    channel_members_max: usize,
 }
 
 impl Registry {
-    pub(crate) fn new(memberships: Memberships, reserved: Arc<ReservedUids>) -> Self {
+    pub(crate) fn new(
+        memberships: Memberships,
+        reserved: Arc<ReservedUids>,
+        channel_members_max: usize,
+    ) -> Self {
         Self {
             channels: Arc::clone(&memberships.channels),
             members: Arc::clone(&memberships.members),
@@ -66,6 +72,7 @@ impl Registry {
             secrets: Secrets::new(),
             reserved,
             bucket_lists: Arc::new(Semaphore::new(BUCKET_LISTS_MAX)),
+            channel_members_max,
         }
     }
 
@@ -255,6 +262,7 @@ impl Registry {
         let stored = match known {
             Some(known) if !is_free => known,
             _ => {
+                self.check_room(&channel).await?;
                 let record = MemberRecord::new(NewMember {
                     uid,
                     display_name,
@@ -286,6 +294,30 @@ impl Registry {
             }
             _ => Err(taken()),
         }
+    }
+
+    /// Checks that the channel takes another member. Who come at the same time are not counted yet, so it
+    /// may get a few more.
+    async fn check_room(&self, channel: &ChannelName) -> Result<(), Error> {
+        let max = self.channel_members_max;
+        if max == 0 || self.count_members(channel).await? < max {
+            return Ok(());
+        }
+        let message = format!("the channel has {max} members, and takes no more");
+        Err(Error::of_field(ErrorCode::Forbidden, "channel", message))
+    }
+
+    /// How many members, bans and reserved uids a channel has; of many more than it may have, some.
+    async fn count_members(&self, channel: &ChannelName) -> Result<usize, Error> {
+        if let Some(count) = self.projection.count_members(channel).await {
+            return Ok(count);
+        }
+        let _permit = self
+            .bucket_lists
+            .try_acquire()
+            .map_err(|_| Error::unavailable("members cannot be counted now"))?;
+        let entries = self.members.list(&format!("{channel}.*"), self.channel_members_max).await?;
+        Ok(entries.len())
     }
 
     /// The members of a channel, for whoever could join it.

@@ -9,19 +9,30 @@ use ipnet::IpNet;
 
 /// The networks of proxies whose `X-Forwarded-For` is believed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct TrustedProxies {
+    networks: Vec<IpNet>,
+    /// Whether it has been said which proxies there are, or that there are none.
+    are_known: bool,
+}
+
+/// How an operator says that there is no proxy.
+const NO_PROXY: &str = "none";
 
 impl FromStr for TrustedProxies {
     type Err = String;
 
     fn from_str(list: &str) -> Result<Self, Self::Err> {
+        if list.trim() == NO_PROXY {
+            return Ok(Self { networks: Vec::new(), are_known: true });
+        }
         let parse = |entry: &str| {
             let entry = entry.trim();
             let network =
                 entry.parse::<IpNet>().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from));
-            network.map_err(|_| format!("{entry:?} is not a network such as 10.0.0.0/8"))
+            network.map_err(|_| format!("{entry:?} is not a network such as 10.0.0.0/8, nor none"))
         };
-        list.split(',').map(parse).collect::<Result<_, _>>().map(Self)
+        let networks = list.split(',').map(parse).collect::<Result<_, _>>()?;
+        Ok(Self { networks, are_known: true })
     }
 }
 
@@ -33,13 +44,46 @@ impl TrustedProxies {
         let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).to_canonical();
         let mut entries = forwarded.iter().rev().flat_map(|header| header.rsplit(','));
         let mut client = peer;
-        while self.0.iter().any(|network| network.contains(&client)) {
+        while self.trusts(client) {
             match entries.next().and_then(parse_entry) {
                 Some(before) => client = before,
                 None => break,
             }
         }
         client
+    }
+
+    /// Whether the address is a proxy's.
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// Whether many clients may be behind the address, as far as is known: a proxy that nobody has told
+    /// of has a private address.
+    pub(super) fn may_be_many(&self, address: IpAddr) -> bool {
+        self.trusts(address) || (!self.are_known && is_private(address))
+    }
+}
+
+/// Whether the address is none of the internet.
+fn is_private(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        // RFC 1918, 1122, 3927 and 6598.
+        IpAddr::V4(address) => {
+            let [first, second, ..] = address.octets();
+            address.is_private()
+                || address.is_loopback()
+                || address.is_link_local()
+                || address.is_unspecified()
+                || (first == 100 && second & 0xc0 == 64)
+        }
+        // RFC 4193 and 4291.
+        IpAddr::V6(address) => {
+            address.is_unique_local()
+                || address.is_unicast_link_local()
+                || address.is_loopback()
+                || address.is_unspecified()
+        }
     }
 }
 
@@ -97,6 +141,24 @@ mod tests {
             assert_eq!(client(proxies, peer, forwarded), expected, "{peer} {forwarded:?}");
         }
         assert_eq!(client("", "10.0.0.1", &["198.51.100.1"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn an_address_stands_for_many_clients_if_it_is_a_proxys_or_may_be_one() {
+        let may_be_many = |trusted: &str, address: &str| {
+            let trusted: TrustedProxies = trusted.parse().unwrap_or_default();
+            trusted.may_be_many(address.parse().unwrap())
+        };
+        for private in ["10.1.2.3", "127.0.0.1", "100.64.0.1", "fd00::1", "::1", "::ffff:10.0.0.1"]
+        {
+            assert!(may_be_many("", private), "{private}");
+            assert!(!may_be_many("none", private), "{private}");
+            assert!(!may_be_many("192.0.2.0/24", private), "{private}");
+        }
+        for public in ["192.0.2.1", "100.128.0.1", "2001:db8::1"] {
+            assert!(!may_be_many("", public), "{public}");
+        }
+        assert!(may_be_many("192.0.2.0/24", "192.0.2.1"));
     }
 
     #[test]

@@ -46,14 +46,45 @@ impl Meter {
     /// # Errors
     /// When there is none to take: how long until there is.
     pub(crate) fn take(&self, now: Instant) -> Result<(), Duration> {
+        self.take_many(1, now)
+    }
+
+    /// Takes `count` at once; more than a period's worth cost no more than that.
+    ///
+    /// # Errors
+    /// When there are not as many: how long until there are.
+    pub(crate) fn take_many(&self, count: u32, now: Instant) -> Result<(), Duration> {
         let Some(Quota { cost, credit }) = self.quota else { return Ok(()) };
-        let now = nanoseconds(now.saturating_duration_since(self.started));
+        let now = self.since_start(now);
+        let cost = cost.saturating_mul(count.into()).min(credit);
         let charge = |paid_at: u64| paid_at.max(now).saturating_add(cost);
         let affordable = |paid_at| Some(charge(paid_at)).filter(|paid| paid - now <= credit);
         self.paid_at
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, affordable)
             .map(drop)
             .map_err(|paid_at| Duration::from_nanos((charge(paid_at) - now).saturating_sub(credit)))
+    }
+
+    /// Takes one if there is one, and tells whether there was; for what is counted after it happened.
+    pub(crate) fn note(&self, now: Instant) -> bool {
+        self.take(now).is_ok()
+    }
+
+    /// How long until there is one to take; nothing if there is one now.
+    pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
+        let Quota { cost, credit } = self.quota?;
+        let now = self.since_start(now);
+        let owed = self.paid_at.load(Ordering::Relaxed).saturating_sub(now).saturating_add(cost);
+        (owed > credit).then(|| Duration::from_nanos(owed - credit))
+    }
+
+    /// Whether something was taken lately that is not paid for yet.
+    pub(crate) fn owes(&self, now: Instant) -> bool {
+        self.paid_at.load(Ordering::Relaxed) > self.since_start(now)
+    }
+
+    fn since_start(&self, now: Instant) -> u64 {
+        nanoseconds(now.saturating_duration_since(self.started))
     }
 }
 
@@ -80,6 +111,30 @@ mod tests {
         assert_eq!(taken(&meter, 10, later), 2);
         let much_later = later + Duration::from_secs(100);
         assert_eq!(taken(&meter, 10, much_later), 5);
+    }
+
+    #[test]
+    fn many_are_taken_at_once_or_not_at_all_and_never_for_more_than_a_period() {
+        let meter = Meter::new(Quota::per(10, Duration::from_secs(1)));
+        let start = Instant::now();
+        assert!(meter.take_many(8, start).is_ok());
+        assert!(meter.take_many(3, start).is_err());
+        assert_eq!(taken(&meter, 10, start), 2);
+        let later = start + Duration::from_secs(1);
+        assert!(meter.take_many(1_000, later).is_ok() && meter.take(later).is_err());
+    }
+
+    #[test]
+    fn what_is_owed_can_be_looked_at_without_taking() {
+        let meter = Meter::new(Quota::per(2, Duration::from_secs(1)));
+        let start = Instant::now();
+        assert!(!meter.owes(start) && meter.wait(start).is_none());
+        assert!(meter.note(start) && meter.owes(start) && meter.wait(start).is_none());
+        assert!(meter.note(start) && !meter.note(start));
+        let wait = meter.wait(start).unwrap();
+        assert!(wait <= Duration::from_millis(501), "{wait:?}");
+        assert!(meter.wait(start + wait).is_none());
+        assert!(!meter.owes(start + Duration::from_secs(1)));
     }
 
     #[test]

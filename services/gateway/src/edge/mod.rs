@@ -4,6 +4,7 @@
 //! the tables that hand meters out are locked for a lookup at each handshake, join and subscription.
 
 mod address;
+mod asking;
 mod config;
 mod cors;
 mod meter;
@@ -20,11 +21,14 @@ use std::{
 };
 
 use actix_web::{HttpRequest, http::header};
+use goch_chassis::http::{Place, Places};
 pub(crate) use goch_chassis::problem::Throttled;
 use goch_contract::{ChannelName, Error, ErrorCode, Uid};
 use prometheus_client::metrics::{counter::Counter, family::Family};
+use tokio::sync::Semaphore;
 
 pub use address::TrustedProxies;
+pub(crate) use asking::Caller;
 pub use config::EdgeConfig;
 pub(crate) use cors::cors;
 pub(crate) use meter::{Meter, Quota};
@@ -33,35 +37,62 @@ pub use origin::AllowedOrigins;
 use self::table::Table;
 use crate::metrics::LimitLabel;
 
-/// Addresses and members that are remembered although they have nothing open.
+/// Addresses, members and channels that are remembered although they have nothing open, of each.
 const IDLE_MAX: usize = 100_000;
 
 /// After how long to try again when an address has too many sockets: nobody knows when one closes.
 const SOCKETS_RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// For how long a wrong guess is remembered of an address whose guesses are not limited.
+const FAILURE_SEEN_FOR: Duration = Duration::from_mins(1);
 
 /// The limits of one process, and what they have counted.
 pub(crate) struct Edge {
     config: EdgeConfig,
     addresses: Table<IpAddr, Address>,
     members: Table<(ChannelName, Uid), Meter>,
+    channels: Table<ChannelName, Channel>,
+    /// Connections by address.
+    connections: Arc<Places>,
+    /// For questions of strangers to chat-admin.
+    places: Arc<Semaphore>,
     refused: Family<LimitLabel, Counter>,
 }
 
 /// What one address has asked for.
 pub(crate) struct Address {
+    sockets_max: usize,
     sockets: AtomicUsize,
     connects: Meter,
     joins: Meter,
     frames: Meter,
+    failures: Meter,
+    /// Whether there was a failure lately.
+    failures_seen: Meter,
+    /// Whether many clients may be behind it.
+    is_many: bool,
+}
+
+/// What is asked of one channel, by whomever.
+pub(crate) struct Channel {
+    pub(crate) messages: Meter,
+    failures: Meter,
+    /// For questions of strangers about this channel.
+    places: Arc<Semaphore>,
 }
 
 /// One open socket of an address; dropping it makes room for another.
 pub(crate) struct SocketOfAddress(Arc<Address>);
 
 impl SocketOfAddress {
-    /// Whether the address may send another frame now.
-    pub(crate) fn take_frame(&self, now: Instant) -> bool {
-        self.0.frames.take(now).is_ok()
+    /// Whether the address may send another frame now, or several that count as one.
+    pub(crate) fn take_frames(&self, count: u32, now: Instant) -> bool {
+        self.0.frames.take_many(count, now).is_ok()
+    }
+
+    /// The socket, as one who asks chat-admin.
+    pub(crate) fn caller(&self, edge: &Arc<Edge>, is_known: bool) -> Caller {
+        Caller::new(edge, &self.0, is_known)
     }
 }
 
@@ -73,8 +104,27 @@ impl Drop for SocketOfAddress {
 
 impl Edge {
     pub(crate) fn new(config: EdgeConfig, refused: Family<LimitLabel, Counter>) -> Self {
-        let (addresses, members) = (Table::new(IDLE_MAX), Table::new(IDLE_MAX));
-        Self { config, addresses, members, refused }
+        Self {
+            config,
+            addresses: Table::new(IDLE_MAX),
+            members: Table::new(IDLE_MAX),
+            channels: Table::new(IDLE_MAX),
+            connections: Arc::default(),
+            places: Arc::new(Semaphore::new(asking::PLACES)),
+            refused,
+        }
+    }
+
+    /// Lets a connection of this peer be read, unless it has too many. Those of a proxy are its
+    /// clients', about whom nothing is known yet.
+    pub(crate) fn admit(&self, peer: IpAddr) -> Option<Place> {
+        let peer = peer.to_canonical();
+        let max = self.config.connections_of_peer(peer);
+        let place = self.connections.take(address::limited_as(peer), max);
+        if place.is_none() {
+            self.count("connections");
+        }
+        place
     }
 
     /// Lets a handshake through, from a page that may and an address that has not had too many.
@@ -89,8 +139,8 @@ impl Edge {
             return Err(self.throttle("connects", wait));
         }
         let others = address.sockets.fetch_add(1, Ordering::Relaxed);
+        let max = address.sockets_max;
         let socket = SocketOfAddress(address);
-        let max = self.config.address_sockets_max;
         if max > 0 && others >= max {
             return Err(self.throttle("sockets", SOCKETS_RETRY_AFTER));
         }
@@ -98,9 +148,25 @@ impl Edge {
     }
 
     /// Lets a request through by which somebody joins, or finds out whether one could.
-    pub(crate) fn join(&self, request: &HttpRequest) -> Result<(), Throttled> {
-        let taken = self.address(request).joins.take(Instant::now());
-        taken.map_err(|wait| self.throttle("joins", wait))
+    pub(crate) fn join(self: &Arc<Self>, request: &HttpRequest) -> Result<Caller, Throttled> {
+        let address = self.address(request);
+        let taken = address.joins.take(Instant::now());
+        taken.map_err(|wait| self.throttle("joins", wait))?;
+        Ok(Caller::new(self, &address, false))
+    }
+
+    /// The limits of one channel.
+    pub(crate) fn channel(&self, channel: &ChannelName) -> Arc<Channel> {
+        self.channels.get(channel.clone(), || Channel {
+            messages: Meter::new(self.config.channel_messages),
+            failures: Meter::new(self.config.channel_failures),
+            places: Channel::places(),
+        })
+    }
+
+    /// Counts what one socket is refused.
+    pub(crate) fn refusals(&self) -> Meter {
+        Meter::new(self.config.socket_refusals)
     }
 
     /// What a member may send, over all of that member's sockets.
@@ -128,65 +194,19 @@ impl Edge {
         let headers: Vec<_> = headers.filter_map(|value| value.to_str().ok()).collect();
         let peer = request.peer_addr().map(|peer| peer.ip());
         let client = self.config.trusted_proxies.client(peer, &headers);
+        let limits = self.config.limits_of(client);
         self.addresses.get(address::limited_as(client), || Address {
+            sockets_max: limits.sockets_max,
             sockets: AtomicUsize::new(0),
-            connects: Meter::new(self.config.address_connects),
-            joins: Meter::new(self.config.address_joins),
-            frames: Meter::new(self.config.address_frames),
+            connects: Meter::new(limits.connects),
+            joins: Meter::new(limits.joins),
+            frames: Meter::new(limits.frames),
+            failures: Meter::new(limits.failures),
+            failures_seen: Meter::new(Quota::per(1, FAILURE_SEEN_FOR)),
+            is_many: self.config.trusted_proxies.may_be_many(client),
         })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use actix_web::test::TestRequest;
-
-    use super::*;
-
-    fn edge(config: EdgeConfig) -> Edge {
-        Edge::new(config, Family::default())
-    }
-
-    fn from(address: &str) -> HttpRequest {
-        TestRequest::default().peer_addr(format!("{address}:1").parse().unwrap()).to_http_request()
-    }
-
-    #[test]
-    fn an_address_may_have_so_many_sockets_at_a_time() {
-        let edge = edge(EdgeConfig { address_sockets_max: 2, ..EdgeConfig::default() });
-        let first = edge.connect(&from("192.0.2.1"));
-        let second = edge.connect(&from("192.0.2.1"));
-        assert!(first.is_ok() && second.is_ok());
-        assert!(edge.connect(&from("192.0.2.1")).is_err());
-        assert!(edge.connect(&from("192.0.2.2")).is_ok());
-        drop(first);
-        assert!(edge.connect(&from("192.0.2.1")).is_ok());
-    }
-
-    #[test]
-    fn an_address_may_join_and_connect_so_often() {
-        let quota = Quota::per(2, Duration::from_mins(1));
-        let config = EdgeConfig { address_joins: quota, ..EdgeConfig::default() };
-        let edge = edge(EdgeConfig { address_connects: quota, ..config });
-        for address in ["192.0.2.1", "192.0.2.2"] {
-            let request = from(address);
-            assert!(edge.join(&request).is_ok() && edge.join(&request).is_ok());
-            assert!(edge.join(&request).is_err());
-            assert!(edge.connect(&request).is_ok() && edge.connect(&request).is_ok());
-            assert!(edge.connect(&request).is_err());
-        }
-    }
-
-    #[test]
-    fn sockets_of_one_member_share_a_meter() {
-        let quota = Quota::per(2, Duration::from_secs(1));
-        let edge = edge(EdgeConfig { member_messages: quota, ..EdgeConfig::default() });
-        let (channel, uid) = (ChannelName::parse("c").unwrap(), Uid::parse("ann").unwrap());
-        let (one, other) = (edge.member(&channel, &uid), edge.member(&channel, &uid));
-        let now = Instant::now();
-        assert!(one.take(now).is_ok() && other.take(now).is_ok());
-        assert!(one.take(now).is_err() && other.take(now).is_err());
-        let elsewhere = edge.member(&ChannelName::parse("d").unwrap(), &uid);
-        assert!(elsewhere.take(now).is_ok());
-    }
-}
+mod tests;

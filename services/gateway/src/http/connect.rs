@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use actix_http::ws;
 use actix_web::{HttpRequest, HttpResponse, rt, rt::net::TcpStream, web};
+use goch_chassis::http::Place;
 use goch_contract::{
     ChannelName, Error, ErrorCode, Secret, Uid,
     frame::{Credentials, Subscribe},
@@ -97,7 +98,7 @@ pub(super) struct Accepted {
 
 impl Accepted {
     /// Talks to the client from now on. Some of what it said may have been `read` already.
-    pub(super) fn start(self, stream: TcpStream, read: &[u8]) {
+    pub(super) fn start(self, stream: TcpStream, place: Place, read: &[u8]) {
         let (reader, writer) = stream.into_split();
         let incoming = Incoming::new(reader, read, self.worker.config.limits.frame_bytes);
         let registered = self.worker.sockets.register(writer);
@@ -106,7 +107,11 @@ impl Accepted {
             registered.close(Closing::Draining);
         }
         let connection = Connection::new(self.worker, registered, self.address);
-        rt::spawn(connection.run(incoming, self.first));
+        let first = self.first;
+        rt::spawn(async move {
+            connection.run(incoming, first).await;
+            drop(place);
+        });
     }
 }
 

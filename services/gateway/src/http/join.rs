@@ -38,9 +38,9 @@ pub(super) async fn join(
     request: HttpRequest,
     body: web::Json<JoinBody>,
 ) -> Result<HttpResponse, Throttled> {
-    worker.edge.join(&request)?;
+    let caller = worker.edge.join(&request)?;
     let (request, secret) = check(body.into_inner(), &worker.config.limits)?;
-    let registered = worker.services.call(&request).await?;
+    let registered = caller.ask(&worker.services, &request.channel, &request).await?;
     let mut response =
         if registered.created { HttpResponse::Created() } else { HttpResponse::Ok() };
     let Register { channel, uid, .. } = request;

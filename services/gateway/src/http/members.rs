@@ -48,14 +48,14 @@ pub(super) async fn members(
     name: web::Path<String>,
     query: web::Query<Query>,
 ) -> Result<HttpResponse, Throttled> {
-    worker.edge.join(&request)?;
+    let caller = worker.edge.join(&request)?;
     let channel = worker.config.limits.parse_channel("name", &name)?;
     let channel_secret = bearer(request.headers())
         .or(query.into_inner().secret)
         .filter(|secret| !secret.expose().is_empty());
     let channel_secret = channel_secret.as_ref().map(Secret::digest);
-    let members =
-        worker.services.call(&Members { channel: channel.clone(), channel_secret }).await?;
+    let wanted = Members { channel: channel.clone(), channel_secret };
+    let members = caller.ask(&worker.services, &channel, &wanted).await?;
     Ok(HttpResponse::Ok().json(MembersBody { channel, members }))
 }
 

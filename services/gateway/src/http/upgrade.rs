@@ -13,8 +13,9 @@ use actix_http::{
     body::{BodySize, MessageBody, to_bytes},
     h1::{Codec, Message},
 };
-use actix_web::{Error, HttpResponse, dev::ServiceResponse, rt::net::TcpStream};
+use actix_web::{Error, HttpResponse, dev::ServiceResponse};
 use futures_util::SinkExt as _;
+use goch_chassis::http::Guarded;
 
 use super::connect::Accepted;
 
@@ -54,7 +55,7 @@ impl Handover {
 /// Sends the answer of a route, and has the connection taken over if the route accepted it.
 pub(crate) async fn answer<B: MessageBody + 'static>(
     handover: Handover,
-    framed: Framed<TcpStream, Codec>,
+    framed: Framed<Guarded, Codec>,
     answer: impl Future<Output = Result<ServiceResponse<B>, Error>>,
 ) -> Result<(), Error> {
     let (_, response) = answer.await?.into_parts();
@@ -69,18 +70,19 @@ pub(crate) async fn answer<B: MessageBody + 'static>(
 }
 
 async fn take_over<B>(
-    mut framed: Framed<TcpStream, Codec>,
+    mut framed: Framed<Guarded, Codec>,
     response: HttpResponse<B>,
     accepted: Accepted,
 ) -> io::Result<()> {
     framed.send(Message::Item((response.drop_body().into(), BodySize::None))).await?;
     let parts = framed.into_parts();
-    accepted.start(parts.io, &parts.read_buf);
+    let (stream, place) = parts.io.into_parts();
+    accepted.start(stream, place, &parts.read_buf);
     Ok(())
 }
 
 async fn refuse<B: MessageBody + 'static>(
-    mut framed: Framed<TcpStream, Codec>,
+    mut framed: Framed<Guarded, Codec>,
     response: HttpResponse<B>,
 ) -> io::Result<()> {
     let (mut response, body) = response.into_parts();

@@ -3,7 +3,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use goch_contract::{
     frame::{ServerFrame, Signal},
     presence::OnlineMember,
@@ -11,7 +11,10 @@ use goch_contract::{
 };
 
 use super::{Kept, Room, State, Subscriber, turn::Turn};
-use crate::{profile::Profile, socket::encode};
+use crate::{
+    profile::Profile,
+    socket::{budget::Shared, encode},
+};
 
 /// What became of delivered events.
 #[derive(Default)]
@@ -28,19 +31,19 @@ impl Room {
     pub(super) fn deliver(self: &Rc<Self>, events: Vec<Kept>) -> Delivered {
         let Some(first) = events.first().map(|kept| kept.seq) else { return Delivered::default() };
         let turns: Vec<_> = events.iter().filter_map(Turn::of).collect();
-        let chunk = text_frames(events.iter().map(|kept| &kept.json));
+        let chunk = Shared::new(text_frames(events.iter().map(|kept| &kept.json)));
         let mut state = self.state.borrow_mut();
         if state.reading.count(&events) {
             self.stir();
         }
         for (_, subscriber) in &state.subscribers {
             if subscriber.given < first {
-                subscriber.outbox.push(chunk.clone());
+                subscriber.outbox.push_shared(&chunk);
             } else {
                 let start = events.partition_point(|kept| kept.seq <= subscriber.given);
                 if start < events.len() {
                     let rest = text_frames(events[start..].iter().map(|kept| &kept.json));
-                    subscriber.outbox.push(rest);
+                    subscriber.outbox.push(rest.freeze());
                 }
             }
         }
@@ -105,33 +108,36 @@ impl Room {
                 Signal::Typing { .. } => !is_own && !is_crowd,
             }
         };
-        let frame = encode::text(&signal.to_json());
+        let frame = Shared::new(text_frames([signal.to_json()]));
         for (_, subscriber) in &state.subscribers {
             if is_for(subscriber) {
-                subscriber.outbox.push(frame.clone());
+                subscriber.outbox.push_shared(&frame);
             }
         }
     }
 
     /// Tells each socket who else came and who went.
     pub(super) fn tell_presence(&self, state: &State, changes: &[(OnlineMember, bool)]) {
+        if changes.is_empty() {
+            return;
+        }
         let channel = &self.channel;
         let frame_of = |(OnlineMember { uid, role }, online): &(OnlineMember, bool)| {
             ServerFrame::Presence { channel, uid, role, online: *online }.to_json()
         };
         let frames: Vec<_> = changes.iter().map(frame_of).collect();
-        let all = text_frames(&frames);
+        let all = Shared::new(text_frames(&frames));
         for (_, subscriber) in &state.subscribers {
             let profile = subscriber.profile.borrow();
             let own = changes.iter().position(|(member, _)| member.uid == profile.uid);
-            let chunk = match own {
-                None => all.clone(),
-                Some(own) => text_frames(
-                    frames.iter().enumerate().filter(|(index, _)| *index != own).map(|(_, f)| f),
-                ),
+            let Some(own) = own else {
+                subscriber.outbox.push_shared(&all);
+                continue;
             };
+            let others = frames.iter().enumerate().filter(|(index, _)| *index != own);
+            let chunk = text_frames(others.map(|(_, frame)| frame));
             if !chunk.is_empty() {
-                subscriber.outbox.push(chunk);
+                subscriber.outbox.push(chunk.freeze());
             }
         }
     }
@@ -155,12 +161,12 @@ impl Room {
 }
 
 /// JSON texts as one chunk of text frames.
-fn text_frames<J: AsRef<[u8]>>(texts: impl IntoIterator<Item = J> + Clone) -> Bytes {
+fn text_frames<J: AsRef<[u8]>>(texts: impl IntoIterator<Item = J> + Clone) -> BytesMut {
     let sizes =
         texts.clone().into_iter().map(|json| json.as_ref().len() + encode::HEADER_BYTES_MAX);
     let mut frames = BytesMut::with_capacity(sizes.sum());
     for json in texts {
         encode::append_text(&mut frames, json.as_ref());
     }
-    frames.freeze()
+    frames
 }

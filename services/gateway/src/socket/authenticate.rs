@@ -8,7 +8,7 @@ use goch_contract::{
 };
 
 use super::connection::Connection;
-use crate::{authorize::Authorization, room::Room, worker::Worker};
+use crate::{authorize::Authorization, edge::Caller, room::Room, token::TokenUser, worker::Worker};
 
 /// How often a member is authorised anew because something was revoked meanwhile.
 const AUTHORIZE_ATTEMPTS_MAX: usize = 3;
@@ -33,7 +33,7 @@ impl Connection {
             // Before anybody is asked.
             self.check_member(channel, uid)?;
         }
-        let admitted = admit(&self.worker, channel, credentials).await?;
+        let admitted = admit(&self.worker, channel, credentials, &self.caller()).await?;
         self.check_member(channel, &admitted.uid)?;
         Ok(admitted)
     }
@@ -45,7 +45,7 @@ impl Connection {
         id: Option<&MessageId>,
         token: &Secret,
     ) -> Result<(), Error> {
-        let user = self.worker.tokens.check(token).await?;
+        let user = check_token(&self.worker, token, &self.caller()).await?;
         let mut renewed = false;
         let subscribed = self.subscriptions.iter_mut();
         let subscribed = subscribed.map(|(channel, it)| (channel, &it.uid, &mut it.expires_at));
@@ -114,22 +114,40 @@ pub(super) async fn admit(
     worker: &Worker,
     channel: &ChannelName,
     credentials: Credentials,
+    caller: &Caller,
 ) -> Result<Admitted, Error> {
     match credentials {
         Credentials::Member { uid, secret } => {
-            let authorization =
-                worker.authorizer.authorize(&worker.services, channel, &uid, &secret).await?;
+            let authorization = worker
+                .authorizer
+                .authorize(&worker.services, channel, &uid, &secret, caller)
+                .await?;
             Ok(Admitted { uid, authorization, expires_at: None })
         }
         Credentials::Token(token) => {
-            let user = worker.tokens.check(&token).await?;
+            let user = check_token(worker, &token, caller).await?;
             if !user.may_use(channel) {
                 let message = "there is no such channel, or the token is not for it";
                 return Err(Error::new(ErrorCode::Unauthorized, message));
             }
-            let authorization = worker.authorizer.enrol(&worker.services, channel, &user).await?;
+            let authorization =
+                worker.authorizer.enrol(&worker.services, channel, &user, caller).await?;
             let expires_at = Some(user.expires_at);
             Ok(Admitted { uid: user.uid.clone(), authorization, expires_at })
         }
     }
+}
+
+/// Checks a token, unless its bearer has shown too many wrong ones.
+async fn check_token(
+    worker: &Worker,
+    token: &Secret,
+    caller: &Caller,
+) -> Result<Rc<TokenUser>, Error> {
+    caller.may_guess()?;
+    let checked = worker.tokens.check(token).await;
+    if checked.as_ref().is_err_and(|error| error.code == ErrorCode::Unauthorized) {
+        caller.note_failure();
+    }
+    checked
 }

@@ -15,6 +15,8 @@ pub(crate) enum Closing {
     Unauthorized,
     /// 1008: the token has ended.
     TokenExpired,
+    /// 1008: too many frames were refused.
+    Refused,
     /// 1009: a message is larger than allowed.
     TooLarge,
     /// 1013: no room for another socket.
@@ -33,7 +35,7 @@ impl Closing {
             Self::Draining => 1001,
             Self::ProtocolError => 1002,
             Self::InvalidText => 1007,
-            Self::Unauthorized | Self::TokenExpired => 1008,
+            Self::Unauthorized | Self::TokenExpired | Self::Refused => 1008,
             Self::TooLarge => 1009,
             Self::Overloaded => 1013,
             Self::TooSlow => 4000,
@@ -49,6 +51,7 @@ impl Closing {
             Self::InvalidText => "text is not UTF-8",
             Self::Unauthorized => "not authorised in time",
             Self::TokenExpired => "token expired",
+            Self::Refused => "too many frames were refused",
             Self::TooLarge => "message too large",
             Self::Overloaded => "overloaded",
             Self::TooSlow => "too slow: connect again and resume",

@@ -18,7 +18,7 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use goch_contract::{
-    ChannelName, Error, ErrorCode, MessageId, Uid, UnixMillis,
+    ChannelName, Error, ErrorCode, Uid, UnixMillis,
     frame::{ClientFrame, ServerFrame, Subscribe},
 };
 use tokio::net::tcp::OwnedReadHalf;
@@ -33,8 +33,7 @@ use super::{
     watch::Watching,
 };
 use crate::{
-    edge::{Meter, Quota, SocketOfAddress},
-    metrics::CodeLabel,
+    edge::{Caller, Channel, Meter, Quota, SocketOfAddress},
     room::Seat,
     worker::Worker,
 };
@@ -58,6 +57,8 @@ pub(super) struct Subscription {
     pub(super) expires_at: Option<UnixMillis>,
     /// What the member may send, over all of the member's sockets.
     pub(super) messages: Arc<Meter>,
+    /// What all members together may.
+    pub(super) limits: Arc<Channel>,
 }
 
 /// One client's connection.
@@ -66,8 +67,9 @@ pub(crate) struct Connection {
     pub(super) registered: Registered,
     pub(super) subscriptions: HashMap<ChannelName, Subscription>,
     pub(super) watches: HashMap<ChannelName, Watching>,
-    frames: Meter,
-    address: SocketOfAddress,
+    pub(super) frames: Meter,
+    pub(super) refusals: Meter,
+    pub(super) address: SocketOfAddress,
 }
 
 type SendsUnderWay = FuturesUnordered<LocalBoxFuture<'static, Sent>>;
@@ -79,9 +81,14 @@ impl Connection {
         address: SocketOfAddress,
     ) -> Self {
         let quota = Quota::per(worker.config.limits.frames_per_second, Duration::from_secs(1));
-        let frames = Meter::new(quota);
+        let (frames, refusals) = (Meter::new(quota), worker.edge.refusals());
         let (subscriptions, watches) = (HashMap::new(), HashMap::new());
-        Self { worker, registered, subscriptions, watches, frames, address }
+        Self { worker, registered, subscriptions, watches, frames, refusals, address }
+    }
+
+    /// This socket, as one who asks chat-admin.
+    pub(super) fn caller(&self) -> Caller {
+        self.address.caller(&self.worker.edge, self.registered.watched().is_authorized())
     }
 
     pub(super) fn outbox(&self) -> &Rc<Outbox> {
@@ -159,43 +166,28 @@ impl Connection {
         self.registered.close(Closing::Draining);
     }
 
+    /// Takes a message. It is counted before anything else is done with it.
     async fn take(&mut self, message: Message, sends: &mut SendsUnderWay) {
         let now = Instant::now();
         self.registered.watched().hear(now);
+        if message == Message::Close {
+            return self.registered.close(Closing::Goodbye);
+        }
+        if let Err(error) = self.take_frames(1, now) {
+            return self.refuse_unread(&message, &error);
+        }
         match message {
-            Message::Text(text) => {
-                let frame = ClientFrame::parse(&text, &self.worker.config.limits);
-                match (self.take_frame(now), frame) {
-                    (Ok(()), Ok(frame)) => self.handle(frame, sends).await,
-                    (Ok(()), Err(refused)) => self.refuse(refused.id.as_ref(), &refused.error),
-                    (Err(error), Ok(frame)) => self.refuse(frame.id(), &error),
-                    (Err(error), Err(refused)) => self.refuse(refused.id.as_ref(), &error),
-                }
-            }
+            Message::Text(text) => match ClientFrame::parse(&text, &self.worker.config.limits) {
+                Ok(frame) => self.handle(frame, sends).await,
+                Err(refused) => self.refuse(refused.id.as_ref(), &refused.error),
+            },
             Message::Binary => {
                 let message = "frames are JSON text, not binary";
                 self.refuse(None, &Error::new(ErrorCode::BadFrame, message));
             }
-            Message::Ping(payload) => {
-                self.outbox().push(encode::pong(&payload));
-            }
-            Message::Pong => {}
-            Message::Close => self.registered.close(Closing::Goodbye),
+            Message::Ping(payload) => self.outbox().push_pong(&payload),
+            Message::Pong | Message::Close => {}
         }
-    }
-
-    /// Lets a frame through unless the socket or its address has sent too many.
-    fn take_frame(&self, now: Instant) -> Result<(), Error> {
-        let who = if self.frames.take(now).is_err() {
-            "socket"
-        } else if !self.address.take_frame(now) {
-            "address"
-        } else {
-            return Ok(());
-        };
-        self.worker.edge.count("frames");
-        let message = format!("too many frames from this {who}; wait, then send it again");
-        Err(Error::new(ErrorCode::RateLimited, message))
     }
 
     async fn handle(&mut self, frame: ClientFrame, sends: &mut SendsUnderWay) {
@@ -261,16 +253,6 @@ impl Connection {
 
     pub(super) fn answer(&self, frame: &ServerFrame<'_>) {
         self.outbox().push(encode::text(&frame.to_json()));
-    }
-
-    pub(super) fn refuse(&self, id: Option<&MessageId>, error: &Error) {
-        self.count_error(error);
-        self.answer(&ServerFrame::error(id, error));
-    }
-
-    pub(super) fn count_error(&self, error: &Error) {
-        let code = CodeLabel { code: error.code.as_str() };
-        self.worker.metrics.errors.get_or_create(&code).inc();
     }
 
     /// Ends a connection whose bytes make no sense.

@@ -11,14 +11,16 @@ use std::{
 
 use tokio::{sync::Notify, task::yield_now};
 
-use super::outbox::Outbox;
+use super::{budget::Share, outbox::Outbox};
 
 /// Sockets that are written to before other tasks of the worker have a turn: about two milliseconds.
 const SOCKETS_AT_ONCE: usize = 512;
 
 /// See the module. Its list has each socket once at most.
-#[derive(Default)]
+#[cfg_attr(test, derive(Default))]
 pub(crate) struct Flusher {
+    /// Counts what waits.
+    pub(super) share: Share,
     waiting: RefCell<Vec<Rc<Outbox>>>,
     is_writing: Cell<bool>,
     added: Notify,
@@ -26,6 +28,22 @@ pub(crate) struct Flusher {
 }
 
 impl Flusher {
+    pub(crate) fn new(share: Share) -> Self {
+        Self {
+            share,
+            waiting: RefCell::default(),
+            is_writing: Cell::new(false),
+            added: Notify::new(),
+            flushed: Notify::new(),
+        }
+    }
+
+    /// Lets go of the sockets that wait.
+    #[cfg(test)]
+    pub(super) fn forget(&self) {
+        self.waiting.borrow_mut().clear();
+    }
+
     /// Has an outbox written soon.
     pub(super) fn add(&self, outbox: Rc<Outbox>) {
         let mut waiting = self.waiting.borrow_mut();

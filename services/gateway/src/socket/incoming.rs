@@ -21,6 +21,9 @@ use tokio_util::codec::Decoder as _;
 /// Bytes of one read.
 const READ_BYTES_MAX: usize = 8 * 1024;
 
+/// Frames of one message. Those without content would otherwise come for ever, uncounted.
+const FRAGMENTS_MAX: usize = 1_024;
+
 /// What a client sent, its continuations put together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
@@ -39,7 +42,7 @@ pub enum Message {
 /// Why bytes are not a message. Nothing after them can be understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// A message is larger than allowed.
+    /// A message is larger than allowed, or in too many fragments.
     TooLarge,
     /// A text is not UTF-8.
     NotUtf8,
@@ -61,6 +64,7 @@ pub struct Assembler {
 struct Partial {
     is_text: bool,
     bytes: BytesMut,
+    fragments: usize,
 }
 
 impl Assembler {
@@ -125,7 +129,7 @@ impl Assembler {
             }
             Frame::Continuation(Item::Last(bytes)) => {
                 self.append(&bytes)?;
-                let Partial { is_text, bytes } = std::mem::take(&mut self.partial);
+                let Partial { is_text, bytes, .. } = std::mem::take(&mut self.partial);
                 if is_text { text(bytes.freeze())? } else { Message::Binary }
             }
         };
@@ -133,12 +137,14 @@ impl Assembler {
     }
 
     fn begin(&mut self, is_text: bool, bytes: &[u8]) -> Result<Option<Message>, Fault> {
-        self.partial = Partial { is_text, bytes: BytesMut::new() };
+        self.partial = Partial { is_text, ..Partial::default() };
         self.append(bytes).map(|()| None)
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        if self.partial.bytes.len() + bytes.len() > self.bytes_max {
+        self.partial.fragments += 1;
+        let is_too_large = self.partial.bytes.len() + bytes.len() > self.bytes_max;
+        if is_too_large || self.partial.fragments > FRAGMENTS_MAX {
             return Err(Fault::TooLarge);
         }
         self.partial.bytes.extend_from_slice(bytes);
@@ -267,6 +273,17 @@ mod tests {
         let mut bytes = frame(OpCode::Text, false, &[b'x'; BYTES_MAX]);
         bytes.extend(frame(OpCode::Continue, true, b"y"));
         assert_eq!(assemble(&bytes, 64), (vec![], Some(Fault::TooLarge)));
+    }
+
+    #[test]
+    fn fragments_without_content_come_to_an_end() {
+        let mut bytes = frame(OpCode::Text, false, b"x");
+        for _ in 1..FRAGMENTS_MAX {
+            bytes.extend(frame(OpCode::Continue, false, b""));
+        }
+        assert_eq!(assemble(&bytes, 100), (vec![], None));
+        bytes.extend(frame(OpCode::Continue, false, b""));
+        assert_eq!(assemble(&bytes, 100), (vec![], Some(Fault::TooLarge)));
     }
 
     #[test]

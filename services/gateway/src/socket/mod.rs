@@ -4,6 +4,7 @@
 //! acks it once it is stored. Its way back to every socket is [`crate::room`].
 
 mod authenticate;
+pub(crate) mod budget;
 pub(crate) mod closing;
 mod connection;
 pub(crate) mod encode;
@@ -13,6 +14,7 @@ pub(crate) mod incoming;
 pub(crate) mod outbox;
 mod page;
 mod queue;
+mod refusal;
 mod registry;
 mod revise;
 mod send;

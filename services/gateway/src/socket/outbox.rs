@@ -18,10 +18,14 @@ use goch_contract::ChannelName;
 use socket2::SockRef;
 use tokio::{io::Interest, net::tcp::OwnedWriteHalf};
 
-use super::{closing::Closing, encode, flusher::Flusher, queue::Queue};
+use super::{budget::Shared, closing::Closing, encode, flusher::Flusher, queue::Queue};
 
 /// Chunks of one system call.
 const SLICES_MAX: usize = 16;
+
+/// The most of a frame which has been begun that is written to its end before the close frame, when
+/// memory is short: a live event, not a page.
+const BEGUN_BYTES_KEPT: usize = 16 * 1024;
 
 /// The longest reason of a close frame (RFC 6455, 5.5: 125 bytes with the code).
 const REASON_BYTES_MAX: usize = 123;
@@ -54,6 +58,8 @@ pub(crate) struct Outbox {
 
 struct Inner {
     queue: Queue,
+    /// What the worker has counted of the queue.
+    counted: usize,
     /// Dropping it ends the connection's side that is written to.
     stream: Option<OwnedWriteHalf>,
     state: State,
@@ -66,7 +72,7 @@ struct Inner {
 }
 
 impl Outbox {
-    /// A queue of at most `bytes_max` bytes for `stream`.
+    /// A queue of at most `bytes_max` bytes for `stream`, bookkeeping included.
     pub(crate) fn new(bytes_max: usize, stream: OwnedWriteHalf, flusher: &Rc<Flusher>) -> Rc<Self> {
         Self::with(bytes_max, Some(stream), flusher)
     }
@@ -74,6 +80,7 @@ impl Outbox {
     fn with(bytes_max: usize, stream: Option<OwnedWriteHalf>, flusher: &Rc<Flusher>) -> Rc<Self> {
         let inner = Inner {
             queue: Queue::new(bytes_max),
+            counted: 0,
             stream,
             state: State::Open,
             writer: Writer::Nobody,
@@ -84,23 +91,81 @@ impl Outbox {
         Rc::new(Self { inner: RefCell::new(inner), flusher: Rc::clone(flusher) })
     }
 
+    /// Changes the bound.
+    pub(crate) fn widen(&self, bytes_max: usize) {
+        self.inner.borrow_mut().queue.widen(bytes_max);
+    }
+
     /// Queues encoded frames. When that is more than the bound, everything queued is dropped and the
     /// socket is closed with 4000: its client resumes, so nothing is lost silently. Tells whether
     /// the frames were queued.
-    pub(crate) fn push(self: &Rc<Self>, chunk: Bytes) -> bool {
+    pub(crate) fn push(self: &Rc<Self>, frames: Bytes) -> bool {
+        self.push_with(|queue| queue.push(frames))
+    }
+
+    /// The same with frames that other sockets are handed too.
+    pub(crate) fn push_shared(self: &Rc<Self>, frames: &Shared) -> bool {
+        self.push_with(|queue| queue.push_shared(frames.charge(self.flusher.share.budget())))
+    }
+
+    fn push_with(self: &Rc<Self>, push: impl FnOnce(&mut Queue) -> bool) -> bool {
         let mut inner = self.inner.borrow_mut();
         if inner.state != State::Open {
             return false;
         }
-        if !inner.queue.push(chunk) {
+        let is_pushed = push(&mut inner.queue);
+        if !is_pushed || self.flusher.share.forbids(inner.queue.cost()) {
             inner.overflow();
+            self.count(&mut inner);
             return false;
         }
+        self.count(&mut inner);
+        self.have_written(&mut inner);
+        true
+    }
+
+    /// Queues the answer to the client's latest ping; one to an earlier ping that has not been written
+    /// is dropped.
+    pub(crate) fn push_pong(self: &Rc<Self>, payload: &[u8]) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.state == State::Open {
+            inner.queue.push_pong(encode::pong(payload));
+            self.have_written(&mut inner);
+        }
+    }
+
+    fn have_written(self: &Rc<Self>, inner: &mut Inner) {
         if inner.writer == Writer::Nobody {
             inner.writer = Writer::Flusher;
             self.flusher.add(Rc::clone(self));
         }
-        true
+    }
+
+    /// Counts what has changed in the queue.
+    fn count(&self, inner: &mut Inner) {
+        let held = inner.queue.held();
+        if held != inner.counted {
+            self.flusher.share.count(inner.counted, held);
+            inner.counted = held;
+        }
+    }
+
+    /// What waits, bookkeeping included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.inner.borrow().queue.cost()
+    }
+
+    /// Closes the socket with 4000 because memory is short. In the middle of a large frame there is no
+    /// place for that: then the connection is cut.
+    pub(super) fn shed(&self) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.state == State::Open {
+            inner.overflow();
+        }
+        if inner.queue.cost() > BEGUN_BYTES_KEPT {
+            inner.cut();
+        }
+        self.count(&mut inner);
     }
 
     /// Writes what waits, as far as the kernel takes it.
@@ -108,6 +173,7 @@ impl Outbox {
         let mut inner = self.inner.borrow_mut();
         if inner.state == State::Open {
             inner.write();
+            self.count(&mut inner);
         }
     }
 
@@ -148,7 +214,9 @@ impl Outbox {
 
     /// Ends the connection without another word, for a peer that is gone.
     pub(crate) fn cut(&self) {
-        self.inner.borrow_mut().cut();
+        let mut inner = self.inner.borrow_mut();
+        inner.cut();
+        self.count(&mut inner);
     }
 
     /// Waits until at most half of the bound is used, so that a client's requests cannot fill its
@@ -172,6 +240,7 @@ impl Outbox {
             let mut inner = self.inner.borrow_mut();
             while inner.state == State::Open && inner.writer == Writer::Task {
                 ready!(inner.poll_write(context));
+                self.count(&mut inner);
             }
             if inner.state != State::Open {
                 return Poll::Ready(());
@@ -191,9 +260,16 @@ impl Outbox {
                 ready!(inner.poll_write(context));
             }
             inner.cut();
+            self.count(&mut inner);
             Poll::Ready(())
         })
         .await;
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.flusher.share.count(self.inner.get_mut().counted, 0);
     }
 }
 
@@ -226,6 +302,7 @@ impl Inner {
     fn write_with(&mut self, write: impl Fn(&TcpStream, &Queue) -> io::Result<usize>) {
         self.writer = Writer::Nobody;
         while !self.queue.is_empty() {
+            self.queue.place_pong();
             let Some(stream) = &self.stream else { return };
             match write(stream.as_ref(), &self.queue) {
                 Ok(written) => self.queue.advance(written),
@@ -288,140 +365,7 @@ impl Outbox {
     pub(crate) fn unconnected(bytes_max: usize) -> Rc<Self> {
         Self::with(bytes_max, None, &Rc::default())
     }
-
-    /// Bytes that wait.
-    pub(crate) fn bytes(&self) -> usize {
-        self.inner.borrow().queue.bytes()
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{io::Read as _, time::Duration};
-
-    use actix_web::rt::net::TcpListener;
-    use futures_util::FutureExt as _;
-    use tokio::{net::tcp::OwnedReadHalf, task::spawn_local};
-
-    use super::*;
-
-    /// An outbox that writes to a socket with little room, and both ends of the socket.
-    async fn connected(bytes_max: usize) -> (Rc<Outbox>, OwnedReadHalf, std::net::TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        SockRef::from(&stream).set_send_buffer_size(4_096).unwrap();
-        let (reader, writer) = stream.into_split();
-        (Outbox::new(bytes_max, writer, &Rc::default()), reader, peer)
-    }
-
-    fn is_blocked(outbox: &Outbox) -> bool {
-        outbox.inner.borrow().writer == Writer::Task
-    }
-
-    /// Everything that comes at the other end, read beside the writer.
-    async fn read_to_end(mut peer: std::net::TcpStream) -> Vec<u8> {
-        let read = move || {
-            let mut read = Vec::new();
-            peer.read_to_end(&mut read).map(|_| read)
-        };
-        let read = actix_web::rt::task::spawn_blocking(read);
-        tokio::time::timeout(Duration::from_secs(20), read).await.unwrap().unwrap().unwrap()
-    }
-
-    #[actix_web::test]
-    async fn what_waits_together_leaves_together_and_then_the_close_frame() {
-        let (outbox, _reader, peer) = connected(1_000).await;
-        assert!(outbox.push(Bytes::from_static(b"ab")));
-        assert!(outbox.push(Bytes::from_static(b"cd")));
-        assert_eq!(outbox.bytes(), 4);
-        outbox.write();
-        assert_eq!(outbox.bytes(), 0);
-        assert!(outbox.ended().now_or_never().is_none());
-        outbox.close(Closing::Goodbye);
-        assert!(!outbox.push(Bytes::from_static(b"x")));
-        assert!(outbox.ended().now_or_never().is_some());
-        outbox.finish().await;
-        let expected = [b"abcd", &encode::close(1000, "")[..]].concat();
-        assert_eq!(read_to_end(peer).await, expected);
-    }
-
-    #[actix_web::test]
-    async fn a_removed_member_is_told_of_which_channel_and_the_longest_name_fits() {
-        let (outbox, _reader, peer) = connected(1_000).await;
-        outbox.push(Bytes::from_static(b"left"));
-        assert!(outbox.put_out(&ChannelName::parse(&"c".repeat(128)).unwrap()));
-        assert!(!outbox.put_out(&ChannelName::parse("c").unwrap()));
-        outbox.finish().await;
-        let read = read_to_end(peer).await;
-        assert_eq!(&read[..8], b"left\x88\x7d\x0f\xa1");
-        assert_eq!(read.len(), 4 + 2 + 125);
-    }
-
-    #[actix_web::test]
-    async fn what_the_kernel_does_not_take_at_once_is_written_once_it_does() {
-        let (outbox, _reader, peer) = connected(1 << 20).await;
-        let (mut due, mut writes) = (Vec::new(), 0);
-        while !is_blocked(&outbox) || writes < 10 {
-            let chunk: Vec<u8> = (0..10_000).map(|_| fastrand::u8(..)).collect();
-            if is_blocked(&outbox) {
-                writes += 1;
-            }
-            due.extend_from_slice(&chunk);
-            assert!(outbox.push(chunk.into()));
-            outbox.write();
-        }
-        assert!(outbox.bytes() >= 90_000);
-        let task = {
-            let outbox = Rc::clone(&outbox);
-            spawn_local(async move {
-                outbox.ended().await;
-                outbox.finish().await;
-            })
-        };
-        let read = actix_web::rt::spawn(read_to_end(peer));
-        // The task writes on by itself; nobody flushes.
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-        while outbox.bytes() > 0 {
-            assert!(tokio::time::Instant::now() < deadline);
-            tokio::task::yield_now().await;
-        }
-        outbox.push(Bytes::from_static(b"tail"));
-        outbox.close(Closing::Draining);
-        task.await.unwrap();
-        due.extend_from_slice(b"tail");
-        due.extend_from_slice(&encode::close(1001, Closing::Draining.reason()));
-        assert!(read.await.unwrap() == due);
-    }
-
-    #[actix_web::test]
-    async fn a_reader_that_is_too_slow_is_told_to_resume_and_gets_no_frame_in_part() {
-        let (outbox, _reader, peer) = connected(100_000).await;
-        let frame = encode::text(&[b'x'; 10_000]);
-        let mut pushed = 0;
-        while outbox.push(frame.clone()) {
-            pushed += 1;
-            outbox.write();
-        }
-        assert!(pushed >= 10 && outbox.has_overflowed() && !outbox.is_open());
-        let read = actix_web::rt::spawn(read_to_end(peer));
-        outbox.finish().await;
-        let read = read.await.unwrap();
-        let close = encode::close(4000, Closing::TooSlow.reason());
-        let frames = read.strip_suffix(&close[..]).unwrap();
-        assert!(frames.len() < pushed * frame.len());
-        assert!(frames.chunks(frame.len()).all(|one| one == frame));
-    }
-
-    #[actix_web::test]
-    async fn nothing_is_written_once_it_is_cut() {
-        let (outbox, reader, peer) = connected(1_000).await;
-        outbox.push(Bytes::from_static(b"x"));
-        outbox.cut();
-        outbox.write();
-        assert!(outbox.ended().now_or_never().is_some());
-        outbox.finish().await;
-        drop(reader);
-        assert_eq!(read_to_end(peer).await, b"");
-    }
-}
+mod tests;

@@ -4,64 +4,152 @@ use std::{collections::VecDeque, io::IoSlice};
 
 use bytes::{Buf as _, Bytes};
 
-/// An empty queue gives back its memory above this many slots.
+/// A queue gives back its memory above this many slots.
 const SLOTS_KEPT: usize = 16;
+
+/// What an allocation takes beside its content: who counts those that hold it.
+const ALLOCATION_BYTES: usize = 32;
+
+/// What a chunk takes beside its content: its allocation, and its slot twice, because a queue grows by
+/// doubling.
+pub(super) const CHUNK_BYTES: usize = ALLOCATION_BYTES + 2 * size_of::<Slot>();
+
+/// A chunk, or the rest of it.
+struct Slot {
+    bytes: Bytes,
+    /// What dropping the chunk frees: nothing if other sockets hold it too.
+    own: usize,
+}
+
+impl Slot {
+    fn own(bytes: Bytes) -> Self {
+        let own = bytes.len() + ALLOCATION_BYTES;
+        Self { bytes, own }
+    }
+
+    fn cost(&self) -> usize {
+        self.bytes.len() + CHUNK_BYTES
+    }
+}
 
 /// See the module.
 pub(super) struct Queue {
-    chunks: VecDeque<Bytes>,
-    bytes: usize,
-    bytes_max: usize,
+    chunks: VecDeque<Slot>,
+    /// The answer to the client's latest ping, which is to be written next.
+    pong: Option<Bytes>,
+    /// What all chunks cost together.
+    cost: usize,
+    cost_max: usize,
+    /// What dropping them would free.
+    own: usize,
     /// Whether a part of the first chunk has been written.
     is_begun: bool,
+    /// Whether the first chunk is a pong.
+    is_pong_first: bool,
 }
 
 impl Queue {
-    /// A queue of at most `bytes_max` bytes.
-    pub(super) fn new(bytes_max: usize) -> Self {
-        Self { chunks: VecDeque::new(), bytes: 0, bytes_max, is_begun: false }
+    /// A queue of at most `cost_max` bytes, [`CHUNK_BYTES`] for each chunk included.
+    pub(super) fn new(cost_max: usize) -> Self {
+        Self {
+            chunks: VecDeque::new(),
+            pong: None,
+            cost: 0,
+            cost_max,
+            own: 0,
+            is_begun: false,
+            is_pong_first: false,
+        }
     }
 
-    /// Queues a chunk, unless it is more than the bound allows. Tells whether it was queued.
+    /// Changes the bound.
+    pub(super) fn widen(&mut self, cost_max: usize) {
+        self.cost_max = cost_max;
+    }
+
+    /// Queues a chunk of this socket alone, unless it is more than the bound allows. Tells whether it
+    /// was queued.
     pub(super) fn push(&mut self, chunk: Bytes) -> bool {
-        let fits = self.bytes + chunk.len() <= self.bytes_max;
+        self.take(Slot::own(chunk))
+    }
+
+    /// The same with a chunk that other sockets hold too.
+    pub(super) fn push_shared(&mut self, chunk: Bytes) -> bool {
+        self.take(Slot { bytes: chunk, own: 0 })
+    }
+
+    fn take(&mut self, slot: Slot) -> bool {
+        let fits = self.cost + slot.cost() <= self.cost_max;
         if fits {
-            self.append(chunk);
+            self.queue(slot);
         }
         fits
     }
 
     /// Queues a chunk whatever the bound says: the last word of a connection.
     pub(super) fn append(&mut self, chunk: Bytes) {
-        self.bytes += chunk.len();
-        self.chunks.push_back(chunk);
+        self.queue(Slot::own(chunk));
     }
 
-    /// Bytes that wait.
-    #[cfg(test)]
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+    fn queue(&mut self, slot: Slot) {
+        self.cost += slot.cost();
+        self.own += slot.own;
+        self.chunks.push_back(slot);
+    }
+
+    /// Has a pong written before what waits, and instead of an earlier one of which nothing has been
+    /// written (RFC 6455, 5.5.3). So there are two at most.
+    pub(super) fn push_pong(&mut self, pong: Bytes) {
+        self.pong = Some(pong);
+    }
+
+    /// Puts the pong where it may stand: between two frames.
+    pub(super) fn place_pong(&mut self) {
+        if self.is_begun {
+            return;
+        }
+        let Some(pong) = self.pong.take() else { return };
+        if self.is_pong_first {
+            self.drop_first();
+        }
+        let slot = Slot::own(pong);
+        self.cost += slot.cost();
+        self.own += slot.own;
+        self.chunks.push_front(slot);
+        self.is_pong_first = true;
+    }
+
+    /// What waits, counted as the bound is.
+    pub(super) fn cost(&self) -> usize {
+        self.cost
+    }
+
+    /// The memory that is freed when the queue is.
+    pub(super) fn held(&self) -> usize {
+        let slots = self.chunks.capacity();
+        let slots = if slots > SLOTS_KEPT { slots * size_of::<Slot>() } else { 0 };
+        self.own + slots
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+        self.chunks.is_empty() && self.pong.is_none()
     }
 
     /// Whether more than half of the bound is used.
     pub(super) fn is_half_full(&self) -> bool {
-        self.bytes > self.bytes_max / 2
+        self.cost > self.cost_max / 2
     }
 
     /// The first chunk, when it is all that waits.
     pub(super) fn only_chunk(&self) -> Option<&[u8]> {
-        if self.chunks.len() == 1 { self.chunks.front().map(|chunk| &chunk[..]) } else { None }
+        if self.chunks.len() == 1 { self.chunks.front().map(|slot| &slot.bytes[..]) } else { None }
     }
 
     /// Fills in the first chunks, and tells how many.
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut count = 0;
-        for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
-            *slice = IoSlice::new(chunk);
+        for (slice, slot) in slices.iter_mut().zip(&self.chunks) {
+            *slice = IoSlice::new(&slot.bytes);
             count += 1;
         }
         count
@@ -69,19 +157,38 @@ impl Queue {
 
     /// Drops bytes that have been written.
     pub(super) fn advance(&mut self, mut written: usize) {
-        self.bytes = self.bytes.saturating_sub(written);
         while let Some(first) = self.chunks.front_mut() {
-            if written < first.len() {
-                first.advance(written);
+            if written < first.bytes.len() {
+                first.bytes.advance(written);
+                self.cost -= written;
                 self.is_begun |= written > 0;
-                return;
+                break;
             }
-            written -= first.len();
-            self.is_begun = false;
-            self.chunks.pop_front();
+            written -= first.bytes.len();
+            self.drop_first();
         }
-        if self.chunks.capacity() > SLOTS_KEPT {
+        self.give_back();
+    }
+
+    fn drop_first(&mut self) {
+        if let Some(first) = self.chunks.pop_front() {
+            self.cost -= first.cost();
+            self.own -= first.own;
+        }
+        self.is_begun = false;
+        self.is_pong_first = false;
+    }
+
+    /// Gives back slots when few are left in use.
+    fn give_back(&mut self) {
+        let (used, slots) = (self.chunks.len(), self.chunks.capacity());
+        if slots <= SLOTS_KEPT {
+            return;
+        }
+        if used == 0 {
             self.chunks = VecDeque::new();
+        } else if used <= slots / 4 {
+            self.chunks.shrink_to(2 * used);
         }
     }
 
@@ -89,12 +196,16 @@ impl Queue {
     /// not be taken for that rest.
     pub(super) fn drop_unbegun(&mut self) {
         self.chunks.truncate(usize::from(self.is_begun));
-        self.bytes = self.chunks.iter().map(Bytes::len).sum();
+        self.pong = None;
+        self.is_pong_first &= self.is_begun;
+        self.cost = self.chunks.iter().map(Slot::cost).sum();
+        self.own = self.chunks.iter().map(|slot| slot.own).sum();
+        self.give_back();
     }
 
     /// Drops everything, and the memory.
     pub(super) fn clear(&mut self) {
-        *self = Self::new(self.bytes_max);
+        *self = Self::new(self.cost_max);
     }
 }
 
@@ -122,6 +233,7 @@ mod tests {
 
     /// Writes up to `count` bytes of what the queue offers in one call.
     fn write(queue: &mut Queue, count: usize, written: &mut Vec<u8>) {
+        queue.place_pong();
         let mut slices = [IoSlice::new(&[]); 4];
         let offered = queue.slices(&mut slices);
         let offered: Vec<u8> = slices[..offered].iter().flat_map(|slice| slice.to_vec()).collect();
@@ -130,19 +242,68 @@ mod tests {
         queue.advance(count);
     }
 
+    #[test]
+    fn of_pongs_only_the_latest_is_kept_and_it_leaves_between_two_frames() {
+        let mut queue = Queue::new(10_000);
+        let mut written = Vec::new();
+        queue.push(Bytes::from_static(b"first"));
+        queue.push(Bytes::from_static(b"second"));
+        write(&mut queue, 2, &mut written);
+        let cost = queue.cost();
+        for number in 0..1_000 {
+            queue.push_pong(format!("<pong {number}>").into());
+            // The kernel takes nothing.
+            write(&mut queue, 0, &mut written);
+        }
+        assert_eq!(queue.cost(), cost);
+        write(&mut queue, 3, &mut written);
+        for number in 1_000..2_000 {
+            queue.push_pong(format!("<pong {number}>").into());
+            write(&mut queue, 0, &mut written);
+        }
+        assert!(queue.cost() < cost + 2 * CHUNK_BYTES);
+        write(&mut queue, 100, &mut written);
+        assert_eq!(written, b"first<pong 1999>second");
+        assert!(queue.is_empty() && queue.cost() == 0);
+    }
+
+    #[test]
+    fn a_chunk_costs_more_than_its_bytes_and_a_queue_frees_what_it_held() {
+        let mut queue = Queue::new(1_000_000);
+        let mut pushed = 0;
+        while queue.push(Bytes::from_static(&[0x89, 0])) {
+            pushed += 1;
+        }
+        assert_eq!(pushed, 1_000_000 / (2 + CHUNK_BYTES));
+        assert!(queue.held() <= 1_000_000, "it takes {} bytes", queue.held());
+        let full = queue.held();
+        queue.advance(2 * (pushed - 10));
+        assert!(queue.held() < full / 100, "{} of {full} bytes are kept", queue.held());
+        let before = queue.held();
+        queue.push_shared(Bytes::from_static(&[0; 1_000]));
+        assert!(queue.held() < before + 1_000, "what is shared is not the queue's");
+        queue.drop_unbegun();
+        assert_eq!((queue.held(), queue.cost()), (0, 0));
+    }
+
     proptest! {
         #[test]
         fn what_is_queued_leaves_in_order_within_the_bound_and_never_in_pieces(
             steps in prop::collection::vec(step(), 0..60),
-            bytes_max in 1_usize..200,
+            cost_max in 1_usize..1_000,
         ) {
-            let mut queue = Queue::new(bytes_max);
+            let mut queue = Queue::new(cost_max);
             // What is due to have been written in the end, and where each chunk of it ends.
             let (mut due, mut ends, mut written) = (Vec::new(), vec![0], Vec::new());
+            let cost = |due: &Vec<u8>, ends: &Vec<usize>, written: &Vec<u8>| {
+                let chunks = ends.iter().filter(|end| **end > written.len()).count();
+                due.len() - written.len() + chunks * CHUNK_BYTES
+            };
             for step in steps {
                 match step {
                     Step::Push(chunk) => {
-                        let fits = due.len() - written.len() + chunk.len() <= bytes_max;
+                        let cost = cost(&due, &ends, &written) + chunk.len() + CHUNK_BYTES;
+                        let fits = cost <= cost_max;
                         prop_assert_eq!(queue.push(Bytes::from(chunk.clone())), fits);
                         if fits {
                             due.extend(chunk);
@@ -157,7 +318,7 @@ mod tests {
                         ends.retain(|end| *end <= due.len());
                     }
                 }
-                prop_assert_eq!(queue.bytes(), due.len() - written.len());
+                prop_assert_eq!(queue.cost(), cost(&due, &ends, &written));
                 prop_assert_eq!(queue.is_empty(), due.len() == written.len());
                 let only = queue.only_chunk().map(<[u8]>::to_vec);
                 let is_last = ends.iter().filter(|end| **end > written.len()).count() == 1;
@@ -167,6 +328,7 @@ mod tests {
                 write(&mut queue, 100, &mut written);
             }
             prop_assert_eq!(written, due);
+            prop_assert_eq!(queue.held(), 0);
         }
     }
 }

@@ -16,7 +16,7 @@ use goch_contract::{UnixMillis, frame::ServerFrame};
 use slab::Slab;
 use tokio::{net::tcp::OwnedWriteHalf, sync::Notify};
 
-use super::{closing::Closing, encode, flusher::Flusher, outbox::Outbox};
+use super::{budget::to_close, closing::Closing, encode, flusher::Flusher, outbox::Outbox};
 use crate::{
     metrics::{CloseLabel, GatewayMetrics},
     token,
@@ -28,12 +28,20 @@ const PING_AFTER: Duration = Duration::from_secs(25);
 /// A socket that says nothing for this long is gone.
 const DEAD_AFTER: Duration = Duration::from_mins(1);
 
+/// The pause between two times of closing sockets because memory is short.
+const SHED_EVERY: Duration = Duration::from_millis(10);
+
+/// The pause when there was none to close.
+const SHED_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
 /// How long before its end a token's client is told to present a newer one, in milliseconds.
 const WARN_BEFORE_MS: u64 = 30_000;
 
 /// The part of a socket that the worker looks after.
 pub(crate) struct Watched {
     pub(crate) outbox: Rc<Outbox>,
+    /// What it may keep once it is authorised.
+    outbox_bytes: usize,
     opened: Instant,
     heard: Cell<Instant>,
     pinged: Cell<bool>,
@@ -53,9 +61,16 @@ impl Watched {
         self.pinged.set(false);
     }
 
-    /// Notes a successful subscription.
+    /// Notes a successful subscription, from which on more may wait for the socket.
     pub(crate) fn authorize(&self) {
-        self.authorized.set(true);
+        if !self.authorized.replace(true) {
+            self.outbox.widen(self.outbox_bytes);
+        }
+    }
+
+    /// Whether a subscription has succeeded.
+    pub(crate) fn is_authorized(&self) -> bool {
+        self.authorized.get()
     }
 
     /// Notes when the first of its tokens ends.
@@ -75,6 +90,7 @@ pub(crate) struct Sockets {
     total: Arc<AtomicUsize>,
     total_max: usize,
     outbox_bytes: usize,
+    outbox_unauthorised_bytes: usize,
     authorize_within: Duration,
     flusher: Rc<Flusher>,
     metrics: GatewayMetrics,
@@ -128,6 +144,7 @@ impl Sockets {
             total,
             total_max: config.connections_max,
             outbox_bytes: config.outbox_bytes,
+            outbox_unauthorised_bytes: config.outbox_unauthorised_bytes,
             authorize_within: config.authorize_within,
             flusher,
             metrics,
@@ -138,7 +155,8 @@ impl Sockets {
     pub(crate) fn register(self: &Rc<Self>, stream: OwnedWriteHalf) -> Registered {
         let now = Instant::now();
         let watched = Rc::new(Watched {
-            outbox: Outbox::new(self.outbox_bytes, stream, &self.flusher),
+            outbox: Outbox::new(self.outbox_unauthorised_bytes, stream, &self.flusher),
+            outbox_bytes: self.outbox_bytes,
             opened: now,
             heard: Cell::new(now),
             pinged: Cell::new(false),
@@ -191,6 +209,33 @@ impl Sockets {
                 watched.outbox.push(encode::text(&warning.to_json()));
             }
         }
+    }
+
+    /// Closes those for which most waits whenever the process keeps too much for its sockets. Each
+    /// worker frees its part.
+    pub(crate) async fn keep_within_budget(&self) {
+        let budget = self.flusher.share.budget();
+        loop {
+            budget.spent().await;
+            let shed = self.shed(budget.excess(), budget.bytes(), budget.fair_share());
+            self.metrics.outboxes_shed.inc_by(shed);
+            // It may be up to other workers now.
+            let pause = if shed == 0 { SHED_AGAIN_AFTER } else { SHED_EVERY };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Frees this worker's part of `excess`, of so many `bytes` in all, from sockets that have more than
+    /// a `fair_share`. Returns how many were closed.
+    fn shed(&self, excess: usize, bytes: usize, fair_share: usize) -> u64 {
+        let watched = self.watched.borrow();
+        let held = watched.iter().map(|(_, watched)| (watched.outbox.bytes(), &watched.outbox));
+        let held = held.filter(|(held, _)| *held > 0).collect();
+        let closed = to_close(held, excess, bytes, fair_share);
+        for outbox in &closed {
+            outbox.shed();
+        }
+        closed.len() as u64
     }
 
     /// Tells every client to reconnect, each after another pause within `spread`, and waits until

@@ -49,17 +49,22 @@ impl Connection {
         Ok(())
     }
 
-    /// Lets a message, an edit or a deletion through unless the member has sent too many.
+    /// Lets a message, an edit or a deletion through unless the member has sent too many, or all who
+    /// are in the channel have.
     pub(super) fn take_message(
         &self,
         subscription: &Subscription,
         now: Instant,
     ) -> Result<(), Error> {
-        if subscription.messages.take(now).is_ok() {
+        let message = if subscription.messages.take(now).is_err() {
+            self.worker.edge.count("messages");
+            "too many messages from this member; wait, then send with the same id"
+        } else if subscription.limits.messages.take(now).is_err() {
+            self.worker.edge.count("channel_messages");
+            "too many messages in this channel; wait, then send with the same id"
+        } else {
             return Ok(());
-        }
-        self.worker.edge.count("messages");
-        let message = "too many messages from this member; wait, then send with the same id";
+        };
         Err(Error::new(ErrorCode::RateLimited, message))
     }
 }

@@ -63,6 +63,7 @@ impl Connection {
             let subscription = Subscription {
                 seat,
                 messages: worker.edge.member(channel, uid),
+                limits: worker.edge.channel(channel),
                 uid: admitted.uid,
                 typed: None,
                 expires_at: admitted.expires_at,

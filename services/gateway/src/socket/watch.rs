@@ -1,6 +1,6 @@
 //! `watch`: unread counts of channels that are not open, now and at each change.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Instant};
 
 use futures_util::{StreamExt as _, stream};
 use goch_contract::{
@@ -13,6 +13,7 @@ use super::{
     connection::Connection,
 };
 use crate::{
+    edge::Caller,
     room::{Room, WatchSeat},
     socket::outbox::Outbox,
     worker::Worker,
@@ -33,15 +34,24 @@ impl Connection {
     /// Watches channels. Each is answered for itself: by its unread count, or by an error.
     pub(super) async fn watch(&mut self, watch: Watch) -> Result<(), Error> {
         let (id, channels) = (watch.id, watch.channels);
+        // Each is as much work as a frame of its own; one has been counted.
+        let more = u32::try_from(channels.len()).unwrap_or(u32::MAX).saturating_sub(1);
+        self.take_frames(more, Instant::now())?;
         let (admitted, refused) = self.part(channels);
         for (channel, error) in &refused {
             self.refuse_channel(id.as_ref(), channel, error);
         }
         let worker = Rc::clone(&self.worker);
         let outbox = Rc::clone(self.outbox());
-        let opened = stream::iter(admitted).map(|wanted| open(&worker, &outbox, wanted));
-        let mut opened = opened.buffer_unordered(OPENED_AT_ONCE);
+        let caller = self.caller();
+        // Who has proved nothing yet asks one question at a time.
+        let at_once = if self.registered.watched().is_authorized() { OPENED_AT_ONCE } else { 1 };
+        let opened = stream::iter(admitted).map(|wanted| open(&worker, &outbox, wanted, &caller));
+        let mut opened = opened.buffer_unordered(at_once);
         while let Some((channel, outcome)) = opened.next().await {
+            if !outbox.is_open() {
+                break;
+            }
             match outcome {
                 Ok(watching) => self.begin_watching(id.as_ref(), &channel, watching),
                 Err(error) => self.refuse_channel(id.as_ref(), &channel, &error),
@@ -96,6 +106,7 @@ impl Connection {
             field: Some("channels"),
             channel: Some(channel),
         });
+        self.note_refusal(error);
     }
 
     /// Whether the channel is subscribed to or watched on this socket.
@@ -138,9 +149,10 @@ async fn open(
     worker: &Worker,
     outbox: &Rc<Outbox>,
     wanted: WatchedChannel,
+    caller: &Caller,
 ) -> (ChannelName, Result<Opened, Error>) {
     let WatchedChannel { channel, credentials } = wanted;
-    let admit = async || admit(worker, &channel, credentials.clone()).await;
+    let admit = async || admit(worker, &channel, credentials.clone(), caller).await;
     let prepare = async |admitted: &Admitted, room: &Rc<Room>| {
         // Seated before it is counted, so that no change falls in between.
         let seat = room.watch(Rc::clone(outbox), admitted.authorization.profile.member());

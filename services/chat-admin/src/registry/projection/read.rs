@@ -51,6 +51,22 @@ impl Projection {
         tokio::time::timeout(READ_TIMEOUT, read).await.ok()?.ok()?
     }
 
+    /// How many members and bans a channel has, if Redis can be trusted.
+    pub(crate) async fn count_members(&self, channel: &ChannelName) -> Option<usize> {
+        if !self.whole.load(Ordering::Relaxed) {
+            return None;
+        }
+        let counted = async {
+            let pipeline = self.client.pipeline();
+            pipeline.hlen::<(), _>(self.members_key(channel)).await.ok()?;
+            // Last: if it is still there, nothing was wiped before the count.
+            pipeline.exists::<(), _>(&*self.marker).await.ok()?;
+            let (count, marked): (usize, u64) = pipeline.all().await.ok()?;
+            (marked == 1).then_some(count)
+        };
+        tokio::time::timeout(READ_TIMEOUT, counted).await.ok()?
+    }
+
     /// The members of a channel, if Redis can be trusted.
     pub(crate) async fn members(&self, channel: &ChannelName) -> Option<Vec<MemberRecord>> {
         let names = [channel.clone()];

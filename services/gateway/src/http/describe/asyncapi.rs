@@ -34,8 +34,8 @@ const CLOSINGS: [(Closing, &str); 9] = [
     (Closing::InvalidText, "A defect in the client: a text frame is not UTF-8."),
     (
         Closing::Unauthorized,
-        "No successful `subscribe` in time, or (reason `token expired`) the token has ended: do not \
-         repeat blindly.",
+        "No successful `subscribe` in time, too many refused frames (the reason says so), or (reason \
+         `token expired`) the token has ended: do not repeat blindly.",
     ),
     (Closing::TooLarge, "A frame was larger than the limit: drop that frame, connect again."),
     (Closing::Overloaded, "The gateway is overloaded: connect again, with a longer back-off."),
