@@ -10,6 +10,8 @@ use serde::Serialize;
 /// How a JSON object ends that ends with a list.
 const JSON_TAIL: &str = "]}";
 
+const JSON: &str = "application/json";
+
 /// A part of an answer.
 pub(super) struct Page {
     pub(super) items: Vec<String>,
@@ -30,7 +32,7 @@ pub(super) fn json(body: &impl Serialize) -> Frame {
     // Strings and integers only: serialization has no way to fail.
     let mut head = serde_json::to_string(body).unwrap_or_default();
     head.truncate(head.len().saturating_sub(JSON_TAIL.len()));
-    Frame { content_type: "application/json", head, between: ",", tail: JSON_TAIL }
+    Frame { content_type: JSON, head, between: ",", tail: JSON_TAIL }
 }
 
 /// How far an answer is.
@@ -63,6 +65,9 @@ where
             let state = page.next.map_or(State::End, |after| State::Read(after, has_items));
             if matches!(state, State::End) {
                 text.push_str(tail);
+            } else if text.is_empty() && content_type == JSON {
+                // A long log may have nothing of somebody: who waits for it hears that it goes on.
+                text.push('\n');
             }
             Ok(Some((Bytes::from(text), state)))
         }
@@ -90,12 +95,7 @@ mod tests {
 
     #[tokio::test]
     async fn pages_become_one_list_whichever_of_them_are_empty() {
-        let frame = Frame {
-            content_type: "application/json",
-            head: "[".to_owned(),
-            between: ",",
-            tail: "]",
-        };
+        let frame = Frame { content_type: JSON, head: "[".to_owned(), between: ",", tail: "]" };
         let read = |after: Seq| async move {
             let items: &[&str] = match after.0 {
                 0 | 2 => &[],
@@ -106,6 +106,7 @@ mod tests {
             Ok(Page { items, next: (after.0 < 3).then_some(Seq(after.0 + 1)) })
         };
         let response = answer(frame, read).await.unwrap_or_else(|_| panic!("refused"));
-        assert_eq!(to_bytes(response.into_body()).await.unwrap(), "[1,2,3]");
+        // A page without items is white space.
+        assert_eq!(to_bytes(response.into_body()).await.unwrap(), "[1,2\n,3]");
     }
 }
