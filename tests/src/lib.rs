@@ -25,6 +25,7 @@ mod process;
 mod programs;
 mod receiver;
 mod rest;
+mod rights;
 mod servers;
 mod service;
 pub mod soak;
@@ -45,10 +46,11 @@ pub use self::{
     process::Process,
     receiver::{Received, Receiver},
     rest::{Answer, Rest},
-    servers::{NatsServer, RedisServer, Servers},
+    rights::{Act, Right},
+    servers::{NatsServer, RedisServer, Servers, password},
     service::Service,
     socket::{Recorded, Socket},
-    system::{Builder, SharedSystem, System},
+    system::{Builder, SERVICES, SharedSystem, System},
     ticketing::Ticketing,
     token::TokenKey,
     wait::{PATIENCE, unique, until, within},

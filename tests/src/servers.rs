@@ -17,6 +17,8 @@ use crate::{
     ports,
     process::{self, Process},
     programs,
+    rights::users_conf,
+    system::SERVICES,
     wait::until,
 };
 
@@ -141,6 +143,7 @@ pub struct NatsServer {
     log: PathBuf,
     configuration: Option<PathBuf>,
     environment: Vec<(String, String)>,
+    is_traced: bool,
     process: Option<Process>,
 }
 
@@ -154,6 +157,7 @@ impl NatsServer {
             log: folder.join(format!("{name}-server.log")),
             configuration: None,
             environment: Vec::new(),
+            is_traced: false,
             process: None,
         }
     }
@@ -172,11 +176,35 @@ impl NatsServer {
         numbers.unwrap_or_else(|| panic!("nats-server tells no version: {text}"))
     }
 
-    /// Gives it the users of `make run`, with the rights of a real deployment. `passwords` are the
-    /// variables that `deploy/nats/users.conf` reads.
-    pub fn with_users(&mut self, passwords: Vec<(String, String)>) {
-        self.configuration = Some(programs::repository("deploy/local/nats.conf"));
-        self.environment = passwords;
+    /// Gives it the users of a deployment with their rights, `deploy/nats/users.conf`, and an operator who
+    /// may do anything. The passwords are those of [`password`].
+    ///
+    /// # Panics
+    /// When the configuration cannot be written.
+    pub fn with_users(&mut self) {
+        let operator =
+            format!("users: [\n{{ user: operator, password: {} }}", password("operator"));
+        let users = users_conf().replacen("users: [", &operator, 1);
+        let configuration = self.store.with_extension("conf");
+        std::fs::write(&configuration, format!("jetstream: enabled\n{users}")).unwrap();
+        self.configuration = Some(configuration);
+        self.environment = SERVICES
+            .map(|service| {
+                let variable = service.to_uppercase().replace('-', "_");
+                (format!("NATS_{variable}_PASSWORD"), password(service))
+            })
+            .into();
+    }
+
+    /// Whether it asks who connects.
+    #[must_use]
+    pub fn has_users(&self) -> bool {
+        self.configuration.is_some()
+    }
+
+    /// Has it log whatever its clients do, for [`crate::Right::used`].
+    pub fn trace(&mut self) {
+        self.is_traced = true;
     }
 
     /// Its address.
@@ -203,6 +231,9 @@ impl NatsServer {
         match &self.configuration {
             Some(path) => arguments.extend(["-c".to_owned(), path.display().to_string()]),
             None => arguments.push("-js".to_owned()),
+        }
+        if self.is_traced {
+            arguments.push("-V".to_owned());
         }
         let program = programs::require("NATS_SERVER", "nats-server");
         let environment = self.environment.iter().cloned();
@@ -322,6 +353,12 @@ impl RedisServer {
         connection.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"+OK\r\n");
     }
+}
+
+/// The password of a service, or of the operator, on the servers of a test.
+#[must_use]
+pub fn password(user: &str) -> String {
+    format!("p{}", user.replace('-', ""))
 }
 
 async fn listening(name: &str, port: u16, log: &Path) {

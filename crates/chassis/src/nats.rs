@@ -7,7 +7,7 @@ use async_nats::{
     connection::State,
     jetstream::{self, context::KeyValueErrorKind, kv},
 };
-use goch_contract::services::ServiceClient;
+use goch_contract::services::{ServiceClient, callers::Caller};
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::watch;
 
@@ -159,9 +159,9 @@ where
 }
 
 impl Nats {
-    /// Asks other services over this connection.
+    /// Asks other services over this connection, as the caller `C`.
     #[must_use]
-    pub fn services(&self, chassis: &Chassis) -> ServiceClient {
+    pub fn services<C: Caller>(&self, chassis: &Chassis) -> ServiceClient<C> {
         ServiceClient::new(self.client.clone(), chassis.nats.subjects.clone(), REQUEST_TIMEOUT)
     }
 

@@ -20,8 +20,9 @@ use futures_util::{
 use goch_contract::{
     ChannelName, Error, Secret, Uid,
     services::{
-        ServiceClient, ServiceRequest,
+        ServiceRequest,
         admin::{Authorize, Authorized, Enrol},
+        callers::{Gateway, Sends},
     },
 };
 use lru::LruCache;
@@ -30,6 +31,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::{
+    ServiceClient,
     revocations::{Mark, Revocations},
     token::TokenUser,
 };
@@ -162,13 +164,17 @@ impl Authorizer {
         self.recall_or_ask(services, (channel.clone(), user.uid.clone()), proof, request).await
     }
 
-    async fn recall_or_ask<R: ServiceRequest<Response = Authorized> + Sync>(
+    async fn recall_or_ask<R>(
         self: &Arc<Self>,
         services: &ServiceClient,
         key: Key,
         proof: Proof,
         request: impl FnOnce() -> R,
-    ) -> Result<Authorization, Error> {
+    ) -> Result<Authorization, Error>
+    where
+        R: ServiceRequest<Response = Authorized> + Sync,
+        Gateway: Sends<R>,
+    {
         let asking = {
             // Held over both lookups: what is answered in between is remembered before it is no longer
             // asked.
@@ -197,14 +203,18 @@ impl Authorizer {
 
     /// Asks in a task of its own, so that the others get the answer even if the socket that asked first
     /// is gone.
-    fn ask<R: ServiceRequest<Response = Authorized> + Sync>(
+    fn ask<R>(
         self: &Arc<Self>,
         services: ServiceClient,
         key: Key,
         proof: Proof,
         request: R,
         mark: Mark,
-    ) -> Asking {
+    ) -> Asking
+    where
+        R: ServiceRequest<Response = Authorized> + Sync,
+        Gateway: Sends<R>,
+    {
         let authorizer = Arc::clone(self);
         let task = rt::spawn(async move {
             let answer = services.call(&request).await;

@@ -30,10 +30,11 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use goch_chassis::problem::{Refusal, json_config, method_not_allowed, not_found, query_config};
-use goch_contract::{ChannelName, Error, ErrorCode, Uid, limits::Limits, services::ServiceClient};
+use goch_contract::{ChannelName, Error, ErrorCode, Uid, limits::Limits};
 
 pub(crate) use self::{authenticate::Credentials, describe::Description, observe::observe};
 use crate::{
+    ServiceClient,
     lifecycle::{Lifecycle, Progress},
     log::Log,
     presence::Presence,

@@ -18,9 +18,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use async_nats::Client;
 use goch_chassis::{Chassis, nats::Nats};
 use goch_contract::{
-    ChannelName, Error, ErrorCode, Uid,
-    services::{ServiceClient, admin::Revoked},
-    subjects::Subjects,
+    ChannelName, Error, ErrorCode, Uid, services::admin::Revoked, subjects::Subjects,
 };
 
 use tokio_util::task::TaskTracker;
@@ -28,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use self::finisher::Unfinished;
 pub(crate) use self::revising::{Deletion, Edit, Right};
 use crate::{
+    ServiceClient,
     announcer::Announcer,
     log::Log,
     record::{ChannelRecord, DeletionRecord, ErasureRecord, MemberRecord, Record},
