@@ -4,12 +4,13 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex, Weak},
+    time::Duration,
 };
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
 };
 
@@ -281,6 +282,8 @@ impl NatsServer {
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
+    /// What the keys begin with that services may use.
+    prefix: String,
     store: PathBuf,
     log: PathBuf,
     process: Option<Process>,
@@ -290,13 +293,20 @@ impl RedisServer {
     fn new(folder: &Path) -> Self {
         let store = folder.join("redis");
         std::fs::create_dir(&store).unwrap();
-        Self { port: ports::free(), store, log: folder.join("redis-server.log"), process: None }
+        let log = folder.join("redis-server.log");
+        // Each test has a prefix of its own.
+        Self { port: ports::free(), prefix: "*".to_owned(), store, log, process: None }
     }
 
-    /// Its address.
+    /// Its address for a service, whose user has the rights of a deployment: `deploy/redis/users.conf`.
     #[must_use]
-    pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+    pub fn url(&self, service: &str) -> String {
+        format!("redis://{service}:{}@127.0.0.1:{}", password(service), self.port)
+    }
+
+    /// Lets services use no keys but those that begin with this.
+    pub fn only_prefix(&mut self, prefix: &str) {
+        prefix.clone_into(&mut self.prefix);
     }
 
     /// Starts it, with what it has stored before.
@@ -304,9 +314,17 @@ impl RedisServer {
         let program = programs::require("REDIS_SERVER", "redis-server");
         let (port, store) = (self.port.to_string(), self.store.display().to_string());
         let arguments = ["--bind", "127.0.0.1", "--port", &port, "--dir", &store];
-        let durability = ["--appendonly", "yes", "--save", "", "--daemonize", "no"];
-        let arguments = arguments.iter().chain(&durability);
-        self.process = Some(Process::start(&program, arguments, [], &self.log));
+        let environment = [
+            ("PATH", std::env::var("PATH").unwrap_or_default()),
+            ("REDIS_SERVER", program.display().to_string()),
+            ("REDIS_PREFIX", self.prefix.clone()),
+            ("REDIS_CHAT_ADMIN_PASSWORD", password("chat-admin")),
+            ("REDIS_INGEST_HISTORY_PASSWORD", password("ingest-history")),
+            ("REDIS_OPERATOR_PASSWORD", password("operator")),
+        ]
+        .map(|(name, value)| (name.to_owned(), value));
+        let script = programs::repository("deploy/redis/start.sh");
+        self.process = Some(Process::start(&script, arguments, environment, &self.log));
         listening("redis-server", self.port, &self.log).await;
     }
 
@@ -347,11 +365,53 @@ impl RedisServer {
 
     /// Deletes everything.
     pub async fn flush(&self) {
+        assert_eq!(self.ask("operator", "FLUSHALL").await, "+OK");
+    }
+
+    /// What it answers to one command of a user, up to the end of the first line.
+    ///
+    /// # Panics
+    /// When it does not answer, or does not know the user.
+    pub async fn ask(&self, user: &str, command: &str) -> String {
+        ask(self.connect(user).await, command).await
+    }
+
+    /// As [`Self::ask`], for who has not said who it is.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn ask_as_nobody(&self, command: &str) -> String {
+        ask(TcpStream::connect(("127.0.0.1", self.port)).await.unwrap(), command).await
+    }
+
+    /// Forgets what it has refused, where a test was out for that.
+    pub async fn forget_refusals(&self) {
+        assert_eq!(self.ask("operator", "ACL LOG RESET").await, "+OK");
+    }
+
+    /// What it has refused, as the beginning of a list.
+    fn refused(&self) -> std::io::Result<String> {
+        use std::io::{BufRead as _, BufReader, Write as _};
+
+        let mut connection = std::net::TcpStream::connect(("127.0.0.1", self.port))?;
+        connection.set_read_timeout(Some(Duration::from_secs(2)))?;
+        write!(connection, "AUTH operator {}\r\nACL LOG\r\n", password("operator"))?;
+        let mut lines = BufReader::new(connection).lines().skip(1);
+        lines.next().unwrap_or_else(|| Err(std::io::ErrorKind::UnexpectedEof.into()))
+    }
+
+    /// A connection as a user.
+    ///
+    /// # Panics
+    /// When it cannot be had.
+    pub async fn connect(&self, user: &str) -> TcpStream {
         let mut connection = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
-        connection.write_all(b"FLUSHALL\r\n").await.unwrap();
+        let login = format!("AUTH {user} {}\r\n", password(user));
+        connection.write_all(login.as_bytes()).await.unwrap();
         let mut answer = [0; 5];
         connection.read_exact(&mut answer).await.unwrap();
-        assert_eq!(&answer, b"+OK\r\n");
+        assert_eq!(&answer, b"+OK\r\n", "Redis does not let {user} in");
+        connection
     }
 }
 
@@ -359,6 +419,26 @@ impl RedisServer {
 #[must_use]
 pub fn password(user: &str) -> String {
     format!("p{}", user.replace('-', ""))
+}
+
+impl Drop for RedisServer {
+    /// A service does without Redis when it is refused something, so no test would notice by itself.
+    fn drop(&mut self) {
+        if self.process.is_none() || std::thread::panicking() {
+            return;
+        }
+        // It may be paused.
+        let Ok(refused) = self.refused() else { return };
+        assert_eq!(refused, "*0", "Redis has refused something; it tells what with ACL LOG");
+    }
+}
+
+async fn ask(connection: TcpStream, command: &str) -> String {
+    let mut connection = BufReader::new(connection);
+    connection.write_all(format!("{command}\r\n").as_bytes()).await.unwrap();
+    let mut line = String::new();
+    connection.read_line(&mut line).await.unwrap();
+    line.trim().to_owned()
 }
 
 async fn listening(name: &str, port: u16, log: &Path) {

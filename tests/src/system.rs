@@ -115,7 +115,6 @@ impl Builder {
         let folder = tempfile::tempdir().unwrap();
         let common = [
             ("NATS_URL", servers.nats_urls()),
-            ("REDIS_URL", servers.redis.url()),
             ("NATS_PREFIX", self.prefix.clone()),
             ("REDIS_PREFIX", self.prefix),
             ("LOG_FILTER", LOG_FILTER.to_owned()),
@@ -127,6 +126,7 @@ impl Builder {
         let service = |binary: &'static str, name: &str| {
             let mut environment: BTreeMap<String, String> =
                 common.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+            environment.insert("REDIS_URL".to_owned(), servers.redis.url(binary));
             if servers.nats.has_users() {
                 environment.insert("NATS_USER".to_owned(), binary.to_owned());
                 environment.insert("NATS_PASSWORD".to_owned(), password(binary));
