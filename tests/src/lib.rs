@@ -12,6 +12,8 @@
     reason = "a harness fails by panicking, and what it prints belongs to the failed test"
 )]
 
+mod accounts;
+mod certificates;
 pub mod chaos;
 pub mod checker;
 mod collector;
@@ -38,6 +40,7 @@ mod wait;
 mod webdriver;
 
 pub use self::{
+    certificates::{Authority, Certificate},
     collector::Collector,
     described::{Described, Document},
     member::Member,

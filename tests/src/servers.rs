@@ -15,6 +15,8 @@ use tokio::{
 };
 
 use crate::{
+    accounts::{self, Keyed},
+    certificates::Certificate,
     ports,
     process::{self, Process},
     programs,
@@ -144,8 +146,45 @@ pub struct NatsServer {
     log: PathBuf,
     configuration: Option<PathBuf>,
     environment: Vec<(String, String)>,
+    access: Access,
+    tls: Option<Tls>,
     is_traced: bool,
     process: Option<Process>,
+}
+
+/// How a NATS server knows services.
+#[derive(Debug)]
+enum Access {
+    /// It does not ask.
+    Open,
+    /// By name and password.
+    Passwords,
+    /// By what a file has that a variable names.
+    Files(&'static str),
+}
+
+/// How a server and services know each other over TLS.
+#[derive(Debug)]
+struct Tls {
+    server: Certificate,
+    /// What services show, if the server asks.
+    client: Option<Certificate>,
+}
+
+impl Tls {
+    /// What tells a service of it. `kind` begins the variables' names.
+    fn environment(&self, kind: &str) -> Vec<(String, String)> {
+        let variable = |name: &str, file: &Path| (format!("{kind}_{name}_FILE"), text(file));
+        let client = self
+            .client
+            .iter()
+            .flat_map(|own| [variable("CERT", &own.cert), variable("KEY", &own.key)]);
+        client.chain([variable("CA", &self.server.ca)]).collect()
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
 }
 
 impl NatsServer {
@@ -158,6 +197,8 @@ impl NatsServer {
             log: folder.join(format!("{name}-server.log")),
             configuration: None,
             environment: Vec::new(),
+            access: Access::Open,
+            tls: None,
             is_traced: false,
             process: None,
         }
@@ -186,9 +227,8 @@ impl NatsServer {
         let operator =
             format!("users: [\n{{ user: operator, password: {} }}", password("operator"));
         let users = users_conf().replacen("users: [", &operator, 1);
-        let configuration = self.store.with_extension("conf");
-        std::fs::write(&configuration, format!("jetstream: enabled\n{users}")).unwrap();
-        self.configuration = Some(configuration);
+        self.configure(&users);
+        self.access = Access::Passwords;
         self.environment = SERVICES
             .map(|service| {
                 let variable = service.to_uppercase().replace('-', "_");
@@ -197,10 +237,52 @@ impl NatsServer {
             .into();
     }
 
-    /// Whether it asks who connects.
+    /// As [`Self::with_users`], by nkeys instead of passwords.
+    pub fn with_nkeys(&mut self) {
+        self.with_keys(accounts::nkeys(&users_conf()), "NATS_NKEY_SEED_FILE");
+    }
+
+    /// An operator's server, whose users show JWTs of an account: credentials files.
+    pub fn with_accounts(&mut self) {
+        self.with_keys(accounts::accounts(), "NATS_CREDENTIALS_FILE");
+    }
+
+    fn with_keys(&mut self, keyed: Keyed, variable: &'static str) {
+        self.configure(&keyed.configuration);
+        self.access = Access::Files(variable);
+        for (service, content) in keyed.files {
+            std::fs::write(self.secret_of(service), content).unwrap();
+        }
+    }
+
+    fn configure(&mut self, configuration: &str) {
+        let path = self.store.with_extension("conf");
+        std::fs::write(&path, format!("jetstream: enabled\n{configuration}")).unwrap();
+        self.configuration = Some(path);
+    }
+
+    /// The file with which a service shows who it is.
+    fn secret_of(&self, service: &str) -> PathBuf {
+        self.store.with_extension(service)
+    }
+
+    /// Has it speak nothing but TLS, and ask services for the certificate `client` if there is one.
+    pub fn with_tls(&mut self, server: Certificate, client: Option<Certificate>) {
+        self.tls = Some(Tls { server, client });
+    }
+
+    /// What a service is told, so that it is let in.
     #[must_use]
-    pub fn has_users(&self) -> bool {
-        self.configuration.is_some()
+    pub fn environment_of(&self, service: &str) -> Vec<(String, String)> {
+        let tls = self.tls.iter().flat_map(|tls| tls.environment("NATS"));
+        let login = match self.access {
+            Access::Open => Vec::new(),
+            Access::Passwords => {
+                vec![("NATS_USER", service.to_owned()), ("NATS_PASSWORD", password(service))]
+            }
+            Access::Files(variable) => vec![(variable, text(&self.secret_of(service)))],
+        };
+        tls.chain(login.into_iter().map(|(name, value)| (name.to_owned(), value))).collect()
     }
 
     /// Has it log whatever its clients do, for [`crate::Right::used`].
@@ -211,7 +293,8 @@ impl NatsServer {
     /// Its address.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        let scheme = if self.tls.is_some() { "tls" } else { "nats" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
     /// Starts it, with what it has stored before.
@@ -232,6 +315,15 @@ impl NatsServer {
         match &self.configuration {
             Some(path) => arguments.extend(["-c".to_owned(), path.display().to_string()]),
             None => arguments.push("-js".to_owned()),
+        }
+        if let Some(tls) = &self.tls {
+            let Certificate { cert, key, ca } = &tls.server;
+            arguments.extend(["--tls".to_owned(), "--tlscert".to_owned(), text(cert)]);
+            arguments.extend(["--tlskey".to_owned(), text(key)]);
+            if tls.client.is_some() {
+                let verify = ["--tlsverify".to_owned(), "--tlscacert".to_owned(), text(ca)];
+                arguments.extend(verify);
+            }
         }
         if self.is_traced {
             arguments.push("-V".to_owned());
@@ -284,6 +376,7 @@ pub struct RedisServer {
     port: u16,
     /// What the keys begin with that services may use.
     prefix: String,
+    tls: Option<Tls>,
     store: PathBuf,
     log: PathBuf,
     process: Option<Process>,
@@ -295,13 +388,26 @@ impl RedisServer {
         std::fs::create_dir(&store).unwrap();
         let log = folder.join("redis-server.log");
         // Each test has a prefix of its own.
-        Self { port: ports::free(), prefix: "*".to_owned(), store, log, process: None }
+        Self { port: ports::free(), prefix: "*".to_owned(), tls: None, store, log, process: None }
     }
 
     /// Its address for a service, whose user has the rights of a deployment: `deploy/redis/users.conf`.
     #[must_use]
     pub fn url(&self, service: &str) -> String {
-        format!("redis://{service}:{}@127.0.0.1:{}", password(service), self.port)
+        let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
+        format!("{scheme}://{service}:{}@127.0.0.1:{}", password(service), self.port)
+    }
+
+    /// Has it speak nothing but TLS, and ask services for the certificate `client` if there is one.
+    pub fn with_tls(&mut self, server: Certificate, client: Option<Certificate>) {
+        self.tls = Some(Tls { server, client });
+    }
+
+    /// What a service is told, so that it is let in.
+    #[must_use]
+    pub fn environment_of(&self, service: &str) -> Vec<(String, String)> {
+        let tls = self.tls.iter().flat_map(|tls| tls.environment("REDIS"));
+        tls.chain([("REDIS_URL".to_owned(), self.url(service))]).collect()
     }
 
     /// Lets services use no keys but those that begin with this.
@@ -313,7 +419,19 @@ impl RedisServer {
     pub async fn start(&mut self) {
         let program = programs::require("REDIS_SERVER", "redis-server");
         let (port, store) = (self.port.to_string(), self.store.display().to_string());
-        let arguments = ["--bind", "127.0.0.1", "--port", &port, "--dir", &store];
+        let mut arguments = vec!["--bind".to_owned(), "127.0.0.1".to_owned()];
+        arguments.extend(["--dir".to_owned(), store]);
+        match &self.tls {
+            None => arguments.extend(["--port".to_owned(), port]),
+            Some(Tls { server, client }) => {
+                let asks = if client.is_some() { "yes" } else { "no" };
+                arguments.extend(["--port", "0", "--tls-port", &port].map(str::to_owned));
+                arguments.extend(["--tls-auth-clients", asks].map(str::to_owned));
+                arguments.extend(["--tls-cert-file".to_owned(), text(&server.cert)]);
+                arguments.extend(["--tls-key-file".to_owned(), text(&server.key)]);
+                arguments.extend(["--tls-ca-cert-file".to_owned(), text(&server.ca)]);
+            }
+        }
         let environment = [
             ("PATH", std::env::var("PATH").unwrap_or_default()),
             ("REDIS_SERVER", program.display().to_string()),
@@ -424,7 +542,7 @@ pub fn password(user: &str) -> String {
 impl Drop for RedisServer {
     /// A service does without Redis when it is refused something, so no test would notice by itself.
     fn drop(&mut self) {
-        if self.process.is_none() || std::thread::panicking() {
+        if self.process.is_none() || self.tls.is_some() || std::thread::panicking() {
             return;
         }
         // It may be paused.

@@ -11,12 +11,7 @@ use std::{
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::{
-    rest::Rest,
-    servers::{Servers, password},
-    service::Service,
-    wait::unique,
-};
+use crate::{rest::Rest, servers::Servers, service::Service, wait::unique};
 
 /// The four services, which are also their users' names on the servers.
 pub const SERVICES: [&str; 4] = ["gateway", "chat-admin", "ingest-history", "broker-bridge"];
@@ -126,10 +121,9 @@ impl Builder {
         let service = |binary: &'static str, name: &str| {
             let mut environment: BTreeMap<String, String> =
                 common.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-            environment.insert("REDIS_URL".to_owned(), servers.redis.url(binary));
-            if servers.nats.has_users() {
-                environment.insert("NATS_USER".to_owned(), binary.to_owned());
-                environment.insert("NATS_PASSWORD".to_owned(), password(binary));
+            environment.extend(servers.nats.environment_of(binary));
+            if ["chat-admin", "ingest-history"].contains(&binary) {
+                environment.extend(servers.redis.environment_of(binary));
             }
             let own = self.environment.iter().filter(|(service, ..)| *service == binary);
             environment.extend(own.map(|(_, name, value)| (name.clone(), value.clone())));
