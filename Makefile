@@ -92,7 +92,7 @@ deny: ## Check licences, banned crates and sources of the dependencies, with car
 	cargo deny check licenses bans sources
 
 .PHONY: k8s-check
-k8s-check: ## Render the Kubernetes manifests and check each object against its schema
+k8s-check: ## Render the Kubernetes manifests, check each object against its schema, and the compose files
 	k8s/check.sh $(tools)
 
 .PHONY: nats-current
