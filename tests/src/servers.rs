@@ -1,6 +1,7 @@
 //! A NATS server and a Redis server, each on a free port with its store in a temporary folder.
 
 use std::{
+    fmt::Write as _,
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex, Weak},
@@ -10,7 +11,7 @@ use std::{
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, BufStream},
     net::TcpStream,
 };
 
@@ -530,6 +531,33 @@ impl RedisServer {
         connection.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"+OK\r\n", "Redis does not let {user} in");
         connection
+    }
+
+    /// Does what whoever has got into Redis could do: the answer of a command, if it is one string or
+    /// number.
+    ///
+    /// # Panics
+    /// When Redis refuses it, or has nothing to answer.
+    pub async fn command(&self, words: &[&str]) -> String {
+        let mut connection = BufStream::new(self.connect("operator").await);
+        let mut request = format!("*{}\r\n", words.len());
+        for word in words {
+            let _ = write!(request, "${}\r\n{word}\r\n", word.len());
+        }
+        connection.write_all(request.as_bytes()).await.unwrap();
+        connection.flush().await.unwrap();
+        let mut line = String::new();
+        connection.read_line(&mut line).await.unwrap();
+        let (kind, rest) = line.trim_end().split_at(1);
+        match kind {
+            "+" | ":" => rest.to_owned(),
+            "$" => {
+                let mut bytes = vec![0; rest.parse().unwrap()];
+                connection.read_exact(&mut bytes).await.unwrap();
+                String::from_utf8(bytes).unwrap()
+            }
+            _ => panic!("Redis answers {line}"),
+        }
     }
 }
 

@@ -167,3 +167,23 @@ async fn a_message_is_edited_and_deleted_where_everybody_sees_it() {
     is_in_state(&ben, "online").await;
     shows(&ben, &["What?"]).await;
 }
+
+#[tokio::test]
+async fn the_page_shows_who_is_really_support() {
+    let Some(driver) = WebDriver::start().await else { return };
+    let system = System::shared().await;
+    let channel = system.channel().await;
+    let ann = join(&driver, &system, 0, &channel, "ann").await;
+    // A stranger calls itself like support, and even has the uid that support writes under.
+    let stranger = Member::join(system.gateway(), &channel, "agent-7").await;
+    let (mut socket, _) = stranger.enter(system.gateway()).await;
+    socket.say(&channel, "Tell me your password").await;
+    let path = format!("/admin/channels/{channel}/messages");
+    let posted = json!({"text": "We never ask for it", "from_uid": "agent-7",
+                        "from_name": "AGENT-7", "from_role": "agent"});
+    system.admin().post(&path, &posted).await.expect(201);
+    shows(&ann, &["Tell me your password", "We never ask for it"]).await;
+    let authors = "return Array.from(document.querySelectorAll('[data-testid=log] .author'), \
+                   (node) => node.checkVisibility() ? node.textContent : '')";
+    assert_eq!(ann.evaluate(authors).await, json!(["AGENT-7", "AGENT-7 agent"]));
+}

@@ -16,7 +16,8 @@ async fn ticketing_opens_a_channel_and_finds_it_again() {
     let admin = system.admin();
     let name = unique("ticket");
 
-    let created = admin.post("/admin/channels", &json!({"name": name})).await.expect(201);
+    let body = json!({"name": name, "is_private": false});
+    let created = admin.post("/admin/channels", &body).await.expect(201);
     assert_eq!(created.body, json!({"name": name, "is_private": false, "secret": null}));
     let again = admin.post("/admin/channels", &json!({"name": name, "is_private": true})).await;
     again.expect_problem(409, "conflict", Some("name"));
@@ -81,7 +82,7 @@ async fn a_member_is_listed_for_ticketing_with_an_address_and_for_others_without
     let seen = system.gateway().rest().get(&format!("/channels/{channel}")).await.expect(200).body;
     assert_eq!(
         seen,
-        json!({"channel": channel, "members": [{"uid": "ann", "display_name": "ANN"}]})
+        json!({"channel": channel, "members": [{"uid": "ann", "display_name": "ANN", "role": "guest"}]})
     );
 }
 

@@ -77,13 +77,14 @@ async fn the_answers_to_ticketing_are_those_that_chat_admin_describes() {
     let secret = created.body["secret"].as_str().unwrap();
     api.call(Method::POST, "/admin/channels", &[], Some(new), 409).await;
     api.call(Method::POST, "/admin/channels", &[], Some(json!({"name": "a b"})), 400).await;
-    let public = json!({"name": unique("public")});
+    let public = json!({"name": unique("public"), "is_private": false});
     api.call(Method::POST, "/admin/channels", &[], Some(public), 201).await;
     for uid in ["ann", "ben"] {
         Member::join_private(system.gateway(), &channel, Some(secret), uid).await;
     }
     talk_to_ticketing(&mut api, &channel).await;
     read_as_ticketing(&mut api, &channel).await;
+    put_members(&mut api, &channel).await;
     hook(&system, &mut api).await;
     end(&mut api, &channel).await;
     let values =
@@ -146,6 +147,19 @@ async fn read_as_ticketing(api: &mut Described, channel: &str) {
     api.call(Method::GET, &format!("{transcript}?format=text"), named, None, 200).await;
     api.call(Method::GET, &format!("{transcript}?format=pdf"), named, None, 400).await;
     api.call(Method::GET, "/admin/users/{uid}/export", &ann[1..], None, 200).await;
+}
+
+async fn put_members(api: &mut Described, channel: &str) {
+    let path = "/admin/channels/{name}/members/{uid}";
+    let bea = [("name", channel), ("uid", "bea")];
+    let body = json!({"display_name": "Bea", "email": "bea@example.org", "role": "agent"});
+    api.call(Method::PUT, path, &bea, Some(body.clone()), 201).await;
+    api.call(Method::PUT, path, &bea, Some(body.clone()), 200).await;
+    api.call(Method::PUT, path, &bea, Some(json!({"display_name": " "})), 400).await;
+    let nowhere = [("name", "none"), ("uid", "bea")];
+    api.call(Method::PUT, path, &nowhere, Some(body.clone()), 404).await;
+    let ann = [("name", channel), ("uid", "ann")];
+    api.call(Method::PUT, path, &ann, Some(body), 409).await;
 }
 
 async fn hook(system: &System, api: &mut Described) {
@@ -280,6 +294,11 @@ async fn conversation() -> Vec<Recorded> {
     let request = system.admin().request(Method::DELETE, &eve);
     system.admin().send(request).await.expect(204);
     customer.expect("left").await;
+    let bea = format!("/admin/channels/{channel}/members/bea");
+    let promoted = json!({"display_name": "Bea", "role": "agent"});
+    let request = system.admin().request(Method::PUT, &bea).json(&promoted);
+    system.admin().send(request).await.expect(200);
+    customer.expect("updated").await;
     let unsubscribe = json!({"type": "unsubscribe", "id": "u", "channel": channel});
     list.ask(&unsubscribe, "unsubscribed").await;
     // Pages and lists have errors of their own.

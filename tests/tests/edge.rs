@@ -50,8 +50,8 @@ async fn whoever_the_product_has_logged_in_is_a_member_without_joining() {
     assert_eq!((&message["from_uid"], &message["from_name"]), (&json!("ann"), &json!("Ann A")));
 
     let members = system.gateway().rest().get(&format!("/channels/{channel}")).await.expect(200);
-    let names = json!([{"uid": "ann", "display_name": "Ann A"},
-                       {"uid": "bob", "display_name": "bob"}]);
+    let names = json!([{"uid": "ann", "display_name": "Ann A", "role": "member"},
+                       {"uid": "bob", "display_name": "bob", "role": "agent"}]);
     assert_eq!(members.body["members"], names);
     let unread = format!("/admin/channels/{channel}/user/bob");
     until("the message is unread", async || {

@@ -62,6 +62,10 @@ async fn everything_works_under_the_rights_of_a_deployment() {
         let (ann, ben) = (join("ann").await, join("ben").await);
         let (mut at_ann, _) = ann.enter(&system.gateways[0]).await;
         let (mut at_ben, _) = ben.enter(&system.gateways[1]).await;
+        let mut wrong = ann.subscribe_frame();
+        (wrong["id"], wrong["secret"]) = (json!("w"), json!("not-ann's-secret-at-all"));
+        let mut stranger = Socket::connect(system.gateway()).await;
+        assert_eq!(stranger.ask(&wrong, "error").await["code"], "unauthorized");
         let first = at_ann.say(&channel, "one").await;
         assert_eq!(at_ben.expect_text().await, "one");
         at_ben.send(&json!({"type": "typing", "channel": channel})).await;

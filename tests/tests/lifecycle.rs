@@ -291,8 +291,8 @@ async fn a_transcript_has_everything_however_long_the_channel_is() {
     let lines: Vec<_> = text.text.lines().collect();
     assert!(lines[0].starts_with(&format!("Channel {channel}, created ")), "{}", lines[0]);
     assert!(lines[2].ends_with("* the channel was created"), "{}", lines[2]);
-    assert!(lines[3].ends_with("* ANN (ann) joined"), "{}", lines[3]);
-    assert!(lines[4].ends_with("Bea (system): line 0"), "{}", lines[4]);
+    assert!(lines[3].ends_with("* ANN (ann, guest) joined"), "{}", lines[3]);
+    assert!(lines[4].ends_with("Bea (system, system): line 0"), "{}", lines[4]);
     assert_eq!(lines[5], "    and more");
     assert!(lines.last().unwrap().ends_with("* the channel was closed"));
     let same = admin.get(&format!("{path}/transcript?format=text")).await.expect(200);

@@ -25,6 +25,11 @@ fn presences(socket: &Socket) -> Vec<Value> {
     socket.kept().into_iter().filter(|frame| frame["type"] == "presence").collect()
 }
 
+/// Members who are online, as answers have them.
+fn guests(uids: &[&str]) -> Value {
+    uids.iter().map(|uid| json!({"uid": uid, "role": "guest"})).collect()
+}
+
 /// Subscribes again, which tells who is online, until that is the expected.
 async fn until_online(socket: &mut Socket, member: &Member, expected: &Value) {
     until(&format!("{expected} are online"), async || {
@@ -46,7 +51,7 @@ async fn a_member_is_online_until_the_last_device_at_any_gateway_has_gone() {
     let (mut at_ben, _) = ben.enter(&system.gateways[1]).await;
     expect_presence(&mut at_ann, "ben", true).await;
     // Whoever comes to a gateway that has just opened the channel is told soon.
-    until_online(&mut at_ben, &ben, &json!(["ann"])).await;
+    until_online(&mut at_ben, &ben, &guests(&["ann"])).await;
 
     let (second_device, _) = ben.enter(&system.gateways[0]).await;
     drop(at_ben);
@@ -79,7 +84,7 @@ async fn a_killed_gateways_members_go_offline_in_time() {
     assert!(killed.elapsed() < TTL + Duration::from_secs(3), "after {:?}", killed.elapsed());
     // Ticketing does not even wait for that.
     let path = format!("/admin/channels/{channel}/presence");
-    assert_eq!(system.admin().get(&path).await.expect(200).body["online"], json!(["ann"]));
+    assert_eq!(system.admin().get(&path).await.expect(200).body["online"], guests(&["ann"]));
 }
 
 #[tokio::test]
@@ -114,7 +119,8 @@ async fn ticketing_can_ask_who_is_online() {
         let member = Member::join(system.gateway(), &channel, uid).await;
         sockets.push(member.enter(&system.gateways[index % 2]).await);
     }
-    let expected = json!({"channel": channel, "online": ["ann", "ben", "cid"], "more": false});
+    let expected =
+        json!({"channel": channel, "online": guests(&["ann", "ben", "cid"]), "more": false});
     assert_eq!(system.admin().get(&path).await.expect(200).body, expected);
     drop(sockets);
     until("nobody is online", async || {
@@ -149,7 +155,7 @@ async fn a_crowd_is_told_nothing_until_it_dissolves() {
     assert_eq!(at_first.expect_text().await, "Hello");
     assert!(at_first.kept().iter().all(|frame| frame["type"] != "typing"));
     sockets.truncate(1);
-    let left = json!([sockets[0].0.uid]);
+    let left = guests(&[&sockets[0].0.uid]);
     until_online(&mut at_first, &first, &left).await;
 }
 
@@ -168,6 +174,6 @@ async fn presence_needs_no_more_rights_than_the_services_have() {
     let path = format!("/admin/channels/{channel}/presence");
     for _ in 0..3 {
         let answer = system.admin().get(&path).await.expect(200);
-        assert_eq!(answer.body["online"], json!(["ann", "ben"]));
+        assert_eq!(answer.body["online"], guests(&["ann", "ben"]));
     }
 }

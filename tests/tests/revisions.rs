@@ -111,7 +111,7 @@ async fn an_edit_is_seen_live_everywhere_and_in_every_page() {
     let exported = json!({"messages": export["events"]});
     assert!(is_latest(&exported), "{export}");
     let text = admin.get(&format!("/admin/channels/{channel}/transcript?format=text")).await;
-    assert!(text.text.contains("ANN (ann): Hello! (edited)\n"), "{}", text.text);
+    assert!(text.text.contains("ANN (ann, guest): Hello! (edited)\n"), "{}", text.text);
     assert!(!text.text.contains("helo"), "{}", text.text);
     // The channel's list has the latest message as it is now.
     let more = &events(&page)[4]["seq"];

@@ -9,12 +9,12 @@ use std::{
 };
 
 use async_nats::{
-    Client,
+    Client, HeaderMap,
     connection::State,
     jetstream::{
         consumer::{DeliverPolicy, ReplayPolicy, StreamError, push},
         kv::{CreateErrorKind, Operation, Store, UpdateErrorKind},
-        stream::ConsumerError,
+        stream::{ConsumerError, LastRawMessageErrorKind},
     },
 };
 use bytes::Bytes;
@@ -137,6 +137,28 @@ impl<R: Serialize + DeserializeOwned> Bucket<R> {
         };
         let record = self.parse(key, &entry.value)?;
         Ok(Some(Revised { revision: entry.revision, record }))
+    }
+
+    /// The record of a key as the stream's leader has it. [`Self::get`] costs the servers less, but may
+    /// be answered by a replica that lags behind.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn get_from_leader(&self, key: &str) -> Result<Option<Revised<R>>, Error> {
+        let subject = format!("{}{key}", self.store.prefix);
+        let get = self.store.stream.get_last_raw_message_by_subject(&subject);
+        let message = match self.call(self.rules.read_within, get).await? {
+            Ok(message) => message,
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
+                return Ok(None);
+            }
+            Err(error) => return Err(self.failed(&error)),
+        };
+        if is_marker(Some(&message.headers)) {
+            return Ok(None);
+        }
+        let record = self.parse(key, &message.payload)?;
+        Ok(Some(Revised { revision: message.sequence, record }))
     }
 
     /// Stores a record if its key has none, and tells its revision; nothing if it has one. Of many
@@ -382,18 +404,20 @@ fn read_change(
     prefix: &str,
 ) -> Result<Change, FollowError> {
     let place = message.info().map_err(FollowError::Place)?;
-    // `DEL` and `PURGE`; a value that was put has no such header.
-    let deleted = message
-        .headers
-        .as_ref()
-        .and_then(|headers| headers.get("KV-Operation"))
-        .is_some_and(|operation| operation.as_str() != "PUT");
+    let deleted = is_marker(message.headers.as_ref());
     Ok(Change {
         key: message.subject.strip_prefix(prefix).unwrap_or_default().to_owned(),
         revision: place.stream_sequence,
         value: (!deleted).then(|| message.payload.clone()),
         pending: place.pending,
     })
+}
+
+/// Whether a message says that its key was deleted.
+fn is_marker(headers: Option<&HeaderMap>) -> bool {
+    // `DEL` and `PURGE`; a value that was put has no such header.
+    let operation = headers.and_then(|headers| headers.get("KV-Operation"));
+    operation.is_some_and(|operation| operation.as_str() != "PUT")
 }
 
 fn to_json(record: &impl Serialize) -> Result<Bytes, Error> {

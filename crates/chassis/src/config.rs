@@ -8,7 +8,10 @@ mod redis;
 
 use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
-use goch_contract::limits::{Length, Limits};
+use goch_contract::{
+    Roles,
+    limits::{Length, Limits},
+};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 pub use self::{
@@ -200,6 +203,23 @@ impl Config for ChassisConfig {
             otlp_endpoint,
             shutdown_grace: Duration::from_secs(grace),
         }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RoleSettings {
+    roles: Setting<String>,
+}
+
+impl Config for Roles {
+    fn read(environment: &Environment, faults: &mut Faults) -> Self {
+        let settings: RoleSettings = environment.settings(faults);
+        let Some(words) = settings.roles.optional("ROLES", faults) else { return Self::default() };
+        Self::parse(&words).unwrap_or_else(|error| {
+            faults.add("ROLES", format!("a role {error}"));
+            Self::default()
+        })
     }
 }
 

@@ -13,11 +13,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    deduplication::{deduplication_id, lifecycle_deduplication_id, revision_deduplication_id},
+    deduplication::{
+        Sender, deduplication_id, lifecycle_deduplication_id, revision_deduplication_id,
+    },
     place::{Logged, MalformedEvent, Outline, is_trusted, write_positioned},
     revision::{DELETED_HEADER, MESSAGE_HEADER, Revision, edited},
 };
-use crate::ids::{ChannelName, MessageId, Seq, Uid, UnixMillis};
+use crate::ids::{ChannelName, MembershipId, MessageId, Role, Seq, Uid, UnixMillis};
 
 /// Header of a log message: the uid whose message this is. Only `message` events carry it, so
 /// unread messages can be counted without their bodies.
@@ -28,6 +30,10 @@ pub const FROM_HEADER: &str = "Goch-From";
 ///
 /// An event that is about two people, as an agent's edit of a customer's message is, has it twice.
 pub const MEMBER_HEADER: &str = "Goch-Member";
+
+/// Header of a log message: the membership whose message this is. A message without it was posted by
+/// ticketing, and belongs to no member.
+pub const MEMBERSHIP_HEADER: &str = "Goch-Membership";
 
 /// An event of a channel's life.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +48,8 @@ pub enum Event {
     Deleted(Deleted),
     /// Somebody became a member.
     Joined(Joined),
+    /// A member has another name or role.
+    Updated(Updated),
     /// Somebody is no longer a member.
     Left(Left),
     /// The channel was created.
@@ -77,6 +85,10 @@ pub struct Message {
     /// The sender's display name at the time.
     #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::DisplayName))]
     pub from_name: String,
+    /// The sender's role at the time.
+    #[serde(default)]
+    #[cfg_attr(feature = "schemas", schema(required))]
+    pub from_role: Role,
     /// What was said.
     #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::Text))]
     pub text: String,
@@ -142,6 +154,31 @@ pub struct Joined {
     /// The member's display name.
     #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::DisplayName))]
     pub display_name: String,
+    /// The member's role.
+    #[serde(default)]
+    #[cfg_attr(feature = "schemas", schema(required))]
+    pub role: Role,
+    /// The membership that begins: whoever joins under the same uid later has another one.
+    pub membership: MembershipId,
+}
+
+/// A member whose name or role was changed, by ticketing or by a newer token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct Updated {
+    /// The member's channel.
+    pub channel: ChannelName,
+    /// When that was.
+    pub time: UnixMillis,
+    /// Who.
+    pub uid: Uid,
+    /// The member's display name from now on.
+    #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::DisplayName))]
+    pub display_name: String,
+    /// The member's role from now on.
+    pub role: Role,
+    /// The membership.
+    pub membership: MembershipId,
 }
 
 /// Somebody who was removed.
@@ -154,6 +191,8 @@ pub struct Left {
     pub time: UnixMillis,
     /// Who left.
     pub uid: Uid,
+    /// The membership that has ended.
+    pub membership: MembershipId,
 }
 
 /// A channel that was created, closed or reopened.
@@ -179,10 +218,15 @@ mod tests {
             id: MessageId::parse("m1").unwrap(),
             from_uid: Uid::parse("ann").unwrap(),
             from_name: "Ann".to_owned(),
+            from_role: Role::guest(),
             text: text.to_owned(),
             meta: None,
             edited_at: None,
         })
+    }
+
+    fn membership() -> MembershipId {
+        MembershipId::parse("5f7c1e0a9b3d2468").unwrap()
     }
 
     #[test]
@@ -191,7 +235,7 @@ mod tests {
         write_positioned(&mut frame, &message("Hello").to_payload(), Seq(7), Seq(4)).unwrap();
         assert_eq!(
             String::from_utf8(frame).unwrap(),
-            r#"{"type":"message","channel":"ticket-42","time":1700000000123,"id":"m1","from_uid":"ann","from_name":"Ann","text":"Hello","seq":7,"prev":4}"#
+            r#"{"type":"message","channel":"ticket-42","time":1700000000123,"id":"m1","from_uid":"ann","from_name":"Ann","from_role":"guest","text":"Hello","seq":7,"prev":4}"#
         );
     }
 
@@ -202,11 +246,14 @@ mod tests {
             time: UnixMillis(1_700_000_000_123),
             uid: Uid::parse("ann").unwrap(),
             display_name: "Ann".to_owned(),
+            role: Role::guest(),
+            membership: membership(),
         });
         assert_eq!(
             serde_json::to_value(&joined).unwrap(),
             json!({"type": "joined", "channel": "ticket-42", "time": 1_700_000_000_123_u64,
-                   "uid": "ann", "display_name": "Ann"})
+                   "uid": "ann", "display_name": "Ann", "role": "guest",
+                   "membership": "5f7c1e0a9b3d2468"})
         );
     }
 
@@ -214,7 +261,17 @@ mod tests {
     fn the_events_of_a_channels_life_have_their_golden_form() {
         let channel = ChannelName::parse("ticket-42").unwrap();
         let time = UnixMillis(1_700_000_000_123);
-        let left = Left { channel: channel.clone(), time, uid: Uid::parse("ann").unwrap() };
+        let uid = Uid::parse("ann").unwrap();
+        let left =
+            Left { channel: channel.clone(), time, uid: uid.clone(), membership: membership() };
+        let updated = Updated {
+            channel: channel.clone(),
+            time,
+            uid,
+            display_name: "Ann".to_owned(),
+            role: Role::agent(),
+            membership: membership(),
+        };
         let turned = Turned { channel, time };
         for (event, golden) in [
             (
@@ -223,7 +280,11 @@ mod tests {
             ),
             (
                 Event::Left(left),
-                r#"{"type":"left","channel":"ticket-42","time":1700000000123,"uid":"ann"}"#,
+                r#"{"type":"left","channel":"ticket-42","time":1700000000123,"uid":"ann","membership":"5f7c1e0a9b3d2468"}"#,
+            ),
+            (
+                Event::Updated(updated),
+                r#"{"type":"updated","channel":"ticket-42","time":1700000000123,"uid":"ann","display_name":"Ann","role":"agent","membership":"5f7c1e0a9b3d2468"}"#,
             ),
             (
                 Event::Closed(turned.clone()),

@@ -5,15 +5,25 @@
 
 use std::{
     borrow::Borrow,
-    fmt,
+    fmt::{self, Write as _},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{Error, ErrorCode};
 
 /// The longest channel name or uid that any configuration can allow, in bytes.
 pub const NAME_CEILING: usize = 128;
+
+/// The longest role, in bytes.
+pub const ROLE_CEILING: usize = 32;
+
+/// The longest membership id, in bytes.
+const MEMBERSHIP_ID_CEILING: usize = 32;
 
 /// The longest message id, in characters (protocol, client frames).
 pub const MESSAGE_ID_CEILING: usize = 64;
@@ -30,6 +40,9 @@ pub enum InvalidName {
     /// The string has a character that is not allowed.
     #[error("may only contain letters A-Z and a-z, digits, '_' and '-'")]
     Character,
+    /// The string is not one of the words by which roles are called.
+    #[error("must begin with a letter a-z and may only contain letters a-z, digits, '_' and '-'")]
+    Role,
     /// The string has a control character.
     #[error("must not contain control characters")]
     Control,
@@ -44,6 +57,24 @@ fn check_name(name: &str) -> Result<(), InvalidName> {
     }
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     if name.bytes().all(allowed) { Ok(()) } else { Err(InvalidName::Character) }
+}
+
+fn check_role(role: &str) -> Result<(), InvalidName> {
+    if role.len() > ROLE_CEILING {
+        return Err(InvalidName::TooLong(ROLE_CEILING));
+    }
+    let allowed = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-'
+    };
+    let begins = role.as_bytes().first().ok_or(InvalidName::Empty)?.is_ascii_lowercase();
+    if begins && role.bytes().all(allowed) { Ok(()) } else { Err(InvalidName::Role) }
+}
+
+fn check_membership_id(id: &str) -> Result<(), InvalidName> {
+    if id.len() > MEMBERSHIP_ID_CEILING {
+        return Err(InvalidName::TooLong(MEMBERSHIP_ID_CEILING));
+    }
+    check_name(id)
 }
 
 fn check_message_id(id: &str) -> Result<(), InvalidName> {
@@ -133,6 +164,60 @@ parsed_string! {
     MessageId, check_message_id
 }
 
+parsed_string! {
+    /// What a member is to the people in a channel, in one word: `guest`, `agent`. Only ticketing gives
+    /// roles, over REST or by signing a token. Cheap to clone.
+    Role, check_role
+}
+
+parsed_string! {
+    /// One membership of one person in one channel: whoever joins under the same uid later has another
+    /// one. It is no secret. Cheap to clone.
+    MembershipId, check_membership_id
+}
+
+impl MembershipId {
+    /// The id of a new membership.
+    ///
+    /// # Errors
+    /// `internal` when the system has no randomness.
+    pub fn generate() -> Result<Self, Error> {
+        random_hex::<8>().map(|id| Self(id.into()))
+    }
+}
+
+impl Role {
+    /// Of whoever joins over the public face.
+    #[must_use]
+    pub fn guest() -> Self {
+        Self(Arc::from("guest"))
+    }
+
+    /// Of whoever comes with a token that names no role.
+    #[must_use]
+    pub fn member() -> Self {
+        Self(Arc::from("member"))
+    }
+
+    /// Of whoever speaks over REST and is no member.
+    #[must_use]
+    pub fn agent() -> Self {
+        Self(Arc::from("agent"))
+    }
+
+    /// Of what ticketing says in nobody's name.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Arc::from("system"))
+    }
+}
+
+impl Default for Role {
+    fn default() -> Self {
+        Self::guest()
+    }
+}
+
 /// An event's sequence in the log. It rises along a channel, with holes; 0 is before every event.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
@@ -160,12 +245,32 @@ impl UnixMillis {
     }
 }
 
+/// Random bytes of a generated secret: 160 bits.
+const GENERATED_BYTES: usize = 20;
+
 /// A secret in transit. `Debug` never shows it, so it cannot slip into a log.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
+    /// Characters of a generated secret: hexadecimal, so it can stand in a URL.
+    pub const GENERATED_LENGTH: usize = 2 * GENERATED_BYTES;
+
+    /// A new secret of 160 random bits.
+    ///
+    /// # Errors
+    /// `internal` when the system has no randomness.
+    pub fn generate() -> Result<Self, Error> {
+        random_hex::<GENERATED_BYTES>().map(Self)
+    }
+
+    /// What services tell each other of the secret.
+    #[must_use]
+    pub fn digest(&self) -> SecretDigest {
+        SecretDigest(Sha256::digest(&self.0).into())
+    }
+
     /// Wraps a secret.
     #[must_use]
     pub fn new(value: impl Into<String>) -> Self {
@@ -183,6 +288,61 @@ impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("[secret]")
     }
+}
+
+/// The SHA-256 digest of a secret: the secret itself never leaves the gateway. Whoever learns it cannot
+/// join or subscribe with it. In JSON it is Base64.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SecretDigest([u8; 32]);
+
+impl SecretDigest {
+    /// The digest's bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretDigest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("[digest]")
+    }
+}
+
+impl Serialize for SecretDigest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD_NO_PAD.encode(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretDigest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let bytes = STANDARD_NO_PAD.decode(text.as_bytes()).ok();
+        let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or_else(|| de::Error::custom("not a digest"))
+    }
+}
+
+/// `N` random bytes in hexadecimal.
+///
+/// # Errors
+/// `internal` when the system has no randomness.
+pub fn random_hex<const N: usize>() -> Result<String, Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|_| Error::new(ErrorCode::Internal, "the system has no randomness"))?;
+    Ok(hex(&bytes))
+}
+
+/// Bytes in hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -209,6 +369,36 @@ mod tests {
     #[test]
     fn a_secret_does_not_show_in_debug_output() {
         assert_eq!(format!("{:?}", Secret::new("hunter2")), "[secret]");
+        assert_eq!(format!("{:?}", Secret::new("hunter2").digest()), "[digest]");
+    }
+
+    #[test]
+    fn a_digest_survives_its_way_and_what_is_none_is_refused() {
+        let digest = Secret::new("hunter2").digest();
+        let json = serde_json::to_string(&digest).unwrap();
+        assert_eq!(json, r#""9S+9MrKzuG/4jvbEkGKChfSCrxXdyylUH5S89Saj9sc""#);
+        assert_eq!(serde_json::from_str::<SecretDigest>(&json).unwrap(), digest);
+        for json in [r#""""#, r#""AAAA""#, r#""hunter2""#, "7"] {
+            assert!(serde_json::from_str::<SecretDigest>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn generated_secrets_have_160_bits_and_differ() {
+        let (one, other) = (Secret::generate().unwrap(), Secret::generate().unwrap());
+        assert_eq!(one.expose().len(), Secret::GENERATED_LENGTH);
+        assert!(one.expose().bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn a_role_is_one_lower_case_word() {
+        for role in ["guest", "agent-2", "l2_support"] {
+            assert!(Role::parse(role).is_ok(), "{role}");
+        }
+        for role in ["", "Agent", "-agent", "2nd", "a b", "a,b", &"a".repeat(33)] {
+            assert!(Role::parse(role).is_err(), "{role:?} was accepted");
+        }
     }
 
     proptest! {

@@ -12,6 +12,7 @@ pub mod ids;
 pub mod limits;
 pub mod presence;
 pub mod rest;
+mod roles;
 #[cfg(feature = "schemas")]
 pub mod schemas;
 pub mod services;
@@ -20,4 +21,7 @@ pub mod trace;
 pub mod webhook;
 
 pub use error::{Error, ErrorCode};
-pub use ids::{ChannelName, MessageId, Secret, Seq, Uid, UnixMillis};
+pub use ids::{
+    ChannelName, MembershipId, MessageId, Role, Secret, SecretDigest, Seq, Uid, UnixMillis,
+};
+pub use roles::Roles;

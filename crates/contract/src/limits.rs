@@ -91,6 +91,9 @@ pub const PAGE_MAX: u32 = 500;
 /// See [`PAGE_MAX`].
 pub const PAGE_DEFAULT: u32 = 100;
 
+/// The longest e-mail address, in bytes (RFC 5321, 4.5.3.1.3: a path of 256 octets with its brackets).
+const EMAIL_MAX: usize = 254;
+
 /// The most characters of a signed token.
 pub const TOKEN_MAX: usize = 8_192;
 
@@ -110,7 +113,7 @@ fn invalid(field: &'static str, reason: InvalidName) -> Error {
     let code = match reason {
         InvalidName::Empty => ErrorCode::Empty,
         InvalidName::TooLong(_) => ErrorCode::TooLong,
-        InvalidName::Character | InvalidName::Control => ErrorCode::BadRequest,
+        InvalidName::Character | InvalidName::Role | InvalidName::Control => ErrorCode::BadRequest,
     };
     Error::of_field(code, field, format!("{field} {reason}"))
 }
@@ -171,6 +174,27 @@ impl Limits {
             return Err(Error::bad_request(field, message));
         }
         Ok(())
+    }
+
+    /// Checks an e-mail address found in `field`; an empty one is none. Only what no mail server would
+    /// take is refused: the ticketing system knows its customers.
+    ///
+    /// # Errors
+    /// Names the field and the rule or limit it breaks.
+    pub fn check_email(field: &'static str, value: &str) -> Result<(), Error> {
+        if value.len() > EMAIL_MAX {
+            let message = format!("{field} must have at most {EMAIL_MAX} bytes");
+            return Err(Error::of_field(ErrorCode::TooLong, field, message));
+        }
+        let has_parts = value
+            .rsplit_once('@')
+            .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+        let is_plain = !value.chars().any(|character| character.is_control() || character == ' ');
+        if value.is_empty() || (has_parts && is_plain) {
+            return Ok(());
+        }
+        let message = format!("{field} must be an address such as ann@example.org");
+        Err(Error::bad_request(field, message))
     }
 
     /// Checks a message's text: within the limit and not all white space.

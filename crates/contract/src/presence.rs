@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::Uid;
+use crate::ids::{Role, Uid};
 
 /// A presence signal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,13 +28,23 @@ impl PresenceSignal {
     }
 }
 
+/// A member who is online.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct OnlineMember {
+    /// Who.
+    pub uid: Uid,
+    /// The member's role.
+    pub role: Role,
+}
+
 /// Who is online in a channel at one worker. It replaces what that worker reported before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PresenceReport {
     /// The worker, by a random number of its own.
     pub origin: u64,
     /// Members with a socket there; none takes the report back.
-    pub uids: Vec<Uid>,
+    pub members: Vec<OnlineMember>,
     /// Whether there are more than are listed.
     pub more: bool,
     /// How long the report holds, in milliseconds, unless it is renewed. This is what ends the
@@ -60,12 +70,12 @@ mod tests {
     fn presence_signals_have_their_golden_forms() {
         let report = PresenceSignal::Report(PresenceReport {
             origin: 7,
-            uids: vec![Uid::parse("ann").unwrap()],
+            members: vec![OnlineMember { uid: Uid::parse("ann").unwrap(), role: Role::guest() }],
             more: false,
             lasts_ms: 50_000,
             asks: true,
         });
-        let golden = r#"{"type":"presence_report","origin":7,"uids":["ann"],"more":false,"lasts_ms":50000,"asks":true}"#;
+        let golden = r#"{"type":"presence_report","origin":7,"members":[{"uid":"ann","role":"guest"}],"more":false,"lasts_ms":50000,"asks":true}"#;
         assert_eq!(String::from_utf8(report.to_payload()).unwrap(), golden);
         assert_eq!(serde_json::from_str::<PresenceSignal>(golden).unwrap(), report);
         let query = PresenceSignal::Query.to_payload();

@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 
 use crate::{
     error::{Error, ErrorCode},
-    ids::{ChannelName, MessageId, Secret, Seq, Uid, UnixMillis},
+    ids::{ChannelName, MessageId, Role, Secret, Seq, Uid, UnixMillis},
+    presence::OnlineMember,
 };
 
 /// An RFC 9457 problem document.
@@ -114,6 +115,8 @@ pub struct PublicMember {
     /// The member's name.
     #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::DisplayName))]
     pub display_name: String,
+    /// The member's role.
+    pub role: Role,
 }
 
 /// `GET /channels/{name}` on the gateway.
@@ -133,9 +136,15 @@ pub struct CreateChannelBody {
     /// The new channel's name.
     #[cfg_attr(feature = "schemas", schema(value_type = ChannelName))]
     pub name: String,
-    /// Whether joining asks for the channel's secret.
-    #[serde(default)]
+    /// Whether joining asks for the channel's secret; true if it is left out.
+    #[serde(default = "yes")]
+    #[cfg_attr(feature = "schemas", schema(default = true))]
     pub is_private: bool,
+}
+
+/// What `is_private` is if nobody says so: a channel opens to whoever guesses its name only on purpose.
+const fn yes() -> bool {
+    true
 }
 
 /// A channel that was just created.
@@ -186,8 +195,44 @@ pub struct AdminMember {
     /// The member's address.
     #[cfg_attr(feature = "schemas", schema(required, examples("ann@example.org")))]
     pub email: Option<String>,
+    /// The member's role.
+    pub role: Role,
     /// When the member was registered.
     pub joined_at: UnixMillis,
+}
+
+/// `PUT /admin/channels/{name}/members/{uid}`: ticketing puts somebody into a channel, or changes a
+/// member.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct PutMemberBody {
+    /// The name that others see.
+    #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::DisplayName))]
+    pub display_name: String,
+    /// The member's address; the one that is known stays if this is left out, and an empty one
+    /// removes it.
+    #[cfg_attr(feature = "schemas", schema(max_length = 254, examples("bea@example.org")))]
+    pub email: Option<String>,
+    /// The member's role: one of `ROLES`. If this is left out a member keeps the role, and a new one
+    /// gets `member`.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<Role>))]
+    pub role: Option<String>,
+}
+
+/// A member whom ticketing has put into a channel, or changed.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct PutMemberAnswer {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The member.
+    #[serde(flatten)]
+    pub member: AdminMember,
+    /// What a new member identifies with. It is not stored and cannot be shown again; left out when
+    /// the member was there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::MemberSecret>, nullable = false))]
+    pub secret: Option<Secret>,
 }
 
 /// `GET /admin/channels/{name}/members`.
@@ -226,7 +271,7 @@ pub struct PresenceBody {
     /// The channel.
     pub channel: ChannelName,
     /// Members who are subscribed to it just now, by uid.
-    pub online: Vec<Uid>,
+    pub online: Vec<OnlineMember>,
     /// Whether more are online than a gateway lists.
     pub more: bool,
 }
@@ -241,9 +286,13 @@ pub struct PostMessageBody {
     /// Who says it; `system` if it is left out.
     #[cfg_attr(feature = "schemas", schema(value_type = Option<Uid>))]
     pub from_uid: Option<String>,
-    /// The sender's display name; the uid if it is left out.
+    /// The sender's display name; if it is left out that of the member of this uid, or else the uid.
     #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::DisplayName>))]
     pub from_name: Option<String>,
+    /// The sender's role: one of `ROLES`. If it is left out that of the member of this uid, or else
+    /// `system` for `system` and `agent` for anybody.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<Role>))]
+    pub from_role: Option<String>,
     /// What is said.
     #[cfg_attr(feature = "schemas", schema(value_type = crate::schemas::Text))]
     pub text: String,

@@ -20,6 +20,8 @@ pub enum EventKind {
     ChannelReopened,
     /// Somebody became a member.
     MemberJoined,
+    /// A member has another name or role.
+    MemberUpdated,
     /// Somebody is no longer a member.
     MemberLeft,
     /// Somebody said something.
@@ -34,11 +36,12 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ChannelCreated,
         Self::ChannelClosed,
         Self::ChannelReopened,
         Self::MemberJoined,
+        Self::MemberUpdated,
         Self::MemberLeft,
         Self::MessageCreated,
         Self::MessageEdited,
@@ -54,6 +57,7 @@ impl EventKind {
             Self::ChannelClosed => "channel.closed",
             Self::ChannelReopened => "channel.reopened",
             Self::MemberJoined => "member.joined",
+            Self::MemberUpdated => "member.updated",
             Self::MemberLeft => "member.left",
             Self::MessageCreated => "message.created",
             Self::MessageEdited => "message.edited",
@@ -76,6 +80,7 @@ impl EventKind {
             "closed" => Some(Self::ChannelClosed),
             "reopened" => Some(Self::ChannelReopened),
             "joined" => Some(Self::MemberJoined),
+            "updated" => Some(Self::MemberUpdated),
             "left" => Some(Self::MemberLeft),
             "message" => Some(Self::MessageCreated),
             "edited" => Some(Self::MessageEdited),

@@ -1,7 +1,10 @@
 //! Names, and the subjects and keys that are made of them.
 
 use goch_contract::{
-    ChannelName, MessageId, Uid, event::deduplication_id, limits::Limits, subjects::Subjects,
+    ChannelName, MembershipId, MessageId,
+    event::{Sender, deduplication_id},
+    limits::Limits,
+    subjects::Subjects,
 };
 
 pub(crate) fn run(input: &[u8]) {
@@ -38,13 +41,14 @@ pub(crate) fn run(input: &[u8]) {
 /// A deduplication id can be taken apart in one way only, whatever the message's id is.
 fn check_deduplication(text: &str) {
     let mut parts = text.splitn(3, '/');
-    let (Some(channel), Some(uid), Some(id)) = (parts.next(), parts.next(), parts.next()) else {
-        return;
-    };
-    let (Ok(channel), Ok(uid), Ok(id)) =
-        (ChannelName::parse(channel), Uid::parse(uid), MessageId::parse(id))
+    let (Some(channel), Some(membership), Some(id)) = (parts.next(), parts.next(), parts.next())
     else {
         return;
     };
-    assert_eq!(deduplication_id(&channel, &uid, id.as_str()), text);
+    let (Ok(channel), Ok(membership), Ok(id)) =
+        (ChannelName::parse(channel), MembershipId::parse(membership), MessageId::parse(id))
+    else {
+        return;
+    };
+    assert_eq!(deduplication_id(&channel, Sender::Member(&membership), id.as_str()), text);
 }

@@ -1,9 +1,9 @@
 //! REST bodies, public and internal.
 
 use goch_contract::{
-    Error,
+    Error, Roles,
     limits::Limits,
-    rest::{CreateChannelBody, EditMessageBody, JoinBody, PostMessageBody},
+    rest::{CreateChannelBody, EditMessageBody, JoinBody, PostMessageBody, PutMemberBody},
 };
 use serde::de::DeserializeOwned;
 
@@ -13,19 +13,14 @@ pub(crate) fn run(input: &[u8]) {
     let limits = Limits::default();
     if let Some(body) = parse::<JoinBody>(input) {
         match gateway::untrusted::check(body, &limits) {
-            Ok(request) => {
+            Ok((request, secret)) => {
                 assert!(fits(request.channel.as_str(), limits.channel));
                 assert!(fits(request.uid.as_str(), limits.uid));
                 assert!(fits(&request.display_name, limits.display_name));
                 assert!(!request.display_name.chars().any(char::is_control));
                 assert!(request.email.is_none_or(|email| (3..=254).contains(&email.len())));
-                let secrets = [
-                    (request.secret, limits.secret),
-                    (request.channel_secret, limits.channel_secret),
-                ];
-                for (secret, length) in secrets {
-                    assert!(secret.is_none_or(|secret| fits(secret.expose(), length)));
-                }
+                assert!(fits(secret.expose(), limits.secret));
+                assert_eq!(request.secret, secret.digest());
             }
             Err(error) => check_refusal(&error),
         }
@@ -39,6 +34,11 @@ pub(crate) fn run(input: &[u8]) {
         && limits.check_text(&body.text).is_ok()
     {
         assert!(fits(&body.text, limits.text));
+    }
+    if let Some(body) = parse::<PutMemberBody>(input)
+        && let Some(Err(error)) = body.role.map(|role| Roles::default().find("role", &role))
+    {
+        check_refusal(&error);
     }
     if let Some(body) = parse::<PostMessageBody>(input)
         && limits.check_text(&body.text).is_ok()

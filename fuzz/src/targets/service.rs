@@ -4,7 +4,7 @@ use goch_contract::{
     Error,
     services::{
         ServiceRequest,
-        admin::{Authorize, Members, Register, Revise},
+        admin::{Authorize, Enrol, Members, Register, Revise, Verify},
         broker::{Catchup, Count, EraseMessage, LogPage, Revisions, Tails},
         history::{LastMessages, PageRequest, Read, Unread},
     },
@@ -13,6 +13,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub(crate) fn run(input: &[u8]) {
     check::<Authorize>(input);
+    check::<Enrol>(input);
+    check::<Verify>(input);
     check::<Register>(input);
     check::<Members>(input);
     check::<Revise>(input);

@@ -1,7 +1,7 @@
-//! Tells the log who came and who went, at least once.
+//! Tells the log who came, changed and went, at least once.
 //!
-//! A member's record says whether the log has the event of its standing: `joined`, or `left` once
-//! the member is removed or banned. The event is published when the record is written; if that
+//! A member's record says whether the log has the event of its standing: `joined` or `updated`, or
+//! `left` once the member is removed or banned. The event is published when the record is written; if that
 //! fails, or the process dies in between, some replica does it later: every replica learns of such
 //! members as it follows the bucket. The event has the same deduplication id each time, so it can be
 //! there twice only if it was stored, the record not updated, and longer than the deduplication
@@ -77,8 +77,9 @@ impl Announcer {
         mut member: Revised<MemberRecord>,
     ) -> Result<(), Error> {
         let key = member_key(channel, &member.record.uid);
-        if !member.record.announced {
-            let (event, deduplication_id) = member.record.event(channel);
+        if !member.record.announced
+            && let Some((event, deduplication_id)) = member.record.event(channel)
+        {
             let about = About::Member(&member.record.uid);
             self.log.publish(channel, &event, deduplication_id, about).await?;
             member.record.announced = true;
@@ -88,9 +89,24 @@ impl Announcer {
             }
         }
         if matches!(member.record.standing, Standing::Removed(_)) {
-            self.members.remove(&key, Some(member.revision)).await?;
+            self.release(&key, &member).await?;
         }
         Ok(())
+    }
+
+    /// Removes a record that is no longer needed; of a uid that is reserved, it stays that. False if the
+    /// record has changed since it was read.
+    pub(crate) async fn release(
+        &self,
+        key: &str,
+        member: &Revised<MemberRecord>,
+    ) -> Result<bool, Error> {
+        match member.record.remains()? {
+            Some(reserved) => {
+                Ok(self.members.replace(key, &reserved, member.revision).await?.is_some())
+            }
+            None => self.members.remove(key, Some(member.revision)).await,
+        }
     }
 
     /// Announces whoever is due, until the service ends. Calls `reread` when members were left out

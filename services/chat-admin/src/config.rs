@@ -1,15 +1,15 @@
 //! What chat-admin is configured with.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use goch_chassis::config::{Config, Environment, Faults, RedisConfig, Setting};
 use goch_contract::{
-    Secret,
+    Roles, Secret,
     limits::{Length, Limits},
 };
 use serde::Deserialize;
 
-use crate::secret::GENERATED_LENGTH;
+use crate::reserved::ReservedUids;
 
 /// chat-admin's own configuration.
 #[derive(Debug, Clone)]
@@ -24,9 +24,17 @@ pub struct AdminConfig {
     pub redis: RedisConfig,
     /// How long the marker of a deleted channel or member stays, by which replicas hear of it.
     pub keep_markers: Duration,
+    /// Uids that nobody can join as over the public face.
+    pub(crate) reserved_uids: Arc<ReservedUids>,
+    /// The roles that ticketing may give.
+    pub roles: Roles,
     /// The protocol's limits.
     pub limits: Limits,
 }
+
+/// Uids that nobody can join as, if the operator does not say: what says something over REST in nobody's
+/// name is called so.
+const RESERVED_UIDS: &str = "system";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -35,6 +43,7 @@ struct AdminSettings {
     admin_username: Setting<String>,
     admin_password: Setting<String>,
     delete_markers_seconds: Setting<u64>,
+    reserved_uids: Setting<String>,
 }
 
 impl Config for AdminConfig {
@@ -51,6 +60,11 @@ impl Config for AdminConfig {
         let keep_markers = settings.delete_markers_seconds.or(markers, 600, faults);
         // A replica must have heard of a deletion before its marker goes.
         faults.expect((5..=604_800).contains(&keep_markers), markers, "must be 5 to 604800");
+        let reserved = settings.reserved_uids.or("RESERVED_UIDS", RESERVED_UIDS.to_owned(), faults);
+        let reserved_uids = ReservedUids::parse(&reserved).unwrap_or_else(|error| {
+            faults.add("RESERVED_UIDS", error);
+            ReservedUids::default()
+        });
         Self {
             listen_address: settings.listen_address.or(
                 "LISTEN_ADDRESS",
@@ -61,6 +75,8 @@ impl Config for AdminConfig {
             password: Secret::new(settings.admin_password.required("ADMIN_PASSWORD", faults)),
             redis: RedisConfig::read(environment, faults),
             keep_markers: Duration::from_secs(keep_markers),
+            reserved_uids: Arc::new(reserved_uids),
+            roles: Roles::read(environment, faults),
             limits,
         }
     }
@@ -68,10 +84,11 @@ impl Config for AdminConfig {
 
 /// A secret that is generated here must pass the limits where it is used.
 fn allow_generated(length: Length, variables: &str, faults: &mut Faults) {
+    let generated = Secret::GENERATED_LENGTH;
     faults.expect(
-        (length.min..=length.max).contains(&GENERATED_LENGTH),
+        (length.min..=length.max).contains(&generated),
         variables,
-        format!("must allow {GENERATED_LENGTH} characters, the length of generated secrets"),
+        format!("must allow {generated} characters, the length of generated secrets"),
     );
 }
 

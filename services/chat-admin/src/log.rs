@@ -42,7 +42,7 @@ pub(crate) struct Stored {
 /// Whose event it is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum About<'a> {
-    /// A message of this sender: what counts as unread.
+    /// A message in the name of this uid: what counts as unread.
     Sender(&'a Uid),
     /// The coming or going of this member.
     Member(&'a Uid),

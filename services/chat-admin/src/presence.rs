@@ -1,15 +1,15 @@
 //! Who is online: asked of all gateways that have a socket in the channel.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     time::Duration,
 };
 
 use async_nats::{Client, Message, StatusCode, connection::State};
 use futures_util::StreamExt as _;
 use goch_contract::{
-    ChannelName, Error, Uid,
-    presence::{PresenceReport, PresenceSignal},
+    ChannelName, Error, Role, Uid,
+    presence::{OnlineMember, PresenceReport, PresenceSignal},
     subjects::Subjects,
 };
 use tokio::time::{Instant, timeout_at};
@@ -36,7 +36,10 @@ impl Presence {
     ///
     /// # Errors
     /// `unavailable` while NATS is away.
-    pub(crate) async fn online(&self, channel: &ChannelName) -> Result<(Vec<Uid>, bool), Error> {
+    pub(crate) async fn online(
+        &self,
+        channel: &ChannelName,
+    ) -> Result<(Vec<OnlineMember>, bool), Error> {
         let deadline = Instant::now() + ANSWERS_WITHIN;
         let away = || Error::unavailable("the message broker is away");
         if self.client.connection_state() != State::Connected {
@@ -64,8 +67,10 @@ impl Presence {
             }
         }
         let more = reports.values().any(|report| report.more);
-        let online: BTreeSet<Uid> = reports.into_values().flat_map(|report| report.uids).collect();
-        Ok((online.into_iter().collect(), more))
+        let members = reports.into_values().flat_map(|report| report.members);
+        let online: BTreeMap<Uid, Role> = members.map(|member| (member.uid, member.role)).collect();
+        let online = online.into_iter().map(|(uid, role)| OnlineMember { uid, role });
+        Ok((online.collect(), more))
     }
 }
 

@@ -7,13 +7,14 @@
 use std::collections::BTreeSet;
 
 use goch_contract::{
-    ChannelName, Error, MessageId, Secret, Seq, Uid, UnixMillis,
-    event::{Event, Joined, Left, Turned, lifecycle_deduplication_id},
+    ChannelName, Error, MembershipId, MessageId, Role, Seq, Uid, UnixMillis,
+    event::{Event, Joined, Left, Sender, Turned, Updated, lifecycle_deduplication_id},
+    ids::random_hex,
     rest::{AdminMember, Ban, Membership, PublicMember},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::secret::{self, SecretHash};
+use crate::secret::SecretHash;
 
 /// Random bytes by which a creation is told from any other.
 const CREATION_BYTES: usize = 16;
@@ -54,17 +55,17 @@ const fn yes() -> bool {
 
 impl ChannelRecord {
     /// A new channel.
-    pub(crate) fn new(name: ChannelName, secret: Option<&Secret>) -> Result<Self, Error> {
+    pub(crate) fn new(name: ChannelName, secret: Option<SecretHash>) -> Result<Self, Error> {
         Ok(Self {
             name,
-            secret: secret.map(SecretHash::of).transpose()?,
+            secret,
             created_at: UnixMillis::now(),
             closed_at: None,
             reopened_at: None,
             turns: 0,
             announced: false,
             deleting: false,
-            creation: secret::random_text::<CREATION_BYTES>()?,
+            creation: random_hex::<CREATION_BYTES>()?,
         })
     }
 
@@ -86,7 +87,7 @@ impl ChannelRecord {
             (None, None) => Event::Created(turned(self.created_at)),
         };
         let what = format!("turn/{}/{}", self.creation, self.turns);
-        (event, lifecycle_deduplication_id(&self.name, &what))
+        (event, lifecycle_deduplication_id(&self.name, what))
     }
 
     /// Whether joining asks for a secret.
@@ -107,14 +108,42 @@ pub(crate) struct MemberRecord {
     pub(crate) uid: Uid,
     pub(crate) display_name: String,
     pub(crate) email: Option<String>,
+    #[serde(default)]
+    pub(crate) role: Role,
+    #[serde(default)]
+    pub(crate) origin: Origin,
     /// Nothing of somebody who may not use the channel, or who comes with tokens only.
     pub(crate) secret: Option<SecretHash>,
     pub(crate) joined_at: UnixMillis,
     #[serde(default)]
     pub(crate) standing: Standing,
-    /// Whether the log has the event of the standing: `joined` of a member, `left` of anybody else.
+    /// Whether ticketing has spoken as this uid, or put somebody in under it: then nobody can join as
+    /// it, whoever has it now or had it before.
+    #[serde(default)]
+    pub(crate) is_reserved: bool,
+    /// How often name or role were changed, and when that was last.
+    #[serde(default)]
+    updates: u64,
+    #[serde(default)]
+    updated_at: Option<UnixMillis>,
+    /// Whether the log has the event of the standing: `joined` or the last `updated` of a member,
+    /// `left` of anybody else.
     pub(crate) announced: bool,
-    creation: String,
+    /// Tells this membership from any other, of the same uid too.
+    creation: MembershipId,
+}
+
+/// On whose word somebody is a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Origin {
+    /// Nobody's: over the public face.
+    #[default]
+    Joined,
+    /// The product's, which has signed a token.
+    Token,
+    /// Ticketing's, which has put the member in.
+    Registered,
 }
 
 /// What somebody is to a channel.
@@ -129,46 +158,115 @@ pub(crate) enum Standing {
     /// Was banned then, and may not join. The ban holds the key that joining would create, so the
     /// two cannot both succeed.
     Banned(UnixMillis),
+    /// Nobody has the uid, and nobody can join as it: see [`MemberRecord::is_reserved`].
+    Reserved,
+}
+
+/// What a membership begins with.
+#[derive(Debug)]
+pub(crate) struct NewMember {
+    pub(crate) uid: Uid,
+    pub(crate) display_name: String,
+    pub(crate) email: Option<String>,
+    pub(crate) role: Role,
+    pub(crate) origin: Origin,
+    pub(crate) secret: Option<SecretHash>,
+}
+
+/// What is to become of a member's name, address and role; what is none stays, and an empty address
+/// removes the one that is known.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MemberUpdate {
+    pub(crate) display_name: Option<String>,
+    pub(crate) email: Option<String>,
+    pub(crate) role: Option<Role>,
 }
 
 impl MemberRecord {
     /// A new member, not yet announced.
-    pub(crate) fn new(
-        uid: Uid,
-        display_name: String,
-        email: Option<String>,
-        secret: Option<&Secret>,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(new: NewMember) -> Result<Self, Error> {
+        let NewMember { uid, display_name, email, role, origin, secret } = new;
         Ok(Self {
             uid,
             display_name,
             email,
-            secret: secret.map(SecretHash::of).transpose()?,
+            role,
+            origin,
+            secret,
             joined_at: UnixMillis::now(),
             standing: Standing::Member,
+            is_reserved: origin == Origin::Registered,
+            updates: 0,
+            updated_at: None,
             announced: false,
-            creation: secret::random_text::<CREATION_BYTES>()?,
+            creation: MembershipId::generate()?,
         })
     }
 
     /// A ban of somebody who is no member: there is no event to publish.
     pub(crate) fn banned(uid: Uid) -> Result<Self, Error> {
-        let now = UnixMillis::now();
-        Ok(Self {
+        Self::of_nobody(uid, Standing::Banned(UnixMillis::now()))
+    }
+
+    /// A uid that ticketing has spoken as, which is no member's.
+    pub(crate) fn reserved(uid: Uid) -> Result<Self, Error> {
+        Ok(Self { is_reserved: true, ..Self::of_nobody(uid, Standing::Reserved)? })
+    }
+
+    fn of_nobody(uid: Uid, standing: Standing) -> Result<Self, Error> {
+        let nobody = NewMember {
             uid,
             display_name: String::new(),
             email: None,
+            role: Role::default(),
+            origin: Origin::default(),
             secret: None,
-            joined_at: now,
-            standing: Standing::Banned(now),
-            announced: true,
-            creation: secret::random_text::<CREATION_BYTES>()?,
-        })
+        };
+        Ok(Self { standing, announced: true, ..Self::new(nobody)? })
     }
 
     /// Whether the channel may be used.
     pub(crate) fn is_member(&self) -> bool {
         self.standing == Standing::Member
+    }
+
+    /// Whether the key is free as soon as the log has the `left` event.
+    pub(crate) fn is_leaving(&self) -> bool {
+        matches!(self.standing, Standing::Removed(_)) && !self.is_reserved
+    }
+
+    /// Tells this membership from any other.
+    pub(crate) fn membership(&self) -> &MembershipId {
+        &self.creation
+    }
+
+    /// Whether an update makes any difference.
+    pub(crate) fn is_changed_by(&self, update: &MemberUpdate) -> bool {
+        let MemberUpdate { display_name, email, role } = update;
+        display_name.as_ref().is_some_and(|name| *name != self.display_name)
+            || role.as_ref().is_some_and(|role| *role != self.role)
+            || email
+                .as_deref()
+                .is_some_and(|email| email != self.email.as_deref().unwrap_or_default())
+    }
+
+    /// Changes name, address and role. Of an address nobody is told; else `updated` is to be published.
+    pub(crate) fn update(&mut self, update: &MemberUpdate) {
+        let before = (self.display_name.clone(), self.role.clone());
+        let MemberUpdate { display_name, email, role } = update.clone();
+        self.display_name = display_name.unwrap_or_else(|| std::mem::take(&mut self.display_name));
+        self.role = role.unwrap_or_else(|| self.role.clone());
+        self.email = email.or_else(|| self.email.take()).filter(|email| !email.is_empty());
+        if (&before.0, &before.1) != (&self.display_name, &self.role) {
+            self.updates += 1;
+            self.updated_at = Some(UnixMillis::now());
+            self.announced = false;
+        }
+    }
+
+    /// What stays under the key when nothing else of the record is needed any more.
+    pub(crate) fn remains(&self) -> Result<Option<Self>, Error> {
+        self.is_reserved.then(|| Self::reserved(self.uid.clone())).transpose()
     }
 
     /// Ends a membership: what was known of the person is dropped, and `left` is to be published.
@@ -179,26 +277,35 @@ impl MemberRecord {
         self.standing = standing;
         self.display_name = String::new();
         self.email = None;
+        self.role = Role::default();
         self.secret = None;
     }
 
-    /// The event of the standing, and its deduplication id.
-    pub(crate) fn event(&self, channel: &ChannelName) -> (Event, String) {
-        let (channel, uid) = (channel.clone(), self.uid.clone());
-        let id = |word| {
-            let what = format!("{word}/{uid}/{}", self.creation);
-            lifecycle_deduplication_id(&channel, &what)
+    /// The event of the standing, and its deduplication id; none for a uid that is no member's.
+    pub(crate) fn event(&self, channel: &ChannelName) -> Option<(Event, String)> {
+        let Self { uid, display_name, role, creation: membership, .. } = self.clone();
+        let id = |what: &str| {
+            lifecycle_deduplication_id(channel, format!("{what}/{}/{}", self.uid, self.creation))
         };
+        let channel = channel.clone();
         match self.standing {
-            Standing::Member => {
+            Standing::Member if self.updates == 0 => {
                 let id = id("joined");
-                let display_name = self.display_name.clone();
-                (Event::Joined(Joined { channel, time: self.joined_at, uid, display_name }), id)
+                let time = self.joined_at;
+                let joined = Joined { channel, time, uid, display_name, role, membership };
+                Some((Event::Joined(joined), id))
+            }
+            Standing::Member => {
+                let id = id(&format!("updated-{}", self.updates));
+                let time = self.updated_at.unwrap_or(self.joined_at);
+                let updated = Updated { channel, time, uid, display_name, role, membership };
+                Some((Event::Updated(updated), id))
             }
             Standing::Removed(time) | Standing::Banned(time) => {
                 let id = id("left");
-                (Event::Left(Left { channel, time, uid }), id)
+                Some((Event::Left(Left { channel, time, uid, membership }), id))
             }
+            Standing::Reserved => None,
         }
     }
 
@@ -207,7 +314,7 @@ impl MemberRecord {
         let banned_at = match self.standing {
             Standing::Member => None,
             Standing::Banned(banned_at) => Some(banned_at),
-            Standing::Removed(_) => return None,
+            Standing::Removed(_) | Standing::Reserved => return None,
         };
         Some(Membership { channel, member: self.into_admin(), banned_at })
     }
@@ -216,13 +323,13 @@ impl MemberRecord {
     pub(crate) fn into_ban(self) -> Option<Ban> {
         match self.standing {
             Standing::Banned(banned_at) => Some(Ban { uid: self.uid, banned_at }),
-            Standing::Member | Standing::Removed(_) => None,
+            Standing::Member | Standing::Removed(_) | Standing::Reserved => None,
         }
     }
 
     /// The member as other members see it.
     pub(crate) fn into_public(self) -> PublicMember {
-        PublicMember { uid: self.uid, display_name: self.display_name }
+        PublicMember { uid: self.uid, display_name: self.display_name, role: self.role }
     }
 
     /// The member as ticketing sees it.
@@ -231,6 +338,7 @@ impl MemberRecord {
             uid: self.uid,
             display_name: self.display_name,
             email: self.email,
+            role: self.role,
             joined_at: self.joined_at,
         }
     }
@@ -238,7 +346,7 @@ impl MemberRecord {
 
 impl Record for MemberRecord {
     fn creation(&self) -> &str {
-        &self.creation
+        self.creation.as_str()
     }
 }
 
@@ -267,7 +375,7 @@ pub(crate) struct ErasurePage {
 impl ErasureRecord {
     /// An erasure that has not begun.
     pub(crate) fn new(uid: Uid) -> Result<Self, Error> {
-        let creation = secret::random_text::<CREATION_BYTES>()?;
+        let creation = random_hex::<CREATION_BYTES>()?;
         Ok(Self { uid, through: Seq(0), page: None, creation })
     }
 }
@@ -285,26 +393,35 @@ pub(crate) struct DeletionRecord {
     pub(crate) message: Seq,
     /// Who deletes it.
     pub(crate) uid: Uid,
+    /// By which membership; none for ticketing.
+    #[serde(default)]
+    membership: Option<MembershipId>,
     pub(crate) id: MessageId,
     pub(crate) time: UnixMillis,
     creation: String,
 }
 
 impl DeletionRecord {
-    /// A deletion that has not begun.
+    /// A deletion that has not begun, by a member of that membership or by ticketing.
     pub(crate) fn new(
         channel: ChannelName,
         message: Seq,
         uid: Uid,
+        membership: Option<MembershipId>,
         id: MessageId,
     ) -> Result<Self, Error> {
-        let creation = secret::random_text::<CREATION_BYTES>()?;
-        Ok(Self { channel, message, uid, id, time: UnixMillis::now(), creation })
+        let creation = random_hex::<CREATION_BYTES>()?;
+        Ok(Self { channel, message, uid, membership, id, time: UnixMillis::now(), creation })
+    }
+
+    /// Whose id the deletion has.
+    pub(crate) fn sender(&self) -> Sender<'_> {
+        self.membership.as_ref().map_or(Sender::Ticketing(&self.uid), Sender::Member)
     }
 
     /// Whether the other one is the same request, made again.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        (&self.uid, &self.id) == (&other.uid, &other.id)
+        (self.sender(), &self.id) == (other.sender(), &other.id)
     }
 }
 
@@ -331,8 +448,30 @@ pub(crate) fn parse_member_key(key: &str) -> Option<(ChannelName, Uid)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use goch_contract::Secret;
+
     use super::*;
+
+    /// A new member whose secret was generated.
+    pub(crate) fn member(uid: &str, origin: Origin, secret: Option<&Secret>) -> MemberRecord {
+        let secret = secret.map(|secret| SecretHash::of_generated(&secret.digest()).unwrap());
+        MemberRecord::new(NewMember {
+            uid: Uid::parse(uid).unwrap(),
+            display_name: "Ann".to_owned(),
+            email: Some("ann@example.org".to_owned()),
+            role: Role::guest(),
+            origin,
+            secret,
+        })
+        .unwrap()
+    }
+
+    /// A new channel, private if it has a secret.
+    pub(crate) fn channel(secret: Option<&Secret>) -> ChannelRecord {
+        let secret = secret.map(|secret| SecretHash::of_generated(&secret.digest()).unwrap());
+        ChannelRecord::new(ChannelName::parse("c").unwrap(), secret).unwrap()
+    }
 
     #[test]
     fn a_member_is_found_again_in_its_key() {
@@ -346,18 +485,15 @@ mod tests {
 
     #[test]
     fn no_secret_is_stored() {
-        let secret = secret::generate().unwrap();
-        let name = ChannelName::parse("c").unwrap();
-        let channel = ChannelRecord::new(name, Some(&secret)).unwrap();
-        let uid = Uid::parse("ann").unwrap();
-        let member = MemberRecord::new(uid, "Ann".to_owned(), None, Some(&secret)).unwrap();
-        let stored = serde_json::to_string(&(channel, member)).unwrap();
+        let secret = Secret::generate().unwrap();
+        let member = member("ann", Origin::Joined, Some(&secret));
+        let stored = serde_json::to_string(&(channel(Some(&secret)), member)).unwrap();
         assert!(!stored.contains(secret.expose()));
     }
 
     #[test]
     fn each_turn_has_an_event_of_its_own_however_often_it_is_published() {
-        let mut channel = ChannelRecord::new(ChannelName::parse("c").unwrap(), None).unwrap();
+        let mut channel = channel(None);
         let created = channel.turned();
         assert!(matches!(created.0, Event::Created(_)) && !channel.announced);
         channel.turn(true);
@@ -374,19 +510,57 @@ mod tests {
 
     #[test]
     fn of_a_dismissed_member_only_the_uid_is_kept() {
-        let (channel, uid) = (ChannelName::parse("c").unwrap(), Uid::parse("ann").unwrap());
-        let secret = secret::generate().unwrap();
-        let email = Some("ann@example.org".to_owned());
-        let mut member = MemberRecord::new(uid, "Ann".to_owned(), email, Some(&secret)).unwrap();
+        let secret = Secret::generate().unwrap();
+        let mut member = member("ann", Origin::Joined, Some(&secret));
         member.announced = true;
         member.dismiss(Standing::Banned(UnixMillis(7)));
         assert!(!member.is_member() && !member.announced);
-        let (event, _) = member.event(&channel);
+        let (event, _) = member.event(&ChannelName::parse("c").unwrap()).unwrap();
         assert!(matches!(event, Event::Left(left) if left.time == UnixMillis(7)));
         let stored = serde_json::to_string(&member).unwrap();
         assert!(
             !stored.contains("Ann") && !stored.contains("example") && !stored.contains("sha256")
         );
+    }
+
+    #[test]
+    fn each_change_of_name_or_role_has_an_event_and_a_new_address_has_none() {
+        let channel = ChannelName::parse("c").unwrap();
+        let mut member = member("ann", Origin::Registered, None);
+        let joined = member.event(&channel).unwrap();
+        assert!(matches!(joined.0, Event::Joined(_)));
+        member.announced = true;
+        let email = Some("new@example.org".to_owned());
+        let update = MemberUpdate { email, ..MemberUpdate::default() };
+        assert!(member.is_changed_by(&update));
+        member.update(&update);
+        assert!(member.announced && !member.is_changed_by(&update));
+        assert_eq!(member.email.as_deref(), Some("new@example.org"));
+        let mut ids = vec![joined.1];
+        for role in [Role::agent(), Role::member()] {
+            member.announced = true;
+            member.update(&MemberUpdate { role: Some(role.clone()), ..MemberUpdate::default() });
+            assert!(!member.announced);
+            let (event, id) = member.event(&channel).unwrap();
+            assert!(
+                matches!(event, Event::Updated(it) if it.role == role && it.display_name == "Ann")
+            );
+            assert!(!ids.contains(&id));
+            ids.push(id);
+        }
+    }
+
+    #[test]
+    fn a_uid_that_ticketing_has_used_stays_taken_when_its_member_goes() {
+        let mut guest = member("ann", Origin::Joined, None);
+        assert!(guest.remains().unwrap().is_none());
+        guest.is_reserved = true;
+        for gone in [guest, member("ann", Origin::Registered, None)] {
+            let remains = gone.remains().unwrap().unwrap();
+            assert!(remains.is_reserved && !remains.is_member() && remains.announced);
+            assert_ne!(remains.membership(), gone.membership());
+            assert!(remains.event(&ChannelName::parse("c").unwrap()).is_none());
+        }
     }
 
     #[test]
@@ -398,14 +572,13 @@ mod tests {
         let member = r#"{"uid":"ann","display_name":"Ann","email":null,
             "secret":{"salt":"s","sha256":"h"},"joined_at":1,"announced":true,"creation":"x"}"#;
         let member: MemberRecord = serde_json::from_str(member).unwrap();
-        assert!(member.is_member() && member.secret.is_some());
+        assert!(member.is_member() && member.secret.is_some() && member.role == Role::guest());
     }
 
     #[test]
     fn two_attempts_to_create_the_same_differ() {
-        let name = ChannelName::parse("c").unwrap();
-        let one = ChannelRecord::new(name.clone(), None).unwrap();
-        let other = ChannelRecord::new(name, None).unwrap();
-        assert_ne!(one.creation(), other.creation());
+        assert_ne!(channel(None).creation(), channel(None).creation());
+        let member = || member("ann", Origin::Joined, None);
+        assert_ne!(member().membership(), member().membership());
     }
 }

@@ -9,7 +9,7 @@ use goch_chassis::{
     nats::{self, NatsMetrics},
     redis,
 };
-use goch_contract::services::Service;
+use goch_contract::{ids::random_hex, services::Service};
 
 use crate::{
     AdminConfig,
@@ -18,6 +18,7 @@ use crate::{
     http::{self, Credentials, Description, Desk},
     lifecycle::{Buckets, Lifecycle, finisher, sweeper::Sweeper},
     log::Log,
+    memberships::Memberships,
     metrics::AdminMetrics,
     presence::Presence,
     registry::{
@@ -26,7 +27,7 @@ use crate::{
         keeper::Keeper,
         projection::Projection,
     },
-    secret::random_text,
+    revoker::Revoker,
     waiting::Waiting,
 };
 
@@ -70,7 +71,7 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
     };
 
     let process =
-        random_text::<8>().map_err(|error| StartError::because("naming this process", error))?;
+        random_hex::<8>().map_err(|error| StartError::because("naming this process", error))?;
     let projection = Projection::new(redis.clone(), &config.redis.prefix, &process);
     let log = Log::new(&chassis, &nats);
     let waiting = metrics.announcements_waiting.clone();
@@ -78,22 +79,23 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         Announcer::new(log.clone(), Arc::clone(&channels), Arc::clone(&members), waiting);
     let unfinished = metrics.unfinished.clone();
     let unfinished = Arc::new(Waiting::new(finisher::PATIENCE, finisher::SPREAD, unfinished));
+    let memberships = Memberships {
+        channels: Arc::clone(&channels),
+        members: Arc::clone(&members),
+        projection: projection.clone(),
+        announcer: announcer.clone(),
+        revoker: Revoker::new(nats.client.clone(), subjects.clone()),
+        metrics: metrics.clone(),
+    };
     let lifecycle = Lifecycle::new(
         &chassis,
         &nats,
         buckets.clone(),
-        projection.clone(),
-        announcer.clone(),
+        memberships.clone(),
         Arc::clone(&unfinished),
     );
     let sweeper = Sweeper::new(buckets, config.keep_markers);
-    let registry = Registry::new(
-        Arc::clone(&channels),
-        Arc::clone(&members),
-        projection.clone(),
-        announcer.clone(),
-        metrics.clone(),
-    );
+    let registry = Registry::new(memberships.clone(), Arc::clone(&config.reserved_uids));
     let shutdown = &chassis.shutdown;
     let reread = || {
         let projection = projection.clone();
@@ -122,6 +124,9 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
     let desk = Desk {
         registry,
         lifecycle,
+        memberships,
+        reserved_uids: Arc::clone(&config.reserved_uids),
+        roles: config.roles.clone(),
         services: nats.services(&chassis),
         log,
         presence,

@@ -18,7 +18,7 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 use goch_contract::{
-    ChannelName, Error, Secret, Uid,
+    ChannelName, Error, Role, Secret, SecretDigest, Uid,
     services::{
         ServiceRequest,
         admin::{Authorize, Authorized, Enrol},
@@ -27,11 +27,11 @@ use goch_contract::{
 };
 use lru::LruCache;
 use prometheus_client::metrics::counter::Counter;
-use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::{
     ServiceClient,
+    profile::Profile,
     revocations::{Mark, Revocations},
     token::TokenUser,
 };
@@ -46,7 +46,7 @@ const FORGOTTEN_AT_ONCE: usize = 2;
 /// A member who may use a channel.
 #[derive(Clone)]
 pub(crate) struct Authorization {
-    pub(crate) display_name: Arc<str>,
+    pub(crate) profile: Arc<Profile>,
     /// Whether the channel took no messages when chat-admin was asked.
     pub(crate) closed: bool,
     /// When that was, among the revocations.
@@ -56,17 +56,22 @@ pub(crate) struct Authorization {
 /// What chat-admin has said yes to.
 #[derive(Clone)]
 enum Proof {
-    /// The digest of a secret.
-    Secret([u8; 32]),
-    /// A checked token, with this name. Who presents one has shown it before this is looked at.
-    Token(Option<String>),
+    /// A secret with this digest.
+    Secret(SecretDigest),
+    /// A checked token, with this name and role. Who presents one has shown it before this is looked
+    /// at.
+    Token(Option<String>, Option<Role>),
 }
 
 impl Proof {
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Secret(one), Self::Secret(other)) => one.ct_eq(other).into(),
-            (Self::Token(one), Self::Token(other)) => one == other,
+            (Self::Secret(one), Self::Secret(other)) => {
+                one.as_bytes().ct_eq(other.as_bytes()).into()
+            }
+            (Self::Token(name, role), Self::Token(other_name, other_role)) => {
+                (name, role) == (other_name, other_role)
+            }
             _ => false,
         }
     }
@@ -138,9 +143,9 @@ impl Authorizer {
         uid: &Uid,
         secret: &Secret,
     ) -> Result<Authorization, Error> {
-        let proof = Proof::Secret(Sha256::digest(secret.expose()).into());
-        let request =
-            || Authorize { channel: channel.clone(), uid: uid.clone(), secret: secret.clone() };
+        let secret = secret.digest();
+        let proof = Proof::Secret(secret);
+        let request = || Authorize { channel: channel.clone(), uid: uid.clone(), secret };
         self.recall_or_ask(services, (channel.clone(), uid.clone()), proof, request).await
     }
 
@@ -155,11 +160,12 @@ impl Authorizer {
         channel: &ChannelName,
         user: &TokenUser,
     ) -> Result<Authorization, Error> {
-        let proof = Proof::Token(user.display_name.clone());
+        let proof = Proof::Token(user.display_name.clone(), user.role.clone());
         let request = || Enrol {
             channel: channel.clone(),
             uid: user.uid.clone(),
             display_name: user.display_name.clone(),
+            role: user.role.clone(),
         };
         self.recall_or_ask(services, (channel.clone(), user.uid.clone()), proof, request).await
     }
@@ -255,8 +261,9 @@ impl Authorizer {
         authorized: Authorized,
         mark: Mark,
     ) -> Authorization {
-        let display_name = authorized.display_name.into();
-        let authorization = Authorization { display_name, closed: authorized.closed, mark };
+        let Authorized { display_name, role, membership, closed } = authorized;
+        let profile = Profile { uid: key.1.clone(), membership, display_name, role };
+        let authorization = Authorization { profile: Arc::new(profile), closed, mark };
         let mut remembered = lock(&self.remembered);
         let now = Instant::now();
         forget_expired(&mut remembered, now);
@@ -287,12 +294,20 @@ fn forget_expired<K: Hash + Eq>(remembered: &mut LruCache<K, Remembered>, now: I
 
 #[cfg(test)]
 mod tests {
+    use goch_contract::MembershipId;
+
     use super::*;
 
     fn until(until: Instant) -> Remembered {
         let mark = Revocations::new().mark();
-        let authorization = Authorization { display_name: "Ann".into(), closed: false, mark };
-        Remembered { proof: Proof::Secret([0; 32]), authorization, until }
+        let profile = Arc::new(Profile {
+            uid: Uid::parse("ann").unwrap(),
+            membership: MembershipId::parse("a").unwrap(),
+            display_name: "Ann".to_owned(),
+            role: Role::guest(),
+        });
+        let authorization = Authorization { profile, closed: false, mark };
+        Remembered { proof: Proof::Secret(Secret::new("s").digest()), authorization, until }
     }
 
     #[test]

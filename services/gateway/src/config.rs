@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, num::NonZero, time::Duration};
 
 use goch_chassis::config::{Config, Environment, Faults, Setting};
-use goch_contract::limits::Limits;
+use goch_contract::{Roles, limits::Limits};
 use serde::Deserialize;
 
 use crate::{edge::EdgeConfig, token::TokenConfig};
@@ -39,6 +39,8 @@ pub struct GatewayConfig {
     pub edge: EdgeConfig,
     /// How tokens are checked.
     pub tokens: TokenConfig,
+    /// The roles that tokens may name.
+    pub roles: Roles,
     /// The protocol's limits.
     pub limits: Limits,
 }
@@ -95,6 +97,7 @@ impl Config for GatewayConfig {
             drain_spread,
             edge: EdgeConfig::read(environment, faults),
             tokens: TokenConfig::read(environment, faults),
+            roles: Roles::read(environment, faults),
             limits,
         };
         faults.expect((1..=1_024).contains(&config.workers), "WORKERS", "must be 1 to 1024");

@@ -9,6 +9,7 @@ mod edge;
 mod http;
 mod metrics;
 mod pages;
+mod profile;
 mod revocations;
 mod room;
 mod serve;

@@ -107,7 +107,8 @@ impl Worker {
             stirred: Rc::new(Stirred::default()),
             flusher: Rc::clone(&flusher),
         });
-        let tokens = Tokens::new(shared.keyring, &shared.config.tokens, &shared.config.limits);
+        let config = &shared.config;
+        let tokens = Tokens::new(shared.keyring, &config.tokens, &config.roles, &config.limits);
         let worker = Rc::new(Self {
             sockets: Sockets::new(
                 shared.sockets,

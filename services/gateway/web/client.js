@@ -28,7 +28,7 @@
  * @property {string} [secret] the member's own secret, as `join` returned it
  *
  * @typedef {object} ChannelEvent an event of the log; its other fields depend on `type`
- * @property {string} type `message`, `edited`, `deleted`, `joined`, or one that this version may not know
+ * @property {string} type `message`, `edited`, `deleted`, `joined`, `updated`, or one that this version may not know
  * @property {string} channel
  * @property {number} seq rises along the channel, with holes
  * @property {number} [prev] the `seq` before this one, 0 if there is none or it is unknown
@@ -38,6 +38,7 @@
  * @property {number} [message] of `edited` and `deleted`: the `seq` of the message
  * @property {string} [from_uid]
  * @property {string} [from_name]
+ * @property {string} [from_role] `guest`, `member`, `agent`, `system` or another word that only ticketing gives
  * @property {string} [text]
  * @property {Record<string, string>} [meta]
  *
@@ -193,7 +194,8 @@ export function randomId() {
  * @property {boolean} refused the last subscribe was, with the token it had, and another one is tried
  * @property {number} attempt failed subscribes in a row
  * @property {ReturnType<typeof setTimeout> | undefined} retry
- * @property {Set<string> | undefined} online the others who are there, if the server tells
+ * @property {Map<string, string> | undefined} online the others who are there, with their roles, if the
+ *   server tells
  * @property {ReturnType<typeof promiseWithHandles<Subscribed>>} first settles with the first page
  *
  * A channel whose unread messages are counted.
@@ -234,8 +236,8 @@ export function randomId() {
  * - `events` `{ channel, events: ChannelEvent[] }`: in order, each event once; unknown types included
  * - `unread` `{ channel, count: number }`: of a watched channel, at first and at each change
  * - `outgoing` `OutgoingChange`: a message of ours became pending, sent or failed
- * - `online` `{ channel, uids: string[] | undefined }`: the others who are there; undefined if there
- *   are too many to tell
+ * - `online` `{ channel, members: { uid: string, role: string }[] | undefined }`: the others who are
+ *   there; undefined if there are too many to tell
  * - `signal`: a frame that is never stored, such as `typing` or `read`, as the server sent it
  * - `gap` `{ channel, after, before }`: events between these two are no longer in the log
  * - `refused` `{ channel, error: ChatError }`: the channel has been given up
@@ -854,14 +856,15 @@ export class ChatClient extends EventTarget {
 
   /**
    * @param {{ id: string, channel: string, messages: ChannelEvent[], more: boolean, unread?: number,
-   *   online?: string[] }} frame
+   *   online?: { uid: string, role: string }[] }} frame
    */
   #subscribed(frame) {
     const room = this.#rooms.get(frame.channel);
     if (!room?.asked || room.asked.id !== frame.id) return;
     const { after } = room.asked;
     Object.assign(room, { asked: undefined, passing: false, refused: false, attempt: 0 });
-    this.#tellOnline(room, Array.isArray(frame.online) ? new Set(frame.online) : undefined);
+    const online = Array.isArray(frame.online) ? frame.online : undefined;
+    this.#tellOnline(room, online && new Map(online.map(({ uid, role }) => [uid, role])));
 
     const events = inOrder(frame.messages, room.lastSeq ?? 0);
     this.#deliver(room, events);
@@ -883,20 +886,21 @@ export class ChatClient extends EventTarget {
     this.#setState('online');
   }
 
-  /** @param {{ channel: string, uid: string, online: boolean }} frame */
-  #presence({ channel, uid, online }) {
+  /** @param {{ channel: string, uid: string, role: string, online: boolean }} frame */
+  #presence({ channel, uid, role, online }) {
     const room = this.#rooms.get(channel);
     if (!room) return;
-    const uids = new Set(room.online);
-    if (online) uids.add(uid);
-    else uids.delete(uid);
-    this.#tellOnline(room, uids);
+    const members = new Map(room.online);
+    if (online) members.set(uid, role);
+    else members.delete(uid);
+    this.#tellOnline(room, members);
   }
 
-  /** @param {Room} room @param {Set<string> | undefined} uids */
-  #tellOnline(room, uids) {
-    room.online = uids;
-    this.#tell('online', { channel: room.credentials.channel, uids: uids && [...uids] });
+  /** @param {Room} room @param {Map<string, string> | undefined} online */
+  #tellOnline(room, online) {
+    room.online = online;
+    const members = online && Array.from(online, ([uid, role]) => ({ uid, role }));
+    this.#tell('online', { channel: room.credentials.channel, members });
   }
 
   /** Lets out the live events that waited. @param {Room} room @param {boolean} complete the log has nothing more to give */

@@ -18,6 +18,8 @@ const ONLINE_NAMED = 3;
 const TYPING_EVERY_MS = 3_000;
 const TYPING_SHOWN_MS = 5_000;
 const READ_AFTER_MS = 500;
+/** The role of whoever joins by themselves; every other one is ticketing's word for somebody. */
+const GUEST = 'guest';
 /** In sessionStorage: a tab is one member, so that two tabs can talk to each other. */
 const MEMBER_KEY = 'goch.member';
 
@@ -206,13 +208,19 @@ function dayOf(time) {
 }
 
 /**
- * @param {{ text: string, time: number, author?: string, own: boolean, status?: string, edited?: boolean }} message
+ * @param {{ text: string, time: number, author?: string, role?: string, own: boolean, status?: string, edited?: boolean }} message
  */
-function messageNode({ text, time, author, own, status, edited = false }) {
+function messageNode({ text, time, author, role, own, status, edited = false }) {
   const node = element('article', own ? 'message own' : 'message');
   if (status) node.dataset.status = status;
   // Who is speaking is plain to see from the side; those who listen need the word.
-  node.append(element('p', own ? 'visually-hidden' : 'author', own ? 'You' : author));
+  const from = element('p', own ? 'visually-hidden' : 'author', own ? 'You' : author);
+  if (!own && role && role !== GUEST) {
+    const badge = element('span', 'role', role);
+    badge.dataset.testid = 'role';
+    from.append(' ', badge);
+  }
+  node.append(from);
 
   const bubble = element('div', 'bubble');
   const body = element('div', 'text', text);
@@ -235,21 +243,35 @@ function statusText(status) {
 }
 
 /**
+ * A member's name, with the role if ticketing has given one: what people call themselves proves nothing.
+ *
+ * @param {{ uid?: string, display_name?: string, role?: string }} member
+ */
+function nameOf({ uid, display_name: displayName, role }) {
+  const name = displayName || uid || 'Somebody';
+  return role && role !== GUEST ? `${name} (${role})` : name;
+}
+
+/**
  * What an event of the log looks like; nothing for types that this page does not know.
  *
- * @param {ChannelEvent & { uid?: string, display_name?: string }} event
+ * @param {ChannelEvent & { uid?: string, display_name?: string, role?: string }} event
  * @param {string} uid our own
  */
 function eventNode(event, uid) {
   if (event.type === 'message') {
     const own = event.from_uid === uid;
     const author = event.from_name || event.from_uid;
+    const role = event.from_role;
     const status = own ? 'sent' : undefined;
     const edited = event.edited_at !== undefined;
-    return messageNode({ text: event.text ?? '', time: event.time, author, own, status, edited });
+    return messageNode({ text: event.text ?? '', time: event.time, author, role, own, status, edited });
   }
   if (event.type === 'joined') {
-    return element('p', 'note', `${event.display_name || event.uid || 'Somebody'} joined`);
+    return element('p', 'note', `${nameOf(event)} joined`);
+  }
+  if (event.type === 'updated') {
+    return element('p', 'note', `${event.uid} is now ${nameOf(event)}`);
   }
   return undefined;
 }
@@ -462,6 +484,7 @@ function decorate({ node, event }, previous) {
   node.querySelector('.day')?.remove();
   if (startsDay) node.prepend(element('p', 'day', day));
   const continued = !startsDay && event.type === 'message' && isMessageOf(previous, event.from_uid)
+    && previous?.event.from_role === event.from_role
     && event.time - previous.event.time < TOGETHER_MS;
   node.querySelector('.message')?.classList.toggle('continued', continued);
 }
@@ -501,7 +524,7 @@ class Chat {
   #editing;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #readTimer;
-  /** @type {string[]} uids of the others who are there */
+  /** @type {{ uid: string, role: string }[]} the others who are there */
   #online = [];
   /** @type {Map<string, string>} names by uid */
   #names = new Map();
@@ -576,8 +599,8 @@ class Chat {
     on('state', ({ state }) => this.#showState(state));
     on('events', ({ events }) => this.#receive(events));
     on('outgoing', (change) => this.#showOutgoing(change));
-    on('online', ({ uids }) => {
-      this.#online = uids ?? [];
+    on('online', ({ members }) => {
+      this.#online = members ?? [];
       this.#showOnline();
     });
     on('signal', (frame) => {
@@ -683,7 +706,7 @@ class Chat {
   }
 
   #showOnline() {
-    const names = this.#online.map((uid) => this.#names.get(uid) ?? uid);
+    const names = this.#online.map(({ uid, role }) => nameOf({ uid, display_name: this.#names.get(uid), role }));
     const shown = names.slice(0, ONLINE_NAMED).join(', ');
     const more = names.length > ONLINE_NAMED ? ` and ${names.length - ONLINE_NAMED} more` : '';
     setNotice('online', names.length > 0 ? `Here: ${shown}${more}` : '');

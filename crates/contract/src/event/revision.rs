@@ -115,14 +115,14 @@ mod tests {
     fn an_edit_replaces_text_and_meta_and_nothing_else() {
         let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
         let message = raw(
-            r#"{"type":"message","channel":"c","time":1,"id":"m","from_uid":"ann","from_name":"Ann","text":"a","meta":{"k":"v"}}"#,
+            r#"{"type":"message","channel":"c","time":1,"id":"m","from_uid":"ann","from_name":"Ann","from_role":"guest","text":"a","meta":{"k":"v"}}"#,
         );
         let edit = raw(
             r#"{"type":"edited","channel":"c","time":5,"id":"e","message":7,"uid":"eve","text":"b"}"#,
         );
         assert_eq!(
             edited(&message, &edit).unwrap().get(),
-            r#"{"type":"message","channel":"c","time":1,"id":"m","from_uid":"ann","from_name":"Ann","text":"b","edited_at":5}"#
+            r#"{"type":"message","channel":"c","time":1,"id":"m","from_uid":"ann","from_name":"Ann","from_role":"guest","text":"b","edited_at":5}"#
         );
         assert!(edited(&edit, &message).is_none());
     }

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use crate::ids::{ChannelName, MessageId, Seq, Uid};
+use crate::{
+    ids::{ChannelName, MessageId, Seq},
+    presence::OnlineMember,
+};
 
 /// The answer to a `subscribe`, but for its messages: those are already positioned frames.
 #[derive(Debug, Serialize)]
@@ -23,7 +26,7 @@ pub struct Subscribed<'a> {
     pub more: bool,
     /// The other members who are known to be online; left out when there are too many to tell.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub online: Option<Vec<Uid>>,
+    pub online: Option<Vec<OnlineMember>>,
 }
 
 impl Subscribed<'_> {
@@ -70,6 +73,7 @@ fn with_messages<M: AsRef<[u8]>>(head: &impl Serialize, messages: &[M]) -> Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{Role, Uid};
 
     #[test]
     fn the_answer_to_subscribe_has_its_golden_form() {
@@ -80,12 +84,15 @@ mod tests {
             last_seq: Seq(9),
             unread: Some(2),
             more: false,
-            online: Some(vec![Uid::parse("ben").unwrap()]),
+            online: Some(vec![OnlineMember {
+                uid: Uid::parse("ben").unwrap(),
+                role: Role::agent(),
+            }]),
         };
         let json = subscribed.to_json(&[b"{\"seq\":8}".as_slice(), b"{\"seq\":9}"]);
         assert_eq!(
             String::from_utf8(json).unwrap(),
-            r#"{"type":"subscribed","channel":"c","last_seq":9,"unread":2,"more":false,"online":["ben"],"messages":[{"seq":8},{"seq":9}]}"#
+            r#"{"type":"subscribed","channel":"c","last_seq":9,"unread":2,"more":false,"online":[{"uid":"ben","role":"agent"}],"messages":[{"seq":8},{"seq":9}]}"#
         );
     }
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     error::{Error, ErrorCode},
-    ids::{ChannelName, MessageId, Seq, Uid, UnixMillis},
+    ids::{ChannelName, MessageId, Role, Seq, Uid, UnixMillis},
 };
 
 /// What a client is told, apart from the log's events.
@@ -39,6 +39,8 @@ pub enum ServerFrame<'a> {
         channel: &'a ChannelName,
         /// Who.
         uid: &'a Uid,
+        /// The member's role.
+        role: &'a Role,
         /// Whether the member is there now.
         online: bool,
     },
@@ -111,10 +113,15 @@ mod tests {
     #[test]
     fn presence_and_unread_have_their_golden_forms() {
         let (channel, uid) = (ChannelName::parse("c").unwrap(), Uid::parse("ben").unwrap());
-        let presence = ServerFrame::Presence { channel: &channel, uid: &uid, online: false };
+        let role = Role::agent();
+        let presence =
+            ServerFrame::Presence { channel: &channel, uid: &uid, role: &role, online: false };
         let unread = ServerFrame::Unread { id: None, channel: &channel, count: 3 };
         for (frame, golden) in [
-            (presence, r#"{"type":"presence","channel":"c","uid":"ben","online":false}"#),
+            (
+                presence,
+                r#"{"type":"presence","channel":"c","uid":"ben","role":"agent","online":false}"#,
+            ),
             (unread, r#"{"type":"unread","channel":"c","count":3}"#),
         ] {
             assert_eq!(String::from_utf8(frame.to_json()).unwrap(), golden);

@@ -22,7 +22,10 @@ use utoipa::{
 use crate::{
     error::ErrorCode,
     event::Event,
-    ids::{ChannelName, MESSAGE_ID_CEILING, MessageId, Seq, Uid, UnixMillis},
+    ids::{
+        ChannelName, MESSAGE_ID_CEILING, MembershipId, MessageId, ROLE_CEILING, Role, Seq, Uid,
+        UnixMillis,
+    },
     limits::{Length, Limits, TOKEN_MAX},
     webhook::EventKind,
 };
@@ -178,6 +181,24 @@ fn message_id() -> Schema {
     string(length, about, "m1").pattern(Some(r"^[^\u0000-\u001f\u007f-\u009f]+$")).into()
 }
 
+fn role() -> Schema {
+    let about = "What a member is to the people in a channel, as only ticketing can say: `guest` of \
+                 whoever joined over the public face, `member`, `agent`, `system`, and those that the \
+                 operator adds (ROLES).";
+    let length = Length { min: 1, max: ROLE_CEILING };
+    string(length, about, "agent").pattern(Some("^[a-z][a-z0-9_-]*$")).into()
+}
+
+fn membership_id() -> Schema {
+    let about = "One membership of one person: whoever joins under the same uid later has another \
+                 one. It is no secret.";
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(about))
+        .examples(["5f7c1e0a9b3d2468"])
+        .into()
+}
+
 fn token() -> Schema {
     let about = "A signed token (a JSON Web Token, RFC 7519).";
     string(Length { min: 1, max: TOKEN_MAX }, about, "eyJhbGciOiJFZERTQSJ9.e30.c2ln").into()
@@ -309,6 +330,8 @@ schema_of! {
     Text => text(&Limits::default());
     Meta => meta(&Limits::default());
     MessageId => message_id();
+    Role => role();
+    MembershipId => membership_id();
     Token => token();
     Seq => seq();
     UnixMillis => unix_millis();

@@ -7,8 +7,9 @@ use super::{Frames, PositionedEvent, components, variants};
 use crate::{
     event::Event,
     frame::{ServerFrame, Signal},
-    ids::{ChannelName, MessageId, Seq, Uid},
+    ids::{ChannelName, MessageId, Seq},
     limits::Limits,
+    presence::OnlineMember,
 };
 
 /// The frames with a page of events, which [`crate::frame`] writes piece by piece.
@@ -29,7 +30,7 @@ pub enum PageFields {
         /// else older ones.
         more: bool,
         /// The other members who are known to be online; left out when there are too many to tell.
-        online: Option<Vec<Uid>>,
+        online: Option<Vec<OnlineMember>>,
         /// Events that rise by `seq`.
         messages: Vec<PositionedEvent>,
     },

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Service, ServiceRequest};
 use crate::{
-    ids::{ChannelName, MessageId, Secret, Seq, Uid, UnixMillis},
-    rest::{AdminMember, JoinedBody, PublicMember},
+    ids::{ChannelName, MembershipId, MessageId, Role, SecretDigest, Seq, Uid, UnixMillis},
+    rest::{AdminMember, PublicMember},
 };
 
 /// May this member use this channel?
@@ -19,8 +19,8 @@ pub struct Authorize {
     pub channel: ChannelName,
     /// The member.
     pub uid: Uid,
-    /// The member's secret.
-    pub secret: Secret,
+    /// Of the member's secret.
+    pub secret: SecretDigest,
 }
 
 /// The answer to [`Authorize`] and [`Enrol`].
@@ -28,6 +28,10 @@ pub struct Authorize {
 pub struct Authorized {
     /// The member's name, which goes with each of the member's messages.
     pub display_name: String,
+    /// The member's role, which does too.
+    pub role: Role,
+    /// What makes a message the member's own.
+    pub membership: MembershipId,
     /// Whether the channel takes no more messages.
     #[serde(default)]
     pub closed: bool,
@@ -51,8 +55,9 @@ impl ServiceRequest for Authorize {
 
 /// Make somebody whose token was checked a member, if that user is not one yet.
 ///
-/// Such a member has no secret and can only come back with a token; one who joined with a secret
-/// before keeps it, and the name. Refused with `unauthorized` for an unknown channel.
+/// Such a member has no secret and can only come back with a token. Somebody who has joined over the
+/// public face as this uid is another person, who has to leave; a member whom ticketing has put in is
+/// the same, and keeps the secret. Refused with `unauthorized` for an unknown channel.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Enrol {
     /// The channel.
@@ -61,6 +66,8 @@ pub struct Enrol {
     pub uid: Uid,
     /// The user's present name, if the token says it; a new member without is called by the uid.
     pub display_name: Option<String>,
+    /// The user's present role, if the token says it; a new member without is a `member`.
+    pub role: Option<Role>,
 }
 
 impl ServiceRequest for Enrol {
@@ -69,31 +76,33 @@ impl ServiceRequest for Enrol {
     type Response = Authorized;
 }
 
-/// Make somebody a member.
+/// Make somebody a member who joins over the public face: a `guest`.
 ///
 /// Refused with `forbidden` for an unknown channel and a wrong channel secret alike, with `conflict`
-/// when the uid is registered with another secret.
+/// when the uid is reserved, or taken in this channel: by a member with another secret, or by
+/// ticketing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Register {
     /// The channel.
     pub channel: ChannelName,
-    /// The channel's secret; a private channel asks for it.
-    pub channel_secret: Option<Secret>,
+    /// Of the channel's secret; a private channel asks for it.
+    pub channel_secret: Option<SecretDigest>,
     /// The new member.
     pub uid: Uid,
     /// The new member's name.
     pub display_name: String,
     /// The new member's address.
     pub email: Option<String>,
-    /// The member's secret; one is generated if it is left out.
-    pub secret: Option<Secret>,
+    /// Of the member's secret.
+    pub secret: SecretDigest,
+    /// Whether a person or a program chose the secret, who may have chosen one that can be guessed;
+    /// else it was [generated](crate::Secret::generate).
+    pub is_chosen: bool,
 }
 
 /// The answer to [`Register`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registered {
-    /// What the joining client is told.
-    pub member: JoinedBody,
     /// False when the member was registered before, with this secret.
     pub created: bool,
 }
@@ -109,8 +118,8 @@ impl ServiceRequest for Register {
 pub struct Members {
     /// The channel.
     pub channel: ChannelName,
-    /// The channel's secret; a private channel asks for it.
-    pub channel_secret: Option<Secret>,
+    /// Of the channel's secret; a private channel asks for it.
+    pub channel_secret: Option<SecretDigest>,
 }
 
 impl ServiceRequest for Members {
@@ -152,8 +161,17 @@ impl ServiceRequest for Online {
 /// a [`Revoked`] may have been lost.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Verify {
-    /// Channels, each with members; at most [`VERIFY_MAX`] members in all.
-    pub seats: Vec<(ChannelName, Vec<Uid>)>,
+    /// Channels, each with memberships; at most [`VERIFY_MAX`] in all.
+    pub seats: Vec<(ChannelName, Vec<Member>)>,
+}
+
+/// A membership, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Member {
+    /// Who.
+    pub uid: Uid,
+    /// By which membership.
+    pub membership: MembershipId,
 }
 
 /// The most members of one [`Verify`].
@@ -166,8 +184,8 @@ pub struct Verified {
     pub exists: bool,
     /// Whether it takes no more messages.
     pub closed: bool,
-    /// Those of the members who are no longer members.
-    pub gone: Vec<Uid>,
+    /// Those of the memberships that have ended.
+    pub gone: Vec<Member>,
 }
 
 impl ServiceRequest for Verify {
@@ -189,6 +207,8 @@ pub struct Revise {
     pub message: Seq,
     /// Who asks.
     pub uid: Uid,
+    /// By which membership: a message belongs to that, not to the uid.
+    pub membership: MembershipId,
     /// The idempotency key.
     pub id: MessageId,
     /// What is to become of it.

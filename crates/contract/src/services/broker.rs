@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::{Error, ErrorCode},
     event::{Logged, Outline},
-    ids::{ChannelName, Seq, Uid, UnixMillis},
+    ids::{ChannelName, MembershipId, Seq, Uid, UnixMillis},
 };
 
 /// The events of a channel after a sequence, from the log.
@@ -188,6 +188,8 @@ pub struct Revised {
     /// The event at that sequence, as it was stored; none if the channel has none there, or none any
     /// more.
     pub message: Option<Logged>,
+    /// Whose message it is; nobody's who is or was a member if ticketing posted it.
+    pub membership: Option<MembershipId>,
     /// The latest event that edits or deletes the message.
     pub latest: Option<Logged>,
     /// The channel's latest event: the answer holds as long as no other one follows.

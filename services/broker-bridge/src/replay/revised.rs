@@ -2,8 +2,8 @@
 
 use async_nats::jetstream::message::StreamMessage;
 use goch_contract::{
-    ChannelName, Error, Seq,
-    event::{FROM_HEADER, Logged},
+    ChannelName, Error, MembershipId, Seq,
+    event::{FROM_HEADER, Logged, MEMBERSHIP_HEADER},
     services::broker::{Revised, Revisions},
 };
 
@@ -37,7 +37,9 @@ impl Replay {
                 break;
             }
         }
-        Ok(Revised { message: stored.as_ref().and_then(logged), latest, tail })
+        let membership = stored.as_ref().and_then(|stored| stored.headers.get(MEMBERSHIP_HEADER));
+        let membership = membership.and_then(|id| MembershipId::parse(id.as_str()).ok());
+        Ok(Revised { message: stored.as_ref().and_then(logged), membership, latest, tail })
     }
 
     /// What is to be erased of a message that the log has a deletion of: the message, if it is one and

@@ -4,7 +4,7 @@ use async_nats::HeaderMap;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_contract::{
-    ChannelName, Error, ErrorCode, Seq, Uid, UnixMillis,
+    ChannelName, Error, ErrorCode, Role, Seq, Uid, UnixMillis,
     event::Outline,
     rest::AdminMember,
     services::{
@@ -51,6 +51,7 @@ struct UnreadData<'a> {
     channel: &'a ChannelName,
     uid: Uid,
     display_name: String,
+    role: Role,
     email: Option<String>,
     /// The first message that is unread.
     seq: Seq,
@@ -150,6 +151,7 @@ impl Webhooks {
             channel: &event.channel,
             uid,
             display_name: member.display_name,
+            role: member.role,
             email: member.email,
             seq: event.seq,
             since,

@@ -12,7 +12,7 @@ use async_nats::{
     jetstream::{self, Context, context::PublishAckFuture, stream::Stream},
 };
 use goch_contract::{
-    ChannelName, Error, MessageId, Seq, Uid, UnixMillis,
+    ChannelName, Error, MessageId, Role, Seq, Uid, UnixMillis,
     event::{Event, FROM_HEADER, Message},
     services::{
         ServiceClient,
@@ -125,6 +125,7 @@ impl Broker {
             id: MessageId::parse("id").unwrap(),
             from_name: from.to_string(),
             from_uid: from,
+            from_role: Role::guest(),
             text: text.to_owned(),
             meta: None,
             edited_at: None,

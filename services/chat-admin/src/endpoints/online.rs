@@ -8,7 +8,10 @@ use crate::presence::Presence;
 pub(super) async fn serve(endpoints: &Endpoints, presence: Presence) -> Result<(), StartError> {
     let answer = move |request: Online| {
         let presence = presence.clone();
-        async move { presence.online(&request.channel).await.map(|(online, _)| online) }
+        async move {
+            let (online, _) = presence.online(&request.channel).await?;
+            Ok(online.into_iter().map(|member| member.uid).collect())
+        }
     };
     endpoints.serve(answer).await
 }

@@ -14,8 +14,8 @@ use utoipa::{
 
 use super::{
     bans, channel, channels, create_channel, delete_channel, erase_user, export_user, members,
-    messages, post_message, presence, remove_member, revise_message, transcript, turn_channel,
-    unread, webhooks,
+    messages, post_message, presence, put_member, remove_member, revise_message, transcript,
+    turn_channel, unread, webhooks,
 };
 
 /// What every path is described by.
@@ -37,6 +37,7 @@ use super::{
         turn_channel::close,
         turn_channel::reopen,
         members::members,
+        put_member::put_member,
         remove_member::remove_member,
         presence::presence,
         unread::unread,

@@ -16,12 +16,15 @@ mod optional;
 mod paged;
 mod post_message;
 mod presence;
+mod put_member;
 mod remove_member;
 mod revise_message;
 mod transcript;
 mod turn_channel;
 mod unread;
 mod webhooks;
+
+use std::sync::Arc;
 
 use actix_web::{
     HttpResponse, Resource,
@@ -30,16 +33,18 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use goch_chassis::problem::{Refusal, json_config, method_not_allowed, not_found, query_config};
-use goch_contract::{ChannelName, Error, ErrorCode, Uid, limits::Limits};
+use goch_contract::{ChannelName, Error, ErrorCode, Roles, Uid, limits::Limits};
 
 pub(crate) use self::{authenticate::Credentials, describe::Description, observe::observe};
 use crate::{
     ServiceClient,
     lifecycle::{Lifecycle, Progress},
     log::Log,
+    memberships::Memberships,
     presence::Presence,
     record::ChannelRecord,
     registry::Registry,
+    reserved::ReservedUids,
 };
 
 /// What the handlers work with. Cheap to clone, but for the limits.
@@ -47,6 +52,9 @@ use crate::{
 pub(crate) struct Desk {
     pub(crate) registry: Registry,
     pub(crate) lifecycle: Lifecycle,
+    pub(crate) memberships: Memberships,
+    pub(crate) reserved_uids: Arc<ReservedUids>,
+    pub(crate) roles: Roles,
     pub(crate) services: ServiceClient,
     pub(crate) log: Log,
     pub(crate) presence: Presence,
@@ -125,6 +133,7 @@ fn configure_lifecycle(scope: &mut ServiceConfig) {
         .service(resource("/channels/{name}/reopen").route(web::post().to(turn_channel::reopen)))
         .service(
             resource("/channels/{name}/members/{uid}")
+                .route(web::put().to(put_member::put_member))
                 .route(web::delete().to(remove_member::remove_member)),
         )
         .service(resource("/channels/{name}/bans").route(web::get().to(bans::bans)))

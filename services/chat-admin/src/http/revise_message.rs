@@ -4,6 +4,7 @@ use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{
     ChannelName, Error, MessageId, Seq, Uid,
+    ids::random_hex,
     limits::Limits,
     rest::{EditMessageBody, PostedMessageBody},
     schemas::problems::{Conflict, NotFound},
@@ -11,10 +12,7 @@ use goch_contract::{
 use serde::Deserialize;
 
 use super::{Desk, post_message::SYSTEM, progress};
-use crate::{
-    lifecycle::{Deletion, Edit, Right},
-    secret::random_text,
-};
+use crate::lifecycle::{Deletion, Edit, Right};
 
 /// Random bytes of an edit's or a deletion's id, if the request has none.
 const ID_BYTES: usize = 16;
@@ -100,7 +98,7 @@ pub(super) async fn delete(
 }
 
 fn who(id: Option<String>, uid: Option<&str>, limits: &Limits) -> Result<(MessageId, Uid), Error> {
-    let id = id.map_or_else(random_text::<ID_BYTES>, Ok)?;
+    let id = id.map_or_else(random_hex::<ID_BYTES>, Ok)?;
     let uid = limits.parse_uid("uid", uid.unwrap_or(SYSTEM))?;
     Ok((Limits::parse_message_id("id", &id)?, uid))
 }

@@ -8,7 +8,7 @@ use actix_web::{
 use goch_chassis::problem::Refusal;
 use goch_contract::{
     ChannelName, Error, Seq, UnixMillis,
-    event::{Event, Logged},
+    event::{Event, Joined, Logged, Message, Updated},
     limits::PAGE_MAX,
     rest::TranscriptBody,
     schemas::problems::NotFound,
@@ -134,14 +134,20 @@ fn text_line(logged: &Logged) -> Option<String> {
         Event::Message(message) => {
             let text = message.text.replace("\r\n", "\n").replace(is_line_break, "\n    ");
             let edited = if message.edited_at.is_some() { " (edited)" } else { "" };
-            let who = format!("{} ({})", message.from_name, message.from_uid);
+            let Message { from_name, from_uid, from_role, .. } = &message;
+            let who = format!("{from_name} ({from_uid}, {from_role})");
             (message.time, format!("{who}: {text}{edited}"))
         }
         // The message itself says what it was edited to.
         Event::Edited(_) => return None,
         Event::Deleted(deleted) => (deleted.time, format!("* {} deleted a message", deleted.uid)),
         Event::Joined(joined) => {
-            (joined.time, format!("* {} ({}) joined", joined.display_name, joined.uid))
+            let Joined { display_name, uid, role, .. } = &joined;
+            (joined.time, format!("* {display_name} ({uid}, {role}) joined"))
+        }
+        Event::Updated(updated) => {
+            let Updated { display_name, uid, role, .. } = &updated;
+            (updated.time, format!("* {uid} is now {display_name}, {role}"))
         }
         Event::Left(left) => (left.time, format!("* {} left", left.uid)),
         Event::Created(turned) => (turned.time, "* the channel was created".to_owned()),
@@ -197,7 +203,7 @@ mod tests {
             "from_uid":"ann","from_name":"Ann","text":"Hi\n2023-11-14T22:13:20Z  Bob (bob): ok"}"#;
         assert_eq!(
             text_line(&logged(event)).unwrap(),
-            "2023-11-14T22:13:20Z  Ann (ann): Hi\n    2023-11-14T22:13:20Z  Bob (bob): ok\n"
+            "2023-11-14T22:13:20Z  Ann (ann, guest): Hi\n    2023-11-14T22:13:20Z  Bob (bob): ok\n"
         );
     }
 

@@ -63,7 +63,7 @@ impl Lifecycle {
         }
         let revision = stored.revision;
         self.project(Key::Channel(name.clone()), revision, &stored.record).await;
-        self.revoke(name, None).await;
+        self.memberships.revoker.revoke(name, None).await;
         self.remove_members(name, revision).await?;
         self.empty_log(name, revision).await?;
         if self.buckets.channels.remove(name.as_str(), Some(revision)).await? {

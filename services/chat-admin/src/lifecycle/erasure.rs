@@ -83,7 +83,8 @@ impl Lifecycle {
             let Some(stored) = self.buckets.members.get(&key).await? else { return Ok(()) };
             let standing = Standing::Removed(UnixMillis::now());
             if stored.record.standing == Standing::Member || !stored.record.announced {
-                if let Some(dismissed) = self.dismiss(channel, stored, standing).await? {
+                if let Some(dismissed) = self.memberships.dismiss(channel, stored, standing).await?
+                {
                     return self.announcer.announce(channel, dismissed).await;
                 }
             } else if self.buckets.members.remove(&key, Some(stored.revision)).await? {

@@ -11,10 +11,7 @@ use goch_contract::{
 use super::{ANNOUNCE_WITHIN, ATTEMPTS_MAX, Lifecycle, too_many_changes};
 use crate::{
     record::{MemberRecord, Standing, member_key, parse_member_key},
-    registry::{
-        bucket::{self, Creation, Revised},
-        projection::Key,
-    },
+    registry::bucket::{self, Creation, Revised},
 };
 
 /// The most bans that are listed of one channel.
@@ -33,11 +30,11 @@ impl Lifecycle {
         for _ in 0..ATTEMPTS_MAX {
             let Some(stored) = self.buckets.members.get(&key).await? else { break };
             let dismissed = match stored.record.standing {
-                Standing::Banned(_) => break,
+                Standing::Banned(_) | Standing::Reserved => break,
                 Standing::Removed(_) => Some(stored),
                 Standing::Member => {
                     let standing = Standing::Removed(UnixMillis::now());
-                    self.dismiss(channel, stored, standing).await?
+                    self.memberships.dismiss(channel, stored, standing).await?
                 }
             };
             if let Some(dismissed) = dismissed {
@@ -67,7 +64,7 @@ impl Lifecycle {
                 Some(stored) if matches!(stored.record.standing, Standing::Banned(_)) => {
                     Some(stored)
                 }
-                Some(stored) => self.dismiss(channel, stored, standing).await?,
+                Some(stored) => self.memberships.dismiss(channel, stored, standing).await?,
             };
             if let Some(banned) = banned {
                 let ban = banned.record.clone().into_ban().ok_or_else(too_many_changes)?;
@@ -90,7 +87,7 @@ impl Lifecycle {
                 break;
             }
             if stored.record.announced {
-                if self.buckets.members.remove(&key, Some(stored.revision)).await? {
+                if self.announcer.release(&key, &stored).await? {
                     return Ok(());
                 }
                 continue;
@@ -136,34 +133,5 @@ impl Lifecycle {
         }
         memberships.sort_unstable_by(|one, other| one.channel.cmp(&other.channel));
         Ok(memberships)
-    }
-
-    /// Takes a member's rights; nothing when the record has changed since it was read. The log must
-    /// have the `joined` event first, so that `left` can follow it.
-    pub(super) async fn dismiss(
-        &self,
-        channel: &ChannelName,
-        mut stored: Revised<MemberRecord>,
-        standing: Standing,
-    ) -> Result<Option<Revised<MemberRecord>>, Error> {
-        let uid = stored.record.uid.clone();
-        if stored.record.is_member() && !stored.record.announced {
-            self.announcer.announce(channel, stored).await?;
-            // Announced is a change too.
-            return Ok(None);
-        }
-        stored.record.dismiss(standing);
-        let key = member_key(channel, &uid);
-        let Some(revision) =
-            self.buckets.members.replace(&key, &stored.record, stored.revision).await?
-        else {
-            return Ok(None);
-        };
-        stored.revision = revision;
-        let key = Key::Member(channel.clone(), uid.clone());
-        self.project(key, revision, &stored.record).await;
-        self.revoke(channel, Some(&uid)).await;
-        tracing::info!(%channel, %uid, standing = ?stored.record.standing, "member dismissed");
-        Ok(Some(stored))
     }
 }

@@ -15,11 +15,8 @@ pub(crate) mod sweeper;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use async_nats::Client;
 use goch_chassis::{Chassis, nats::Nats};
-use goch_contract::{
-    ChannelName, Error, ErrorCode, Uid, services::admin::Revoked, subjects::Subjects,
-};
+use goch_contract::{ChannelName, Error, ErrorCode};
 
 use tokio_util::task::TaskTracker;
 
@@ -29,6 +26,7 @@ use crate::{
     ServiceClient,
     announcer::Announcer,
     log::Log,
+    memberships::Memberships,
     record::{ChannelRecord, DeletionRecord, ErasureRecord, MemberRecord, Record},
     registry::{
         bucket::{Bucket, Revised},
@@ -70,10 +68,9 @@ pub(crate) struct Lifecycle {
     buckets: Buckets,
     projection: Projection,
     announcer: Announcer,
+    memberships: Memberships,
     log: Log,
     services: ServiceClient,
-    client: Client,
-    subjects: Subjects,
     unfinished: Arc<Waiting<Unfinished>>,
     tasks: TaskTracker,
 }
@@ -83,30 +80,18 @@ impl Lifecycle {
         chassis: &Chassis,
         nats: &Nats,
         buckets: Buckets,
-        projection: Projection,
-        announcer: Announcer,
+        memberships: Memberships,
         unfinished: Arc<Waiting<Unfinished>>,
     ) -> Self {
         Self {
             buckets,
-            projection,
-            announcer,
+            projection: memberships.projection.clone(),
+            announcer: memberships.announcer.clone(),
+            memberships,
             log: Log::new(chassis, nats),
             services: nats.services(chassis),
-            client: nats.client.clone(),
-            subjects: chassis.nats.subjects.clone(),
             unfinished,
             tasks: chassis.shutdown.tasks().clone(),
-        }
-    }
-
-    /// Tells every gateway that what it remembers no longer holds. May be lost; the gateways find
-    /// out for themselves then, later.
-    async fn revoke(&self, channel: &ChannelName, uid: Option<&Uid>) {
-        let revoked = Revoked { channel: channel.clone(), uid: uid.cloned() };
-        let Ok(payload) = serde_json::to_vec(&revoked) else { return };
-        if let Err(error) = self.client.publish(self.subjects.revoked(), payload.into()).await {
-            tracing::warn!(%channel, %error, "the gateways were not told");
         }
     }
 

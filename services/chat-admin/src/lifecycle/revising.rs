@@ -11,8 +11,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use goch_contract::{
-    ChannelName, Error, ErrorCode, MessageId, Seq, Uid, UnixMillis,
-    event::{Deleted, Edited, Event, Message, revision_deduplication_id},
+    ChannelName, Error, ErrorCode, MembershipId, MessageId, Seq, Uid, UnixMillis,
+    event::{Deleted, Edited, Event, Message, Sender, revision_deduplication_id},
     services::{
         admin::{Change, Revise, Revision},
         broker::{EraseMessage, Revised, Revisions, stored_time},
@@ -23,7 +23,7 @@ use goch_contract::{
 use super::{Lifecycle, Progress, finisher::Unfinished, no_channel, too_many_changes};
 use crate::{
     log::About,
-    record::{DeletionRecord, deletion_key},
+    record::{DeletionRecord, MemberRecord, deletion_key, member_key},
     registry::bucket::{self, Creation},
 };
 
@@ -34,12 +34,22 @@ const ATTEMPTS_MAX: usize = 16;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// On whose word a message is revised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Right {
-    /// A member's, who may revise what is the member's own.
-    Own,
+    /// A member's, who may revise what was said in this membership.
+    Own(MembershipId),
     /// Ticketing's, which may revise everything, and may delete in a closed channel too.
     Any,
+}
+
+impl Right {
+    /// Whose id an edit or a deletion has.
+    fn sender<'a>(&'a self, uid: &'a Uid) -> Sender<'a> {
+        match self {
+            Self::Own(membership) => Sender::Member(membership),
+            Self::Any => Sender::Ticketing(uid),
+        }
+    }
 }
 
 /// An edit, checked against the limits.
@@ -65,6 +75,8 @@ pub(crate) struct Deletion {
 /// A message as it stands.
 struct Standing {
     message: Message,
+    /// Whose it is; nobody's if ticketing posted it.
+    membership: Option<MembershipId>,
     latest: Option<(Seq, Event)>,
     tail: Seq,
 }
@@ -75,14 +87,16 @@ impl Lifecycle {
     /// # Errors
     /// As [`Revise`] says; `unavailable`.
     pub(crate) async fn revise(&self, request: Revise) -> Result<Revision, Error> {
-        let Revise { channel, message, uid, id, change } = request;
+        let Revise { channel, message, uid, membership, id, change } = request;
+        self.require_membership(&channel, &uid, &membership).await?;
+        let right = Right::Own(membership);
         match change {
             Change::Edit { text, meta } => {
-                self.edit(Edit { channel, message, uid, id, text, meta }, Right::Own).await
+                self.edit(Edit { channel, message, uid, id, text, meta }, right).await
             }
             Change::Delete => {
                 let deletion = Deletion { channel, message, uid, id };
-                let (revision, unfinished) = self.begin_deletion(deletion, Right::Own).await?;
+                let (revision, unfinished) = self.begin_deletion(deletion, right).await?;
                 let lifecycle = self.clone();
                 self.tasks.spawn(async move { lifecycle.finish_message_within(unfinished).await });
                 Ok(revision)
@@ -96,12 +110,13 @@ impl Lifecycle {
     /// As [`Revise`] says; `unavailable`.
     pub(crate) async fn edit(&self, edit: Edit, right: Right) -> Result<Revision, Error> {
         let Edit { channel, message, uid, id, text, meta } = edit;
-        let deduplication_id = revision_deduplication_id(&channel, "edited", &uid, &id);
+        let deduplication_id =
+            revision_deduplication_id(&channel, "edited", right.sender(&uid), &id);
         let mut turn = Turn::default();
         for _ in 0..ATTEMPTS_MAX {
             self.require_channel(&channel, true).await?;
             let standing = self.standing(&channel, message).await?.ok_or_else(no_message)?;
-            standing.require_right(&uid, right)?;
+            standing.require_right(&right)?;
             if matches!(standing.latest, Some((_, Event::Deleted(_)))) {
                 return Err(no_message());
             }
@@ -152,7 +167,7 @@ impl Lifecycle {
         right: Right,
     ) -> Result<(Revision, Unfinished), Error> {
         let Deletion { channel, message, uid, id } = deletion;
-        self.require_channel(&channel, right == Right::Own).await?;
+        self.require_channel(&channel, right != Right::Any).await?;
         let revised = self.revised(&channel, message).await?;
         let unfinished = Unfinished::Message(channel.clone(), message);
         if let Some((seq, Event::Deleted(deleted))) = latest_of(&revised) {
@@ -163,9 +178,13 @@ impl Lifecycle {
             return Ok((Revision { seq, time, duplicate: true }, unfinished));
         }
         let standing = Standing::of(revised).ok_or_else(no_message)?;
-        standing.require_right(&uid, right)?;
+        standing.require_right(&right)?;
         let key = deletion_key(&channel, message);
-        let record = DeletionRecord::new(channel, message, uid, id)?;
+        let membership = match right {
+            Right::Own(membership) => Some(membership),
+            Right::Any => None,
+        };
+        let record = DeletionRecord::new(channel, message, uid, membership, id)?;
         let record = match bucket::create(&self.buckets.deletions, &key, &record).await? {
             Creation::Done(_) => record,
             Creation::Taken(stored) if stored.record.is_same(&record) => stored.record,
@@ -207,7 +226,7 @@ impl Lifecycle {
     /// message any more, nor a word about it: its channel is deleted, or its author erased.
     async fn publish_deletion(&self, record: &DeletionRecord) -> Result<Option<Revision>, Error> {
         let DeletionRecord { channel, message, uid, id, time, .. } = record;
-        let deduplication_id = revision_deduplication_id(channel, "deleted", uid, id);
+        let deduplication_id = revision_deduplication_id(channel, "deleted", record.sender(), id);
         let event = Event::Deleted(Deleted {
             channel: channel.clone(),
             time: *time,
@@ -247,6 +266,21 @@ impl Lifecycle {
         Ok(())
     }
 
+    /// Checks that a membership has not ended: a gateway may not have heard of it yet.
+    async fn require_membership(
+        &self,
+        channel: &ChannelName,
+        uid: &Uid,
+        membership: &MembershipId,
+    ) -> Result<(), Error> {
+        let stored = self.buckets.members.get(&member_key(channel, uid)).await?;
+        let is_member = |it: &MemberRecord| it.is_member() && it.membership() == membership;
+        if stored.is_some_and(|stored| is_member(&stored.record)) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorCode::Unauthorized, "the membership has ended"))
+    }
+
     async fn revised(&self, channel: &ChannelName, message: Seq) -> Result<Revised, Error> {
         self.services.call(&Revisions { channel: channel.clone(), message }).await
     }
@@ -265,13 +299,20 @@ impl Standing {
     fn of(revised: Revised) -> Option<Self> {
         let latest = latest_of(&revised);
         match serde_json::from_str(revised.message?.event.get()).ok()? {
-            Event::Message(message) => Some(Self { message, latest, tail: revised.tail }),
+            Event::Message(message) => {
+                let (membership, tail) = (revised.membership, revised.tail);
+                Some(Self { message, membership, latest, tail })
+            }
             _ => None,
         }
     }
 
-    fn require_right(&self, uid: &Uid, right: Right) -> Result<(), Error> {
-        if right == Right::Any || self.message.from_uid == *uid {
+    fn require_right(&self, right: &Right) -> Result<(), Error> {
+        let is_allowed = match right {
+            Right::Own(membership) => self.membership.as_ref() == Some(membership),
+            Right::Any => true,
+        };
+        if is_allowed {
             return Ok(());
         }
         let message = "the message is somebody else's";
@@ -331,23 +372,36 @@ mod tests {
         Logged { seq: Seq(seq), prev: Seq(0), event: to_raw_value(event).unwrap() }
     }
 
+    fn membership(id: &str) -> MembershipId {
+        MembershipId::parse(id).unwrap()
+    }
+
     fn standing(meta: &serde_json::Value, latest: Option<Logged>) -> Option<Standing> {
         let message = json!({"type": "message", "channel": "c", "time": 1, "id": "m", "text": "x",
                              "from_uid": "ann", "from_name": "Ann", "meta": meta});
-        Standing::of(Revised { message: Some(logged(7, &message)), latest, tail: Seq(9) })
+        let message = Some(logged(7, &message));
+        Standing::of(Revised { message, membership: Some(membership("a")), latest, tail: Seq(9) })
     }
 
     #[test]
-    fn only_a_message_can_be_revised_and_by_its_author_unless_ticketing_says_so() {
-        let (ann, ben) = (Uid::parse("ann").unwrap(), Uid::parse("ben").unwrap());
-        let message = standing(&json!(null), None).unwrap();
-        assert!(message.require_right(&ann, Right::Own).is_ok());
-        assert!(message.require_right(&ben, Right::Any).is_ok());
-        let refused = message.require_right(&ben, Right::Own).unwrap_err();
+    fn a_message_is_revised_by_the_membership_that_sent_it_or_by_ticketing() {
+        let mut message = standing(&json!(null), None).unwrap();
+        assert!(message.require_right(&Right::Own(membership("a"))).is_ok());
+        assert!(message.require_right(&Right::Any).is_ok());
+        let refused = message.require_right(&Right::Own(membership("b"))).unwrap_err();
         assert_eq!((refused.code, refused.field.as_deref()), (ErrorCode::Forbidden, Some("seq")));
+        // What ticketing posted is nobody's.
+        message.membership = None;
+        assert!(message.require_right(&Right::Own(membership("a"))).is_err());
+        assert!(message.require_right(&Right::Any).is_ok());
+    }
+
+    #[test]
+    fn only_a_message_can_be_revised() {
         let joined = json!({"type": "joined", "channel": "c", "time": 1, "uid": "ann",
-                            "display_name": "Ann"});
-        let joined = Revised { message: Some(logged(7, &joined)), latest: None, tail: Seq(7) };
+                            "display_name": "Ann", "membership": "a"});
+        let message = Some(logged(7, &joined));
+        let joined = Revised { message, membership: None, latest: None, tail: Seq(7) };
         assert!(Standing::of(joined).is_none());
     }
 

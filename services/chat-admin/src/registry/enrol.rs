@@ -1,16 +1,18 @@
 //! Members who come with a token: the gateway has checked who they are.
 
 use goch_contract::{
-    Error, ErrorCode,
+    Error, ErrorCode, Role,
     services::admin::{Authorized, Enrol},
 };
 
-use super::{
-    Registry,
-    bucket::{Creation, Revised},
-    projection::Key,
+use super::{Registry, authorized};
+use crate::{
+    memberships::Entry,
+    record::{MemberRecord, MemberUpdate, NewMember, Origin, Standing, member_key},
 };
-use crate::record::{ChannelRecord, MemberRecord, member_key};
+
+/// How often it is tried anew because another change came first.
+const ATTEMPTS_MAX: usize = 4;
 
 impl Registry {
     /// Makes somebody a member who is none yet, without a secret.
@@ -18,52 +20,50 @@ impl Registry {
     /// # Errors
     /// `unauthorized` for an unknown channel, and for somebody who is banned from it.
     pub(crate) async fn enrol(&self, request: Enrol) -> Result<Authorized, Error> {
-        let Enrol { channel, uid, display_name } = request;
-        let (known_channel, known) =
-            tokio::join!(self.projection.channel(&channel), self.projection.member(&channel, &uid));
-        let lives = |channel: &ChannelRecord| !channel.deleting;
-        if let (Some(channel), Some(member)) = (known_channel.filter(lives), known)
-            && member.is_member()
-            && !is_renamed(&member, display_name.as_deref())
-        {
-            return Ok(authorized(member.display_name, &channel));
-        }
-        let stored = self.channels.get(channel.as_str()).await?.map(|stored| stored.record);
-        let Some(stored_channel) = stored.filter(lives) else { return Err(refused()) };
-        let key = member_key(&channel, &uid);
-        let name = display_name.clone().unwrap_or_else(|| uid.to_string());
-        let record = MemberRecord::new(uid.clone(), name, None, None)?;
-        let display_name = match self.create_member(&channel, &record).await? {
-            Creation::Done(revision) => {
-                self.keep_if_channel_lives(&channel, &uid, revision).await?;
-                let name = record.display_name.clone();
-                self.project(Key::Member(channel.clone(), uid.clone()), revision, &record).await;
-                self.metrics.members_registered.inc();
-                tracing::info!(%channel, %uid, "member enrolled");
-                self.announce(&channel, Revised { revision, record }).await;
-                name
-            }
-            Creation::Taken(stored) if !stored.record.is_member() => return Err(refused()),
-            Creation::Taken(mut stored) if is_renamed(&stored.record, display_name.as_deref()) => {
-                stored.record.display_name = record.display_name;
-                // If it has changed meanwhile, the next token renames it.
-                self.members.replace(&key, &stored.record, stored.revision).await?;
-                stored.record.display_name
-            }
-            Creation::Taken(stored) => {
-                let name = stored.record.display_name.clone();
-                if !stored.record.announced {
-                    self.announce(&channel, stored).await;
+        let Enrol { channel: name, uid, display_name, role } = request;
+        let key = member_key(&name, &uid);
+        for _ in 0..ATTEMPTS_MAX {
+            let (channel, stored) = tokio::try_join!(self.living(&name), self.members.get(&key))?;
+            let channel = channel.ok_or_else(refused)?;
+            let stored = match stored {
+                Some(stored) if is_same_person(&stored.record) => stored,
+                _ => {
+                    let record = MemberRecord::new(NewMember {
+                        uid: uid.clone(),
+                        display_name: display_name.clone().unwrap_or_else(|| uid.to_string()),
+                        email: None,
+                        role: role.clone().unwrap_or_else(Role::member),
+                        origin: Origin::Token,
+                        secret: None,
+                    })?;
+                    match self.memberships.enter(&name, record).await {
+                        Ok(Entry::Member(member)) => return Ok(authorized(&channel, member)),
+                        Ok(Entry::Taken(stored)) => stored,
+                        Err(error) if error.code == ErrorCode::Forbidden => return Err(refused()),
+                        Err(error) => return Err(error),
+                    }
                 }
-                name
+            };
+            if matches!(stored.record.standing, Standing::Banned(_)) {
+                return Err(refused());
             }
-        };
-        Ok(authorized(display_name, &stored_channel))
+            let update = MemberUpdate {
+                display_name: display_name.clone(),
+                email: None,
+                role: role.clone(),
+            };
+            if let Some(member) = self.memberships.update(&name, stored, &update).await? {
+                return Ok(authorized(&channel, member));
+            }
+        }
+        Err(Error::unavailable("somebody else is changing the same; try again"))
     }
 }
 
-fn authorized(display_name: String, channel: &ChannelRecord) -> Authorized {
-    Authorized { display_name, closed: channel.closed_at.is_some() }
+/// Whether the member is who the token stands for. Whoever joined over the public face may have taken the
+/// uid of somebody else.
+fn is_same_person(member: &MemberRecord) -> bool {
+    member.is_member() && member.origin != Origin::Joined
 }
 
 fn refused() -> Error {
@@ -71,27 +71,17 @@ fn refused() -> Error {
     Error::new(ErrorCode::Unauthorized, message)
 }
 
-/// Whether the token's name replaces the member's. One who chose a name when joining keeps it.
-fn is_renamed(member: &MemberRecord, display_name: Option<&str>) -> bool {
-    member.secret.is_none() && display_name.is_some_and(|name| name != member.display_name)
-}
-
 #[cfg(test)]
 mod tests {
-    use goch_contract::Uid;
-
     use super::*;
-    use crate::secret;
+    use crate::record::tests::member;
 
     #[test]
-    fn a_token_renames_only_those_who_have_no_secret() {
-        let uid = Uid::parse("ann").unwrap();
-        let enrolled = MemberRecord::new(uid.clone(), "Ann".to_owned(), None, None).unwrap();
-        assert!(is_renamed(&enrolled, Some("Ann B")));
-        assert!(!is_renamed(&enrolled, Some("Ann")));
-        assert!(!is_renamed(&enrolled, None));
-        let secret = secret::generate().unwrap();
-        let joined = MemberRecord::new(uid, "Ann".to_owned(), None, Some(&secret)).unwrap();
-        assert!(!is_renamed(&joined, Some("Ann B")));
+    fn a_token_is_not_for_whoever_joined_under_its_uid() {
+        for (origin, expected) in
+            [(Origin::Joined, false), (Origin::Token, true), (Origin::Registered, true)]
+        {
+            assert_eq!(is_same_person(&member("ann", origin, None)), expected, "{origin:?}");
+        }
     }
 }

@@ -5,17 +5,13 @@ use std::rc::Rc;
 use actix_web::{HttpRequest, HttpResponse, web};
 use goch_contract::{
     Error, Secret,
-    error::ErrorCode,
-    limits::Limits,
+    limits::{Length, Limits},
     rest::{JoinBody, JoinedBody},
     schemas::problems::{Conflict, Forbidden, RateLimited},
     services::admin::Register,
 };
 
 use crate::{edge::Throttled, worker::Worker};
-
-/// The longest e-mail address (RFC 5321, 4.5.3.1.3: a path of 256 octets with its brackets).
-const EMAIL_MAX: usize = 254;
 
 /// Registers a member: 201, or 200 for one that was registered before with the same secret.
 #[utoipa::path(
@@ -43,52 +39,43 @@ pub(super) async fn join(
     body: web::Json<JoinBody>,
 ) -> Result<HttpResponse, Throttled> {
     worker.edge.join(&request)?;
-    let request = check(body.into_inner(), &worker.config.limits)?;
+    let (request, secret) = check(body.into_inner(), &worker.config.limits)?;
     let registered = worker.services.call(&request).await?;
     let mut response =
         if registered.created { HttpResponse::Created() } else { HttpResponse::Ok() };
-    Ok(response.json(registered.member))
+    let Register { channel, uid, .. } = request;
+    Ok(response.json(JoinedBody { channel, uid, secret }))
 }
 
-/// The request to chat-admin that a body within the limits stands for.
+/// The request to chat-admin that a body within the limits stands for, and the member's secret, of which
+/// chat-admin gets a digest only.
 ///
 /// # Errors
-/// The first field that breaks a rule.
-pub fn check(body: JoinBody, limits: &Limits) -> Result<Register, Error> {
+/// The first field that breaks a rule; `internal` when the system has no randomness.
+pub fn check(body: JoinBody, limits: &Limits) -> Result<(Register, Secret), Error> {
     let channel = limits.parse_channel("channel", &body.channel)?;
     let uid = limits.parse_uid("uid", &body.uid)?;
     limits.check_display_name("display_name", &body.display_name)?;
     if let Some(email) = &body.email {
-        check_email(email)?;
+        Limits::check_email("email", email)?;
     }
-    let checked = |secret: Option<Secret>, length: goch_contract::limits::Length, field| {
+    let checked = |secret: Option<Secret>, length: Length, field| {
         secret.map(|secret| length.check(field, secret.expose()).map(|()| secret)).transpose()
     };
-    Ok(Register {
+    let channel_secret = checked(body.channel_secret, limits.channel_secret, "channel_secret")?;
+    let chosen = checked(body.secret, limits.secret, "secret")?;
+    let is_chosen = chosen.is_some();
+    let secret = chosen.map_or_else(Secret::generate, Ok)?;
+    let register = Register {
         channel,
-        channel_secret: checked(body.channel_secret, limits.channel_secret, "channel_secret")?,
+        channel_secret: channel_secret.as_ref().map(Secret::digest),
         uid,
         display_name: body.display_name,
         email: body.email.filter(|email| !email.is_empty()),
-        secret: checked(body.secret, limits.secret, "secret")?,
-    })
-}
-
-/// Only what no mail server would take is refused: the ticketing system knows its customers.
-fn check_email(email: &str) -> Result<(), Error> {
-    if email.len() > EMAIL_MAX {
-        let message = format!("email must have at most {EMAIL_MAX} bytes");
-        return Err(Error::of_field(ErrorCode::TooLong, "email", message));
-    }
-    let has_parts = email
-        .rsplit_once('@')
-        .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
-    let is_plain = !email.chars().any(|character| character.is_control() || character == ' ');
-    if email.is_empty() || (has_parts && is_plain) {
-        Ok(())
-    } else {
-        Err(Error::bad_request("email", "email must be an address such as ann@example.org"))
-    }
+        secret: secret.digest(),
+        is_chosen,
+    };
+    Ok((register, secret))
 }
 
 #[cfg(test)]

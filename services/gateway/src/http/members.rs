@@ -45,6 +45,7 @@ pub(super) async fn members(
     worker.edge.join(&request)?;
     let channel = worker.config.limits.parse_channel("name", &name)?;
     let channel_secret = query.into_inner().secret.filter(|secret| !secret.expose().is_empty());
+    let channel_secret = channel_secret.as_ref().map(Secret::digest);
     let members =
         worker.services.call(&Members { channel: channel.clone(), channel_secret }).await?;
     Ok(HttpResponse::Ok().json(MembersBody { channel, members }))

@@ -1,16 +1,17 @@
 //! What a room hands to its sockets: events, signals, who came and who went. Each is encoded once, as
 //! one chunk that all sockets share.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use goch_contract::{
-    Uid,
     frame::{ServerFrame, Signal},
+    presence::OnlineMember,
+    services::admin::Member,
 };
 
 use super::{Kept, Room, State, Subscriber, turn::Turn};
-use crate::socket::encode;
+use crate::{profile::Profile, socket::encode};
 
 /// What became of delivered events.
 #[derive(Default)]
@@ -62,7 +63,11 @@ impl Room {
                 self.state.borrow_mut().closed = Some(closed);
                 0
             }
-            Turn::Left(uid) => self.put_out(&uid),
+            Turn::Left(member) => self.put_out(&member),
+            Turn::Updated(profile) => {
+                self.update(&Arc::new(profile));
+                0
+            }
             Turn::Deleted(message) => {
                 let mut state = self.state.borrow_mut();
                 let State { reading, ring, .. } = &mut *state;
@@ -73,13 +78,28 @@ impl Room {
         }
     }
 
+    /// Has everything that a member says from now on go out under another name or role.
+    fn update(self: &Rc<Self>, profile: &Arc<Profile>) {
+        let mut state = self.state.borrow_mut();
+        let State { subscribers, presence, .. } = &mut *state;
+        let member = profile.member();
+        for (_, subscriber) in subscribers {
+            let mut known = subscriber.profile.borrow_mut();
+            if known.is_of(&member) {
+                *known = Arc::clone(profile);
+                presence.note_role(&profile.uid, &profile.role);
+                self.stir();
+            }
+        }
+    }
+
     /// Hands a signal to the sockets that it is for. A read position also goes to the member's own:
     /// it tells other devices. In a crowd it goes to those alone, and nobody is told who is typing.
     pub(super) fn signal(&self, signal: &Signal) {
         let state = self.state.borrow();
         let is_crowd = state.presence.is_crowd();
         let is_for = |subscriber: &Subscriber| {
-            let is_own = subscriber.uid == *signal.uid();
+            let is_own = subscriber.profile.borrow().uid == *signal.uid();
             match signal {
                 Signal::Read { .. } => is_own || !is_crowd,
                 Signal::Typing { .. } => !is_own && !is_crowd,
@@ -94,15 +114,16 @@ impl Room {
     }
 
     /// Tells each socket who else came and who went.
-    pub(super) fn tell_presence(&self, state: &State, changes: &[(Uid, bool)]) {
+    pub(super) fn tell_presence(&self, state: &State, changes: &[(OnlineMember, bool)]) {
         let channel = &self.channel;
-        let frame_of = |(uid, online): &(Uid, bool)| {
-            ServerFrame::Presence { channel, uid, online: *online }.to_json()
+        let frame_of = |(OnlineMember { uid, role }, online): &(OnlineMember, bool)| {
+            ServerFrame::Presence { channel, uid, role, online: *online }.to_json()
         };
         let frames: Vec<_> = changes.iter().map(frame_of).collect();
         let all = text_frames(&frames);
         for (_, subscriber) in &state.subscribers {
-            let own = changes.iter().position(|(uid, _)| *uid == subscriber.uid);
+            let profile = subscriber.profile.borrow();
+            let own = changes.iter().position(|(member, _)| member.uid == profile.uid);
             let chunk = match own {
                 None => all.clone(),
                 Some(own) => text_frames(
@@ -122,13 +143,13 @@ impl Room {
     }
 
     /// Puts a member's sockets out. Tells how many that closed.
-    pub(super) fn put_out(&self, uid: &Uid) -> u64 {
-        self.put_out_where(|seated| seated == uid)
+    pub(super) fn put_out(&self, member: &Member) -> u64 {
+        self.put_out_where(|seated| seated == member)
     }
 
-    fn put_out_where(&self, is_meant: impl Fn(&Uid) -> bool) -> u64 {
+    fn put_out_where(&self, is_meant: impl Fn(&Member) -> bool) -> u64 {
         let state = self.state.borrow();
-        let meant = state.seats().filter(|(uid, _)| is_meant(uid));
+        let meant = state.seats().filter(|(member, _)| is_meant(member));
         meant.filter(|(_, outbox)| outbox.put_out(&self.channel)).count() as u64
     }
 }

@@ -26,7 +26,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use goch_contract::{ChannelName, Seq, Uid, presence::PresenceReport};
+use goch_contract::{
+    ChannelName, Seq, Uid,
+    presence::{OnlineMember, PresenceReport},
+    services::admin::Member,
+};
 use slab::Slab;
 use tokio::sync::Notify;
 
@@ -43,7 +47,7 @@ use self::{
     presence::Presence,
     reading::Reading,
 };
-use crate::socket::outbox::Outbox;
+use crate::{profile::Profile, socket::outbox::Outbox};
 
 /// The shortest time between two comparisons of a room's seats with what chat-admin says; each adds
 /// up to as much by chance. Only a lost message makes a difference, so it may be long.
@@ -90,7 +94,7 @@ struct State {
 
 struct Subscriber {
     outbox: Rc<Outbox>,
-    uid: Uid,
+    profile: Rc<RefCell<Arc<Profile>>>,
     /// The socket has everything up to here, which can be ahead of the room.
     given: Seq,
 }
@@ -135,7 +139,7 @@ impl Room {
     }
 
     /// The other members who are online, as far as it is known; nothing when they are a crowd.
-    pub(crate) fn online(&self, besides: &Uid) -> Option<Vec<Uid>> {
+    pub(crate) fn online(&self, besides: &Uid) -> Option<Vec<OnlineMember>> {
         self.state.borrow().presence.online(besides)
     }
 
@@ -291,12 +295,12 @@ impl Room {
     }
 
     /// The members who have a seat, each once.
-    fn seated(&self) -> Vec<Uid> {
+    fn seated(&self) -> Vec<Member> {
         let state = self.state.borrow();
-        let mut uids: Vec<_> = state.seats().map(|(uid, _)| uid.clone()).collect();
-        uids.sort_unstable();
-        uids.dedup();
-        uids
+        let mut members: Vec<_> = state.seats().map(|(member, _)| member).collect();
+        members.sort_unstable();
+        members.dedup();
+        members
     }
 
     /// Forgets what is only known from core messages, some of which may have been missed, and looks
@@ -332,8 +336,9 @@ impl State {
     }
 
     /// Everybody here, subscribed or watching.
-    fn seats(&self) -> impl Iterator<Item = (&Uid, &Outbox)> {
-        let subscribed = self.subscribers.iter().map(|(_, it)| (&it.uid, &*it.outbox));
+    fn seats(&self) -> impl Iterator<Item = (Member, &Outbox)> {
+        let subscribed =
+            self.subscribers.iter().map(|(_, it)| (it.profile.borrow().member(), &*it.outbox));
         subscribed.chain(self.reading.watchers())
     }
 

@@ -7,11 +7,14 @@
 //! so ten thousand reconnects in one channel do not become a hundred million frames.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     time::{Duration, Instant},
 };
 
-use goch_contract::{Uid, presence::PresenceReport};
+use goch_contract::{
+    Role, Uid,
+    presence::{OnlineMember, PresenceReport},
+};
 
 /// How presence is kept.
 #[derive(Debug, Clone, Copy)]
@@ -29,13 +32,14 @@ pub(crate) struct PresenceRules {
 
 /// A member with a socket here, or one whose last socket has just gone.
 struct Local {
+    role: Role,
     sockets: usize,
     left: Option<Instant>,
 }
 
 /// What another worker has reported.
 struct Remote {
-    uids: Vec<Uid>,
+    members: Vec<OnlineMember>,
     more: bool,
     until: Instant,
 }
@@ -44,7 +48,7 @@ struct Remote {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Settled {
     /// What clients are to be told: who came, and who went.
-    pub(super) changes: Vec<(Uid, bool)>,
+    pub(super) changes: Vec<(OnlineMember, bool)>,
     /// What the other workers are to be told.
     pub(super) report: Option<PresenceReport>,
 }
@@ -66,7 +70,7 @@ pub(super) struct Presence {
     local: HashMap<Uid, Local>,
     remote: HashMap<u64, Remote>,
     /// Who is online, as clients have been told.
-    told: HashSet<Uid>,
+    told: HashMap<Uid, Role>,
     is_crowd: bool,
     occasion: Occasion,
     /// When the last report must be renewed, if anybody has it.
@@ -83,7 +87,7 @@ impl Presence {
             rules,
             local: HashMap::new(),
             remote: HashMap::new(),
-            told: HashSet::new(),
+            told: HashMap::new(),
             is_crowd: false,
             occasion: Occasion::default(),
             renew_at: None,
@@ -93,14 +97,23 @@ impl Presence {
     }
 
     /// A socket of `uid` was seated.
-    pub(super) fn enter(&mut self, uid: &Uid) {
+    pub(super) fn enter(&mut self, uid: &Uid, role: &Role) {
         self.occasion.asks |= self.local.is_empty();
         let local = self.local.entry(uid.clone()).or_insert_with(|| {
             self.occasion.changed = true;
-            Local { sockets: 0, left: None }
+            Local { role: role.clone(), sockets: 0, left: None }
         });
         local.sockets += 1;
         local.left = None;
+        self.note_role(uid, role);
+    }
+
+    /// Notes the role of a member who is here.
+    pub(super) fn note_role(&mut self, uid: &Uid, role: &Role) {
+        if let Some(local) = self.local.get_mut(uid).filter(|local| local.role != *role) {
+            local.role = role.clone();
+            self.occasion.changed = true;
+        }
     }
 
     /// A socket of `uid` has gone.
@@ -120,14 +133,14 @@ impl Presence {
             return false;
         }
         let until = now + report.lasts();
-        let PresenceReport { origin, uids, more, asks, .. } = report;
+        let PresenceReport { origin, members, more, asks, .. } = report;
         let is_known = self.remote.contains_key(&origin);
-        if uids.is_empty() {
+        if members.is_empty() {
             self.remote.remove(&origin);
         } else {
             // A worker that is new here may not know of this one either.
             self.occasion.asked |= asks || !is_known;
-            self.remote.insert(origin, Remote { uids, more, until });
+            self.remote.insert(origin, Remote { members, more, until });
             sooner(&mut self.due, until);
         }
         true
@@ -156,12 +169,12 @@ impl Presence {
     }
 
     /// The others who are online, as clients have been told; nothing for a crowd.
-    pub(super) fn online(&self, besides: &Uid) -> Option<Vec<Uid>> {
+    pub(super) fn online(&self, besides: &Uid) -> Option<Vec<OnlineMember>> {
         if self.is_crowd {
             return None;
         }
-        let mut online: Vec<Uid> =
-            self.told.iter().filter(|uid| *uid != besides).cloned().collect();
+        let others = self.told.iter().filter(|(uid, _)| *uid != besides);
+        let mut online: Vec<_> = others.map(|(uid, role)| member(uid, role)).collect();
         online.sort_unstable();
         Some(online)
     }
@@ -176,7 +189,12 @@ impl Presence {
         let max = self.rules.max;
         PresenceReport {
             origin: self.rules.origin,
-            uids: self.local.keys().take(max).cloned().collect(),
+            members: self
+                .local
+                .iter()
+                .take(max)
+                .map(|(uid, local)| member(uid, &local.role))
+                .collect(),
             more: self.local.len() > max,
             lasts_ms: self.lasts(now),
             asks: false,
@@ -218,15 +236,16 @@ impl Presence {
 
     /// Everybody who is online, unless that is a crowd. One is dissolved again only when a quarter
     /// has gone, so that it does not come and go with one member.
-    fn union(&self) -> Option<HashSet<Uid>> {
+    fn union(&self) -> Option<HashMap<Uid, Role>> {
         let max = if self.is_crowd { self.rules.max / 4 * 3 } else { self.rules.max };
         if self.local.len() > max || self.remote.values().any(|remote| remote.more) {
             return None;
         }
-        let mut union: HashSet<Uid> = self.local.keys().cloned().collect();
-        for uid in self.remote.values().flat_map(|remote| &remote.uids) {
-            if !union.contains(uid) {
-                union.insert(uid.clone());
+        let local = self.local.iter().map(|(uid, local)| (uid.clone(), local.role.clone()));
+        let mut union: HashMap<Uid, Role> = local.collect();
+        for OnlineMember { uid, role } in self.remote.values().flat_map(|it| &it.members) {
+            if !union.contains_key(uid) {
+                union.insert(uid.clone(), role.clone());
             }
             if union.len() > max {
                 return None;
@@ -235,16 +254,17 @@ impl Presence {
         Some(union)
     }
 
-    fn changes(&mut self) -> Vec<(Uid, bool)> {
+    fn changes(&mut self) -> Vec<(OnlineMember, bool)> {
         let Some(union) = self.union() else {
             self.is_crowd = true;
             return Vec::new();
         };
         // Those who came while it was a crowd have been told nothing.
         let told_before = std::mem::take(&mut self.told);
-        let gone = told_before.difference(&union).map(|uid| (uid.clone(), false));
-        let is_news = |uid: &&Uid| self.is_crowd || !told_before.contains(*uid);
-        let came = union.iter().filter(is_news).map(|uid| (uid.clone(), true));
+        let gone = told_before.iter().filter(|(uid, _)| !union.contains_key(*uid));
+        let gone = gone.map(|(uid, role)| (member(uid, role), false));
+        let came = union.iter().filter(|(uid, _)| self.is_crowd || !told_before.contains_key(*uid));
+        let came = came.map(|(uid, role)| (member(uid, role), true));
         let changes = gone.chain(came).collect();
         self.is_crowd = false;
         self.told = union;
@@ -271,6 +291,10 @@ impl Presence {
     }
 }
 
+fn member(uid: &Uid, role: &Role) -> OnlineMember {
+    OnlineMember { uid: uid.clone(), role: role.clone() }
+}
+
 fn sooner(due: &mut Option<Instant>, at: Instant) {
     *due = Some(due.map_or(at, |due| due.min(at)));
 }
@@ -290,6 +314,10 @@ mod tests {
         Uid::parse(name).unwrap()
     }
 
+    fn guest(name: &str) -> OnlineMember {
+        member(&uid(name), &Role::guest())
+    }
+
     /// Settles workers, each report reaching all of them, until nobody has anything to say. Tells
     /// each one's changes.
     fn talk(workers: &mut [Presence], now: Instant) -> Vec<Vec<(String, bool)>> {
@@ -298,7 +326,8 @@ mod tests {
             let settled: Vec<_> = workers.iter_mut().map(|worker| worker.settle(now)).collect();
             let mut is_quiet = true;
             for (index, settled) in settled.into_iter().enumerate() {
-                let named = |(uid, online): (Uid, bool)| (uid.to_string(), online);
+                let named =
+                    |(member, online): (OnlineMember, bool)| (member.uid.to_string(), online);
                 changes[index].extend(settled.changes.into_iter().map(named));
                 if let Some(report) = settled.report {
                     is_quiet = false;
@@ -322,11 +351,11 @@ mod tests {
     fn a_member_is_online_until_the_last_socket_at_any_worker_has_gone() {
         let now = Instant::now();
         let mut workers = [worker(1, 10), worker(2, 10)];
-        workers[0].enter(&uid("ann"));
-        workers[1].enter(&uid("bob"));
-        workers[1].enter(&uid("ann"));
+        workers[0].enter(&uid("ann"), &Role::guest());
+        workers[1].enter(&uid("bob"), &Role::guest());
+        workers[1].enter(&uid("ann"), &Role::guest());
         talk(&mut workers, now);
-        assert_eq!(workers[0].online(&uid("ann")), Some(vec![uid("bob")]));
+        assert_eq!(workers[0].online(&uid("ann")), Some(vec![guest("bob")]));
         workers[1].leave(&uid("ann"), now);
         assert_eq!(talk(&mut workers, now + GRACE), [vec![], vec![]]);
         workers[0].leave(&uid("ann"), now + GRACE);
@@ -339,14 +368,14 @@ mod tests {
     fn a_reconnect_within_the_grace_is_not_told() {
         let now = Instant::now();
         let mut workers = [worker(1, 10), worker(2, 10)];
-        workers[0].enter(&uid("ann"));
-        workers[1].enter(&uid("bob"));
+        workers[0].enter(&uid("ann"), &Role::guest());
+        workers[1].enter(&uid("bob"), &Role::guest());
         talk(&mut workers, now);
         workers[0].leave(&uid("ann"), now);
-        workers[1].enter(&uid("ann"));
+        workers[1].enter(&uid("ann"), &Role::guest());
         // At the same worker too.
         workers[1].leave(&uid("bob"), now);
-        workers[1].enter(&uid("bob"));
+        workers[1].enter(&uid("bob"), &Role::guest());
         assert_eq!(talk(&mut workers, now), [vec![], vec![]]);
         assert_eq!(talk(&mut workers, now + GRACE), [vec![], vec![]]);
         // The first worker has nobody left, and the second one no reason to go on reporting.
@@ -357,21 +386,21 @@ mod tests {
     fn a_worker_that_dies_takes_its_members_presence_with_it() {
         let now = Instant::now();
         let mut workers = [worker(1, 10), worker(2, 10)];
-        workers[0].enter(&uid("ann"));
-        workers[1].enter(&uid("bob"));
+        workers[0].enter(&uid("ann"), &Role::guest());
+        workers[1].enter(&uid("bob"), &Role::guest());
         talk(&mut workers, now);
         let survivor = &mut workers[1];
         assert!(survivor.settle(now + TTL / 2).changes.is_empty());
         assert!(survivor.is_due(now + TTL));
-        assert_eq!(survivor.settle(now + TTL).changes, [(uid("ann"), false)]);
+        assert_eq!(survivor.settle(now + TTL).changes, [(guest("ann"), false)]);
     }
 
     #[test]
     fn workers_that_live_renew_what_they_reported() {
         let now = Instant::now();
         let mut workers = [worker(1, 10), worker(2, 10)];
-        workers[0].enter(&uid("ann"));
-        workers[1].enter(&uid("bob"));
+        workers[0].enter(&uid("ann"), &Role::guest());
+        workers[1].enter(&uid("bob"), &Role::guest());
         talk(&mut workers, now);
         for second in 1..200 {
             let changes = talk(&mut workers, now + Duration::from_secs(second));
@@ -383,7 +412,7 @@ mod tests {
     fn a_worker_that_is_alone_reports_once() {
         let now = Instant::now();
         let mut alone = worker(1, 10);
-        alone.enter(&uid("ann"));
+        alone.enter(&uid("ann"), &Role::guest());
         assert!(alone.settle(now).report.is_some_and(|report| report.asks));
         assert!(alone.settle(now + TTL).report.is_none());
         assert!(!alone.is_due(now + 10 * TTL));
@@ -393,8 +422,8 @@ mod tests {
     fn a_lost_report_is_made_good_by_asking() {
         let now = Instant::now();
         let mut workers = [worker(1, 10), worker(2, 10)];
-        workers[0].enter(&uid("ann"));
-        workers[1].enter(&uid("bob"));
+        workers[0].enter(&uid("ann"), &Role::guest());
+        workers[1].enter(&uid("bob"), &Role::guest());
         for worker in &mut workers {
             worker.settle(now);
         }
@@ -408,14 +437,14 @@ mod tests {
     fn those_who_drain_away_stay_online_until_they_should_be_back() {
         let now = Instant::now();
         let mut workers = [worker(1, 10), worker(2, 10)];
-        workers[0].enter(&uid("ann"));
-        workers[1].enter(&uid("bob"));
+        workers[0].enter(&uid("ann"), &Role::guest());
+        workers[1].enter(&uid("bob"), &Role::guest());
         talk(&mut workers, now);
         let back_by = now + Duration::from_secs(15);
         workers[0].say_goodbye(back_by);
         workers[0].leave(&uid("ann"), now);
         assert_eq!(talk(&mut workers, now + 2 * GRACE)[1], []);
-        assert_eq!(workers[1].settle(back_by).changes, [(uid("ann"), false)]);
+        assert_eq!(workers[1].settle(back_by).changes, [(guest("ann"), false)]);
     }
 
     #[test]
@@ -423,10 +452,10 @@ mod tests {
         let now = Instant::now();
         let mut crowd = worker(1, 4);
         let names = ["a", "b", "c", "d", "e"].map(uid);
-        crowd.enter(&names[0]);
+        crowd.enter(&names[0], &Role::guest());
         assert_eq!(crowd.settle(now).changes.len(), 1);
         for name in &names[1..] {
-            crowd.enter(name);
+            crowd.enter(name, &Role::guest());
         }
         assert_eq!(crowd.settle(now), Settled::default());
         assert_eq!(crowd.online(&names[0]), None);
@@ -436,6 +465,21 @@ mod tests {
         let mut changes = crowd.settle(now + 2 * GRACE).changes;
         changes.sort();
         let told = [("a", false), ("c", true), ("d", true), ("e", true)];
-        assert_eq!(changes, told.map(|(name, online)| (uid(name), online)));
+        assert_eq!(changes, told.map(|(name, online)| (guest(name), online)));
+    }
+
+    #[test]
+    fn a_new_role_reaches_the_other_workers() {
+        let now = Instant::now();
+        let mut workers = [worker(1, 10), worker(2, 10)];
+        workers[0].enter(&uid("ann"), &Role::guest());
+        workers[1].enter(&uid("bob"), &Role::guest());
+        talk(&mut workers, now);
+        workers[0].note_role(&uid("ann"), &Role::agent());
+        assert_eq!(talk(&mut workers, now), [vec![], vec![]], "nobody came or went");
+        for worker in &workers {
+            let online = worker.online(&uid("bob")).unwrap();
+            assert_eq!(online, [member(&uid("ann"), &Role::agent())]);
+        }
     }
 }

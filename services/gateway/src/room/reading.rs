@@ -7,7 +7,7 @@
 
 use std::{collections::HashMap, rc::Rc, sync::Arc};
 
-use goch_contract::{ChannelName, Seq, Uid, frame::ServerFrame};
+use goch_contract::{ChannelName, Seq, Uid, frame::ServerFrame, services::admin::Member};
 use slab::Slab;
 
 use super::{
@@ -22,7 +22,7 @@ const MARKS_MAX: usize = 10_000;
 /// A socket that watches the channel.
 struct Watcher {
     outbox: Rc<Outbox>,
-    uid: Uid,
+    member: Member,
     /// The count that it was given last.
     told: Option<u64>,
 }
@@ -78,8 +78,8 @@ impl Reading {
     }
 
     /// Who watches, and where.
-    pub(super) fn watchers(&self) -> impl Iterator<Item = (&Uid, &Outbox)> {
-        self.watchers.iter().map(|(_, watcher)| (&watcher.uid, &*watcher.outbox))
+    pub(super) fn watchers(&self) -> impl Iterator<Item = (Member, &Outbox)> {
+        self.watchers.iter().map(|(_, watcher)| (watcher.member.clone(), &*watcher.outbox))
     }
 
     /// Rises when positions are forgotten.
@@ -172,21 +172,21 @@ impl Reading {
     }
 
     /// Seats a watcher.
-    pub(super) fn watch(&mut self, outbox: Rc<Outbox>, uid: Uid) -> usize {
-        let known = self.position(&uid);
-        let tally = self.tallies.entry(uid.clone()).or_default();
+    pub(super) fn watch(&mut self, outbox: Rc<Outbox>, member: Member) -> usize {
+        let known = self.position(&member.uid);
+        let tally = self.tallies.entry(member.uid.clone()).or_default();
         tally.position = tally.position.or(known);
         tally.watchers += 1;
-        self.watchers.insert(Watcher { outbox, uid, told: None })
+        self.watchers.insert(Watcher { outbox, member, told: None })
     }
 
     /// Removes a watcher.
     pub(super) fn unwatch(&mut self, key: usize) {
         let Some(watcher) = self.watchers.try_remove(key) else { return };
-        if let Some(tally) = self.tallies.get_mut(&watcher.uid) {
+        if let Some(tally) = self.tallies.get_mut(&watcher.member.uid) {
             tally.watchers -= 1;
             if tally.watchers == 0 {
-                self.tallies.remove(&watcher.uid);
+                self.tallies.remove(&watcher.member.uid);
             }
         }
     }
@@ -201,7 +201,7 @@ impl Reading {
     /// Tells the watchers whose count is another one than they were told.
     pub(super) fn tell(&mut self, channel: &ChannelName) {
         for (_, watcher) in &mut self.watchers {
-            let count = self.tallies.get(&watcher.uid).and_then(|tally| tally.count);
+            let count = self.tallies.get(&watcher.member.uid).and_then(|tally| tally.count);
             // The first one is told in the answer to the `watch`.
             if let (Some(count), Some(told)) = (count, watcher.told)
                 && count != told
@@ -269,12 +269,17 @@ impl Drop for Reading {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use goch_contract::MembershipId;
 
     use super::*;
     use crate::room::positions::Positions;
 
     fn uid(name: &str) -> Uid {
         Uid::parse(name).unwrap()
+    }
+
+    fn ann() -> Member {
+        Member { uid: uid("ann"), membership: MembershipId::parse("a").unwrap() }
     }
 
     fn said(seq: u64, from: &str) -> Kept {
@@ -296,7 +301,7 @@ mod tests {
 
     fn watched_by_ann() -> (Reading, usize) {
         let mut reading = reading();
-        let key = reading.watch(Outbox::unconnected(1_000), uid("ann"));
+        let key = reading.watch(Outbox::unconnected(1_000), ann());
         (reading, key)
     }
 

@@ -1,16 +1,18 @@
 //! A socket's place in a room, subscribed or watching; dropping it leaves the room.
 
-use std::{rc::Rc, time::Instant};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Instant};
 
-use goch_contract::{Seq, Uid};
+use goch_contract::{Seq, services::admin::Member};
 
 use super::{Room, Subscriber};
-use crate::socket::outbox::Outbox;
+use crate::{profile::Profile, socket::outbox::Outbox};
 
 /// The place of a socket that gets the channel's events and is online in it.
 pub(crate) struct Seat {
     room: Rc<Room>,
     key: usize,
+    /// Shared with the room, which hears of changes.
+    profile: Rc<RefCell<Arc<Profile>>>,
 }
 
 /// The place of a socket that gets a member's unread count.
@@ -22,20 +24,27 @@ pub(crate) struct WatchSeat {
 impl Room {
     /// Seats a socket that has everything up to `given`: it gets what comes after that and after the
     /// ring's present end.
-    pub(crate) fn seat(self: &Rc<Self>, outbox: Rc<Outbox>, uid: Uid, given: Seq) -> Seat {
+    pub(crate) fn seat(
+        self: &Rc<Self>,
+        outbox: Rc<Outbox>,
+        profile: Arc<Profile>,
+        given: Seq,
+    ) -> Seat {
         let mut state = self.state.borrow_mut();
         state.empty_since = None;
-        state.presence.enter(&uid);
-        let key = state.subscribers.insert(Subscriber { outbox, uid, given });
+        state.presence.enter(&profile.uid, &profile.role);
+        let profile = Rc::new(RefCell::new(profile));
+        let subscriber = Subscriber { outbox, profile: Rc::clone(&profile), given };
+        let key = state.subscribers.insert(subscriber);
         self.stir();
-        Seat { room: Rc::clone(self), key }
+        Seat { room: Rc::clone(self), key, profile }
     }
 
     /// Seats a watcher: once it was told a count, it gets every other one.
-    pub(crate) fn watch(self: &Rc<Self>, outbox: Rc<Outbox>, uid: Uid) -> WatchSeat {
+    pub(crate) fn watch(self: &Rc<Self>, outbox: Rc<Outbox>, member: Member) -> WatchSeat {
         let mut state = self.state.borrow_mut();
         state.empty_since = None;
-        let key = state.reading.watch(outbox, uid);
+        let key = state.reading.watch(outbox, member);
         WatchSeat { room: Rc::clone(self), key }
     }
 }
@@ -43,6 +52,18 @@ impl Room {
 impl Seat {
     pub(crate) fn room(&self) -> &Rc<Room> {
         &self.room
+    }
+
+    /// Who the member is to the others, as far as the room has heard.
+    pub(crate) fn profile(&self) -> Arc<Profile> {
+        Arc::clone(&self.profile.borrow())
+    }
+
+    /// Notes who the member is, as chat-admin says.
+    pub(crate) fn set_profile(&self, profile: Arc<Profile>) {
+        self.room.state.borrow_mut().presence.note_role(&profile.uid, &profile.role);
+        self.room.stir();
+        self.profile.replace(profile);
     }
 
     /// Notes that the socket was given a page up to `given`.
@@ -59,7 +80,7 @@ impl Drop for Seat {
         let now = Instant::now();
         let mut state = self.room.state.borrow_mut();
         if let Some(subscriber) = state.subscribers.try_remove(self.key) {
-            state.presence.leave(&subscriber.uid, now);
+            state.presence.leave(&subscriber.profile.borrow().uid, now);
         }
         state.note_departure(now);
     }

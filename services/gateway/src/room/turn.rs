@@ -1,18 +1,21 @@
-//! Events that are not only passed on: they say who may be in the room, whether it takes messages, and
-//! what counts no more.
+//! Events that are not only passed on: they say who may be in the room and who that is, whether it takes
+//! messages, and what counts no more.
 
-use goch_contract::{Seq, Uid};
+use goch_contract::{MembershipId, Role, Seq, Uid, services::admin::Member};
 use serde::Deserialize;
 
 use super::{Kept, Ring};
+use crate::profile::Profile;
 
 /// What a room does because of an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     /// The channel was closed, or reopened.
     Closed(bool),
-    /// A member left.
-    Left(Uid),
+    /// A membership has ended.
+    Left(Member),
+    /// A member has another name or role.
+    Updated(Profile),
     /// A message was deleted: what is unread is less.
     Deleted(Seq),
 }
@@ -25,15 +28,25 @@ impl Turn {
             #[serde(rename = "type")]
             kind: &'a str,
             uid: Option<Uid>,
+            membership: Option<MembershipId>,
+            #[serde(default)]
+            display_name: String,
+            #[serde(default)]
+            role: Role,
         }
         if kept.from.is_some() {
             return None;
         }
         let fields: Fields<'_> = serde_json::from_slice(&kept.json).ok()?;
-        match fields.kind {
+        let Fields { kind, uid, membership, display_name, role } = fields;
+        let member = uid.zip(membership);
+        match kind {
             "closed" => Some(Self::Closed(true)),
             "reopened" => Some(Self::Closed(false)),
-            "left" => fields.uid.map(Self::Left),
+            "left" => member.map(|(uid, membership)| Self::Left(Member { uid, membership })),
+            "updated" => member.map(|(uid, membership)| {
+                Self::Updated(Profile { uid, membership, display_name, role })
+            }),
             "deleted" => kept.revision().map(|it| Self::Deleted(it.message)),
             _ => None,
         }
@@ -70,9 +83,15 @@ mod tests {
     }
 
     #[test]
-    fn a_member_who_left_is_named() {
-        let left = kept(1, r#"{"type":"left","channel":"c","uid":"ann"}"#, None);
-        assert_eq!(Turn::of(&left), Some(Turn::Left(Uid::parse("ann").unwrap())));
+    fn a_member_who_left_or_changed_is_named() {
+        let left = kept(1, r#"{"type":"left","channel":"c","uid":"ann","membership":"a1"}"#, None);
+        let (uid, membership) = (Uid::parse("ann").unwrap(), MembershipId::parse("a1").unwrap());
+        let member = Member { uid: uid.clone(), membership: membership.clone() };
+        assert_eq!(Turn::of(&left), Some(Turn::Left(member)));
+        let updated = r#"{"type":"updated","uid":"ann","display_name":"Ann","role":"agent","membership":"a1"}"#;
+        let (display_name, role) = ("Ann".to_owned(), Role::agent());
+        let profile = Profile { uid, membership, display_name, role };
+        assert_eq!(Turn::of(&kept(2, updated, None)), Some(Turn::Updated(profile)));
         assert_eq!(Turn::of(&kept(1, r#"{"type":"pinned"}"#, None)), None);
     }
 }

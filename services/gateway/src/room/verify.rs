@@ -7,14 +7,14 @@
 use std::{rc::Rc, time::Instant};
 
 use goch_contract::{
-    Error, Uid,
-    services::admin::{VERIFY_MAX, Verified, Verify},
+    Error,
+    services::admin::{Member, VERIFY_MAX, Verified, Verify},
 };
 
 use super::{Room, Rooms, VERIFY_EVERY};
 
 /// Members of one room, or some of them.
-type Seats = (Rc<Room>, Vec<Uid>);
+type Seats = (Rc<Room>, Vec<Member>);
 
 impl Rooms {
     /// Looks after the rooms whose turn it is, many in one request.
@@ -23,8 +23,8 @@ impl Rooms {
         let mut batch: Vec<Seats> = Vec::new();
         let mut batched = 0;
         for room in due {
-            let uids = room.seated();
-            for chunk in uids.chunks(VERIFY_MAX) {
+            let members = room.seated();
+            for chunk in members.chunks(VERIFY_MAX) {
                 if batched + chunk.len() > VERIFY_MAX {
                     self.verify_batch(std::mem::take(&mut batch), now).await;
                     batched = 0;
@@ -32,7 +32,7 @@ impl Rooms {
                 batched += chunk.len();
                 batch.push((Rc::clone(&room), chunk.to_vec()));
             }
-            if uids.is_empty() {
+            if members.is_empty() {
                 room.postpone_verify(next(now));
             }
         }
@@ -42,7 +42,7 @@ impl Rooms {
     }
 
     async fn verify_batch(&self, batch: Vec<Seats>, now: Instant) {
-        let seats = batch.iter().map(|(room, uids)| (room.channel().clone(), uids.clone()));
+        let seats = batch.iter().map(|(room, members)| (room.channel().clone(), members.clone()));
         let request = Verify { seats: seats.collect() };
         let answer: Result<Vec<Verified>, Error> = self.context.services.call(&request).await;
         match answer {
@@ -62,7 +62,7 @@ impl Rooms {
             return self.put_out_all(room.channel());
         }
         room.note_closed_unless_known(verified.closed);
-        let put_out = verified.gone.iter().map(|uid| room.put_out(uid)).sum();
+        let put_out = verified.gone.iter().map(|member| room.put_out(member)).sum();
         self.context.metrics.count_put_out(put_out);
     }
 }

@@ -53,7 +53,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) struct Subscription {
     pub(super) seat: Seat,
     pub(super) uid: Uid,
-    pub(super) display_name: Arc<str>,
     pub(super) typed: Option<Instant>,
     /// When the token ends; never for a member with a secret.
     pub(super) expires_at: Option<UnixMillis>,

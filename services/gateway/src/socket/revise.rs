@@ -8,7 +8,7 @@ use std::time::Instant;
 use goch_contract::{
     ChannelName, Error, ErrorCode, MessageId, Seq,
     frame::{Delete, Edit, ServerFrame},
-    services::admin::{Change, Revise, Revision},
+    services::admin::{Change, Member, Revise, Revision},
 };
 
 use super::connection::{Connection, Subscription};
@@ -40,8 +40,8 @@ impl Connection {
             let message = "the channel is closed: its messages stay as they are";
             return Err(Error::of_field(ErrorCode::ChannelClosed, "channel", message));
         }
-        let uid = subscription.uid.clone();
-        let request = Revise { channel, message, uid, id, change };
+        let Member { uid, membership } = subscription.seat.profile().member();
+        let request = Revise { channel, message, uid, membership, id, change };
         let Revision { seq, time, duplicate } = self.worker.services.call(&request).await?;
         room.note_acked(seq);
         let (id, channel) = (&request.id, &request.channel);

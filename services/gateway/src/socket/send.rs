@@ -12,7 +12,7 @@ use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use goch_chassis::nats::REQUEST_TIMEOUT;
 use goch_contract::{
     Error, ErrorCode, MessageId, Seq, UnixMillis,
-    event::{Event, FROM_HEADER, Message, deduplication_id},
+    event::{Event, FROM_HEADER, MEMBERSHIP_HEADER, Message, Sender, deduplication_id},
     frame::{Send, ServerFrame},
     services::broker::stored_time,
     trace,
@@ -50,12 +50,14 @@ impl Connection {
         }
         let time = UnixMillis::now();
         let span = tracing::debug_span!("send", otel.kind = "producer", channel = %send.channel);
+        let profile = subscription.seat.profile();
         let headers = span.in_scope(|| {
             let mut headers = HeaderMap::new();
-            let deduplication =
-                deduplication_id(&send.channel, &subscription.uid, send.id.as_str());
+            let sender = Sender::Member(&profile.membership);
+            let deduplication = deduplication_id(&send.channel, sender, send.id.as_str());
             headers.insert(NATS_MESSAGE_ID, deduplication);
-            headers.insert(FROM_HEADER, subscription.uid.as_str());
+            headers.insert(FROM_HEADER, profile.uid.as_str());
+            headers.insert(MEMBERSHIP_HEADER, profile.membership.as_str());
             trace::inject(&mut headers);
             headers
         });
@@ -64,8 +66,9 @@ impl Connection {
             channel: send.channel,
             time,
             id: send.id,
-            from_uid: subscription.uid.clone(),
-            from_name: subscription.display_name.to_string(),
+            from_uid: profile.uid.clone(),
+            from_name: profile.display_name.clone(),
+            from_role: profile.role.clone(),
             text: send.text,
             meta: send.meta,
             edited_at: None,

@@ -63,14 +63,15 @@ impl Connection {
         self.outbox().push(encode::text(&subscribed.to_json(&page.messages)));
         if let Some(subscription) = self.subscriptions.get_mut(channel) {
             subscription.seat.note_given(page.end);
+            subscription.seat.set_profile(admitted.authorization.profile);
             renew(&mut subscription.expires_at, admitted.expires_at);
         } else {
-            let seat = room.seat(Rc::clone(self.outbox()), uid.clone(), page.end);
+            let profile = admitted.authorization.profile;
+            let seat = room.seat(Rc::clone(self.outbox()), profile, page.end);
             let subscription = Subscription {
                 seat,
                 messages: worker.edge.member(channel, uid),
                 uid: admitted.uid,
-                display_name: admitted.authorization.display_name,
                 typed: None,
                 expires_at: admitted.expires_at,
             };

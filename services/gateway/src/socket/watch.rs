@@ -137,10 +137,11 @@ async fn open(
 ) -> (ChannelName, Result<Opened, Error>) {
     let WatchedChannel { channel, credentials } = wanted;
     let opening = async {
-        let Admitted { uid, expires_at, .. } = admit(worker, &channel, credentials).await?;
+        let Admitted { uid, authorization, expires_at } =
+            admit(worker, &channel, credentials).await?;
         let room = worker.rooms.open(&channel).await?;
         // Seated before it is counted, so that no change falls in between.
-        let seat = room.watch(Rc::clone(outbox), uid.clone());
+        let seat = room.watch(Rc::clone(outbox), authorization.profile.member());
         let counted = room.count_unread(&worker.services, &uid).await?;
         Ok(Opened { watching: Watching { seat, uid, expires_at }, count: counted.count })
     };

@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use goch_contract::{ChannelName, Uid, UnixMillis, limits::Limits};
+use goch_contract::{ChannelName, Role, Roles, Uid, UnixMillis, limits::Limits};
 use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
 
 use super::{LEEWAY_SECONDS, TokenConfig, keys::Refused};
-
-/// The role that may use any channel.
-const AGENT: &str = "agent";
 
 /// The claims that are read. Times, issuer and audience are checked before.
 #[derive(Debug, Deserialize)]
@@ -27,6 +24,7 @@ pub(super) struct Claims {
 pub(crate) struct TokenUser {
     pub(crate) uid: Uid,
     pub(crate) display_name: Option<String>,
+    pub(crate) role: Option<Role>,
     pub(crate) expires_at: UnixMillis,
     channels: Channels,
 }
@@ -62,15 +60,17 @@ pub(super) struct Rules {
     issuer: Option<String>,
     audience: Option<String>,
     lifetime_max: Duration,
+    roles: Roles,
     limits: Limits,
 }
 
 impl Rules {
-    pub(super) fn new(config: &TokenConfig, limits: &Limits) -> Self {
+    pub(super) fn new(config: &TokenConfig, roles: &Roles, limits: &Limits) -> Self {
         Self {
             issuer: config.issuer.clone(),
             audience: config.audience.clone(),
             lifetime_max: config.lifetime_max,
+            roles: roles.clone(),
             limits: limits.clone(),
         }
     }
@@ -113,11 +113,15 @@ impl Rules {
         if !self.lifetime_max.is_zero() && lifetime > self.lifetime_max {
             return Err(Refused::TooLasting(self.lifetime_max.as_secs()));
         }
-        let channels = match claims.role.as_deref() {
-            Some(AGENT) => Channels::Any,
-            _ => Channels::These(claims.channels.unwrap_or_default()),
+        let role = claims.role.map(|role| self.roles.find("role", &role)).transpose();
+        let role = role.map_err(|error| Refused::Unusable(error.message))?;
+        // An agent may use any channel.
+        let channels = if role == Some(Role::agent()) {
+            Channels::Any
+        } else {
+            Channels::These(claims.channels.unwrap_or_default())
         };
-        Ok(TokenUser { uid, display_name: claims.name, expires_at, channels })
+        Ok(TokenUser { uid, display_name: claims.name, role, expires_at, channels })
     }
 }
 
@@ -130,16 +134,24 @@ mod tests {
         let channel = ChannelName::parse("c").unwrap();
         let rules = Rules::new(
             &TokenConfig { lifetime_max: Duration::ZERO, ..TokenConfig::default() },
+            &Roles::default(),
             &Limits::default(),
         );
         let user = |role: Option<&str>| {
             let role = role.map(str::to_owned);
             let claims =
                 Claims { sub: "ann".to_owned(), name: None, channels: None, role, exp: 2e9 };
-            rules.user(claims, UnixMillis::now()).unwrap()
+            rules.user(claims, UnixMillis::now())
         };
-        assert!(user(Some("agent")).may_use(&channel));
-        assert!(!user(Some("Agent")).may_use(&channel));
-        assert!(!user(None).may_use(&channel));
+        assert!(user(Some("agent")).unwrap().may_use(&channel));
+        for role in [Some("member"), Some("guest"), Some("system"), None] {
+            let user = user(role).unwrap();
+            assert!(!user.may_use(&channel));
+            assert_eq!(user.role.as_ref().map(Role::as_str), role);
+        }
+        // Nobody knows what a product means by another word.
+        for role in ["Agent", "admin", ""] {
+            assert!(matches!(user(Some(role)), Err(Refused::Unusable(_))), "{role}");
+        }
     }
 }

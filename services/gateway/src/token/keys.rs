@@ -227,7 +227,7 @@ mod tests {
     }
 
     fn rules() -> Rules {
-        Rules::new(&TokenConfig::default(), &Limits::default())
+        Rules::new(&TokenConfig::default(), &goch_contract::Roles::default(), &Limits::default())
     }
 
     fn claims() -> Value {

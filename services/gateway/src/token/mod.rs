@@ -15,7 +15,7 @@ mod sign;
 
 use std::{cell::RefCell, rc::Rc};
 
-use goch_contract::{Error, ErrorCode, Secret, UnixMillis, limits::Limits};
+use goch_contract::{Error, ErrorCode, Roles, Secret, UnixMillis, limits::Limits};
 use lru::LruCache;
 use sha2::{Digest as _, Sha256};
 
@@ -45,11 +45,19 @@ struct Remembered {
 }
 
 impl Tokens {
-    pub(crate) fn new(keyring: Keyring, config: &TokenConfig, limits: &Limits) -> Self {
+    pub(crate) fn new(
+        keyring: Keyring,
+        config: &TokenConfig,
+        roles: &Roles,
+        limits: &Limits,
+    ) -> Self {
         // Unbounded means "no allocation up front"; the bound is kept in `remember`.
         let remembered = Remembered { generation: 0, users: LruCache::unbounded() };
-        let rules = Rules::new(config, limits);
-        Self { keyring, rules, remembered: RefCell::new(remembered) }
+        Self {
+            keyring,
+            rules: Rules::new(config, roles, limits),
+            remembered: RefCell::new(remembered),
+        }
     }
 
     /// Who a token stands for. A token whose key is not known makes the keys be read again, at most
@@ -113,7 +121,8 @@ mod tests {
     use super::{sign::Signer, *};
 
     fn tokens(config: &TokenConfig) -> Tokens {
-        Tokens::new(Keyring::fixed(config).unwrap(), config, &Limits::default())
+        let keyring = Keyring::fixed(config).unwrap();
+        Tokens::new(keyring, config, &Roles::default(), &Limits::default())
     }
 
     fn in_seconds(seconds: u64) -> u64 {
@@ -187,6 +196,7 @@ mod tests {
             ("sub", json!(null), "claim sub"),
             ("name", json!("\n"), "claim name"),
             ("channels", json!("c1"), "types"),
+            ("role", json!("boss"), "role must be one of"),
         ] {
             let mut claims = good.clone();
             claims[claim] = value;

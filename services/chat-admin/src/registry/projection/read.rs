@@ -171,11 +171,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::secret;
+    use crate::record::{Origin, tests::member as any_member};
 
     fn member(uid: &str) -> MemberRecord {
-        let secret = secret::generate().unwrap();
-        MemberRecord::new(Uid::parse(uid).unwrap(), uid.to_owned(), None, Some(&secret)).unwrap()
+        any_member(uid, Origin::Joined, None)
     }
 
     #[test]

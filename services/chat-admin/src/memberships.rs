@@ -1,0 +1,274 @@
+//! How somebody becomes a member, changes as one, and stops being one.
+//!
+//! The record in the bucket changes first. Redis, the gateways and the log follow: each step can be
+//! repeated, and what is left undone is done by whoever finds the record ([`crate::announcer`]).
+
+use std::{sync::Arc, time::Duration};
+
+use goch_contract::{ChannelName, Error, ErrorCode, Role, Secret, Uid, UnixMillis};
+
+use crate::{
+    announcer::Announcer,
+    metrics::AdminMetrics,
+    record::{ChannelRecord, MemberRecord, MemberUpdate, NewMember, Origin, Standing, member_key},
+    registry::{
+        bucket::{self, Bucket, Creation, Revised},
+        projection::{Key, Projection, Write},
+    },
+    revoker::Revoker,
+    secret::SecretHash,
+};
+
+/// How long a request waits for the log to take an event that may also be published later.
+const ANNOUNCE_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often a change is tried anew because another one came first.
+const ATTEMPTS_MAX: usize = 8;
+
+/// What became of somebody who was to become a member.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// A member now.
+    Member(MemberRecord),
+    /// Somebody else has the uid, or nobody may have it.
+    Taken(Revised<MemberRecord>),
+}
+
+/// The members of all channels. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Memberships {
+    pub(crate) channels: Arc<Bucket<ChannelRecord>>,
+    pub(crate) members: Arc<Bucket<MemberRecord>>,
+    pub(crate) projection: Projection,
+    pub(crate) announcer: Announcer,
+    pub(crate) revoker: Revoker,
+    pub(crate) metrics: AdminMetrics,
+}
+
+impl Memberships {
+    /// Makes somebody a member.
+    ///
+    /// A uid that is reserved goes to those for whom the product vouches, and one that somebody took
+    /// over the public face goes to whoever has a token for it: that somebody has to leave.
+    ///
+    /// # Errors
+    /// `forbidden` when the channel is gone; `unavailable`.
+    pub(crate) async fn enter(
+        &self,
+        channel: &ChannelName,
+        mut record: MemberRecord,
+    ) -> Result<Entry, Error> {
+        let key = member_key(channel, &record.uid);
+        for _ in 0..ATTEMPTS_MAX {
+            let stored = match bucket::create(&self.members, &key, &record).await? {
+                Creation::Done(revision) => {
+                    return self.welcome(channel, Revised { revision, record }).await;
+                }
+                Creation::Taken(stored) => stored,
+            };
+            match stored.record.standing {
+                // Whoever is just being removed makes room first.
+                Standing::Removed(_) => self.announcer.announce(channel, stored).await?,
+                Standing::Reserved if record.origin != Origin::Joined => {
+                    record.is_reserved = true;
+                    let replaced = self.members.replace(&key, &record, stored.revision).await?;
+                    if let Some(revision) = replaced {
+                        return self.welcome(channel, Revised { revision, record }).await;
+                    }
+                }
+                Standing::Member
+                    if record.origin == Origin::Token && stored.record.origin == Origin::Joined =>
+                {
+                    self.dismiss(channel, stored, Standing::Removed(UnixMillis::now())).await?;
+                }
+                _ => return Ok(Entry::Taken(stored)),
+            }
+        }
+        Err(too_many_changes())
+    }
+
+    async fn welcome(
+        &self,
+        channel: &ChannelName,
+        stored: Revised<MemberRecord>,
+    ) -> Result<Entry, Error> {
+        let record = stored.record.clone();
+        self.keep_if_channel_lives(channel, &stored).await?;
+        self.project(channel, &stored).await;
+        self.metrics.members_registered.inc();
+        tracing::info!(%channel, uid = %record.uid, role = %record.role, origin = ?record.origin, "new member");
+        self.announcer.announce_within(ANNOUNCE_WITHIN, channel, stored).await;
+        Ok(Entry::Member(record))
+    }
+
+    /// Takes back a record whose channel was deleted while it was being created.
+    async fn keep_if_channel_lives(
+        &self,
+        channel: &ChannelName,
+        stored: &Revised<MemberRecord>,
+    ) -> Result<(), Error> {
+        let found = self.channels.get(channel.as_str()).await?;
+        if found.is_some_and(|found| !found.record.deleting) {
+            return Ok(());
+        }
+        let key = member_key(channel, &stored.record.uid);
+        self.members.remove(&key, Some(stored.revision)).await?;
+        Err(Error::new(ErrorCode::Forbidden, "the channel is gone"))
+    }
+
+    /// Puts somebody into a channel for ticketing, with a secret that is told once, or changes a member.
+    ///
+    /// # Errors
+    /// `conflict` for somebody who is banned, and for another role than `guest` of somebody who joined
+    /// over the public face: whoever took the uid must not be made more than that by mistake.
+    pub(crate) async fn put(
+        &self,
+        channel: &ChannelName,
+        uid: &Uid,
+        update: MemberUpdate,
+    ) -> Result<(MemberRecord, Option<Secret>), Error> {
+        let key = member_key(channel, uid);
+        for _ in 0..ATTEMPTS_MAX {
+            match self.members.get(&key).await? {
+                Some(stored) if stored.record.is_member() => {
+                    let is_guest = stored.record.origin == Origin::Joined;
+                    if is_guest && update.role.as_ref().is_some_and(|it| *it != stored.record.role)
+                    {
+                        let message = "this uid joined over the public face, as nobody in particular: \
+                                       remove that member first";
+                        return Err(Error::of_field(ErrorCode::Conflict, "role", message));
+                    }
+                    if let Some(record) = self.update(channel, stored, &update).await? {
+                        return Ok((record, None));
+                    }
+                }
+                Some(stored) if matches!(stored.record.standing, Standing::Banned(_)) => {
+                    let message = "this person is banned from the channel";
+                    return Err(Error::of_field(ErrorCode::Conflict, "uid", message));
+                }
+                _ => {
+                    let secret = Secret::generate()?;
+                    let record = MemberRecord::new(NewMember {
+                        uid: uid.clone(),
+                        display_name: update
+                            .display_name
+                            .clone()
+                            .unwrap_or_else(|| uid.to_string()),
+                        email: update.email.clone().filter(|email| !email.is_empty()),
+                        role: update.role.clone().unwrap_or_else(Role::member),
+                        origin: Origin::Registered,
+                        secret: Some(SecretHash::of_generated(&secret.digest())?),
+                    })?;
+                    if let Entry::Member(record) = self.enter(channel, record).await? {
+                        return Ok((record, Some(secret)));
+                    }
+                }
+            }
+        }
+        Err(too_many_changes())
+    }
+
+    /// Gives a member another name, address or role; nothing when the record has changed since it was
+    /// read. The log must have the event before first, so that this one can follow it.
+    pub(crate) async fn update(
+        &self,
+        channel: &ChannelName,
+        mut stored: Revised<MemberRecord>,
+        update: &MemberUpdate,
+    ) -> Result<Option<MemberRecord>, Error> {
+        if !stored.record.is_changed_by(update) {
+            return Ok(Some(stored.record));
+        }
+        if !stored.record.announced {
+            self.announcer.announce(channel, stored).await?;
+            // Announced is a change too.
+            return Ok(None);
+        }
+        stored.record.update(update);
+        let key = member_key(channel, &stored.record.uid);
+        let replaced = self.members.replace(&key, &stored.record, stored.revision).await?;
+        let Some(revision) = replaced else { return Ok(None) };
+        stored.revision = revision;
+        self.project(channel, &stored).await;
+        self.revoker.revoke(channel, Some(&stored.record.uid)).await;
+        tracing::info!(%channel, uid = %stored.record.uid, role = %stored.record.role, "member updated");
+        let record = stored.record.clone();
+        self.announcer.announce_within(ANNOUNCE_WITHIN, channel, stored).await;
+        Ok(Some(record))
+    }
+
+    /// Takes a uid for ticketing: nobody can join as it any more. Returns the member who has it.
+    ///
+    /// # Errors
+    /// `forbidden` when the channel is gone; `unavailable`.
+    pub(crate) async fn reserve(
+        &self,
+        channel: &ChannelName,
+        uid: &Uid,
+    ) -> Result<Option<MemberRecord>, Error> {
+        let key = member_key(channel, uid);
+        for _ in 0..ATTEMPTS_MAX {
+            match self.members.get(&key).await? {
+                Some(stored) if stored.record.is_reserved => {
+                    return Ok(Some(stored.record).filter(MemberRecord::is_member));
+                }
+                Some(mut stored) => {
+                    stored.record.is_reserved = true;
+                    let replaced = self.members.replace(&key, &stored.record, stored.revision);
+                    if let Some(revision) = replaced.await? {
+                        stored.revision = revision;
+                        self.project(channel, &stored).await;
+                        return Ok(Some(stored.record).filter(MemberRecord::is_member));
+                    }
+                }
+                None => {
+                    let record = MemberRecord::reserved(uid.clone())?;
+                    let created = bucket::create(&self.members, &key, &record).await?;
+                    if let Creation::Done(revision) = created {
+                        let stored = Revised { revision, record };
+                        self.keep_if_channel_lives(channel, &stored).await?;
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+        Err(too_many_changes())
+    }
+
+    /// Takes a member's rights; nothing when the record has changed since it was read. The log must
+    /// have the event before first, so that `left` can follow it.
+    pub(crate) async fn dismiss(
+        &self,
+        channel: &ChannelName,
+        mut stored: Revised<MemberRecord>,
+        standing: Standing,
+    ) -> Result<Option<Revised<MemberRecord>>, Error> {
+        let uid = stored.record.uid.clone();
+        if stored.record.is_member() && !stored.record.announced {
+            self.announcer.announce(channel, stored).await?;
+            // Announced is a change too.
+            return Ok(None);
+        }
+        stored.record.dismiss(standing);
+        let key = member_key(channel, &uid);
+        let Some(revision) = self.members.replace(&key, &stored.record, stored.revision).await?
+        else {
+            return Ok(None);
+        };
+        stored.revision = revision;
+        self.project(channel, &stored).await;
+        self.revoker.revoke(channel, Some(&uid)).await;
+        tracing::info!(%channel, %uid, standing = ?stored.record.standing, "member dismissed");
+        Ok(Some(stored))
+    }
+
+    /// Writes to Redis at once what the keeper would write a moment later.
+    async fn project(&self, channel: &ChannelName, stored: &Revised<MemberRecord>) {
+        let key = Key::Member(channel.clone(), stored.record.uid.clone());
+        self.projection.write_at_once(Write::of(key, stored.revision, &stored.record)).await;
+    }
+}
+
+fn too_many_changes() -> Error {
+    Error::unavailable("somebody else is changing the same; try again")
+}
