@@ -80,6 +80,19 @@ async fn the_services_work_under_their_users_and_are_refused_nothing() {
 }
 
 #[tokio::test]
+async fn redis_reads_back_what_its_users_have_written() {
+    let mut servers = Servers::new();
+    servers.redis.start().await;
+    // A script whose writes are a transaction in the file.
+    let script = "redis.call('HSET', KEYS[1], 'a', 1) redis.call('EXPIRE', KEYS[1], 900) return 1";
+    let write = format!("EVAL \"{script}\" 1 goch:{{c}}:members");
+    assert_eq!(servers.redis.ask("chat-admin", &write).await, ":1");
+    servers.redis.stop().await;
+    servers.redis.start().await;
+    assert_eq!(servers.redis.ask("chat-admin", "EXISTS goch:{c}:members").await, ":1");
+}
+
+#[tokio::test]
 async fn no_service_can_touch_the_keys_of_the_other_or_the_server() {
     let mut servers = Servers::new();
     servers.redis.only_prefix("goch");
