@@ -2,12 +2,12 @@
 # Creates a public channel through chat-admin's REST API and prints the status of the answer. What
 # `curl -u user:password --json '{"name":…}' http://…/admin/channels` does, where curl is missing.
 #
-#   ADMIN_USERNAME=… ADMIN_PASSWORD=… create-channel.sh HOST PORT CHANNEL
+#   ADMIN_CREDENTIAL=name:password create-channel.sh HOST PORT CHANNEL
 set -euo pipefail
 
 host=$1 port=$2 channel=$3
 
-credentials=$(printf '%s:%s' "$ADMIN_USERNAME" "$ADMIN_PASSWORD" | base64 -w 0)
+credentials=$(printf '%s' "$ADMIN_CREDENTIAL" | base64 -w 0)
 body=$(printf '{"name":"%s","is_private":false}' "$channel")
 
 exec {connection}<>"/dev/tcp/$host/$port"

@@ -16,8 +16,7 @@ source deploy/local/processes.sh
 : "${NATS_PORT:=4322}"
 : "${REDIS_PORT:=6479}"
 : "${HEALTH_PORT:=9100}"
-: "${ADMIN_USERNAME:=admin}"
-: "${ADMIN_PASSWORD:=pass}"
+: "${ADMIN_CREDENTIALS:=}"
 : "${DATA:=$PWD/data}"
 : "${SHUTDOWN_GRACE_SECONDS:=25}"
 [[ $GATEWAYS =~ ^[1-9][0-9]?$ ]] || die "GATEWAYS must be 1 to 99, and is $GATEWAYS"
@@ -25,6 +24,7 @@ source deploy/local/processes.sh
 [[ $DATA == /* ]] || DATA=$PWD/$DATA
 binaries=${CARGO_TARGET_DIR:-target}/release
 logs=$DATA/logs
+credentials_file=$DATA/admin-credentials
 
 # The servers' passwords are needed by nobody else, so each run has its own.
 NATS_GATEWAY_PASSWORD=$(new_password)
@@ -92,7 +92,8 @@ start_services() {
     start_service chat-admin chat-admin $((health++)) "$NATS_CHAT_ADMIN_PASSWORD" \
         REDIS_URL="redis://chat-admin:$REDIS_CHAT_ADMIN_PASSWORD@$redis" \
         LISTEN_ADDRESS="$HOST:$ADMIN_PORT" \
-        ADMIN_USERNAME="$ADMIN_USERNAME" ADMIN_PASSWORD="$ADMIN_PASSWORD"
+        ADMIN_CREDENTIALS="$ADMIN_CREDENTIALS" \
+        ADMIN_CREDENTIALS_FILE="$credentials_file_used"
     start_service ingest-history ingest-history $((health++)) "$NATS_INGEST_HISTORY_PASSWORD" \
         REDIS_URL="redis://ingest-history:$REDIS_INGEST_HISTORY_PASSWORD@$redis"
     for ((gateway = 0; gateway < GATEWAYS; gateway++)); do
@@ -110,7 +111,7 @@ start_services() {
 # As a ticketing system opens a channel. It may be there from the last time.
 create_demo_channel() {
     local status
-    status=$(ADMIN_USERNAME=$ADMIN_USERNAME ADMIN_PASSWORD=$ADMIN_PASSWORD \
+    status=$(ADMIN_CREDENTIAL=$(first_credential) \
         deploy/local/create-channel.sh "$HOST" "$ADMIN_PORT" demo)
     [[ $status == 201 || $status == 409 ]] ||
         die "chat-admin answered $status to the request for the demo channel; see $logs/chat-admin.log"
@@ -125,27 +126,37 @@ print_addresses() {
         say "    http://$HOST:$((GATEWAY_PORT + gateway))/?channel=demo"
     done
     say ""
-    say "    for ticketing   http://$HOST:$ADMIN_PORT   user $ADMIN_USERNAME, password $(shown_password)"
+    say "    for ticketing   http://$HOST:$ADMIN_PORT   credentials in ${credentials_file_used:-ADMIN_CREDENTIALS}"
     say "    logs            $logs"
     say "    kept data       $DATA (make clean-data removes it)"
     say ""
     say "Ports come from GATEWAY_PORT=$GATEWAY_PORT ADMIN_PORT=$ADMIN_PORT NATS_PORT=$NATS_PORT" \
         "REDIS_PORT=$REDIS_PORT HEALTH_PORT=$HEALTH_PORT,"
-    say "gateways from GATEWAYS=$GATEWAYS, credentials from ADMIN_USERNAME and ADMIN_PASSWORD."
+    say "gateways from GATEWAYS=$GATEWAYS."
     say "Ctrl-C stops everything."
 }
 
-shown_password() {
-    if [[ $ADMIN_PASSWORD == pass ]]; then
-        printf 'pass'
+# Without credentials from outside there are our own: made once, and kept with the data.
+make_credentials() {
+    credentials_file_used=
+    [[ -z $ADMIN_CREDENTIALS ]] || return 0
+    credentials_file_used=$credentials_file
+    [[ -s $credentials_file ]] ||
+        (umask 077 && printf 'admin:%s\n' "$(new_password)" >"$credentials_file")
+}
+
+first_credential() {
+    if [[ -n $ADMIN_CREDENTIALS ]]; then
+        printf '%s' "${ADMIN_CREDENTIALS%%,*}"
     else
-        printf 'as given'
+        grep -m 1 -v -e '^#' -e '^$' "$credentials_file"
     fi
 }
 
 check_ports
 build
 mkdir -p "$DATA/logs" "$DATA/nats" "$DATA/redis"
+make_credentials
 stop_on_exit
 start_servers
 start_services

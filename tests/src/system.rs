@@ -113,8 +113,7 @@ impl Builder {
             ("NATS_PREFIX", self.prefix.clone()),
             ("REDIS_PREFIX", self.prefix),
             ("LOG_FILTER", LOG_FILTER.to_owned()),
-            ("ADMIN_USERNAME", ADMIN_USERNAME.to_owned()),
-            ("ADMIN_PASSWORD", ADMIN_PASSWORD.to_owned()),
+            ("ADMIN_CREDENTIALS", format!("{ADMIN_USERNAME}:{ADMIN_PASSWORD}")),
             // Two, so that what one worker does is seen through the other; more cost only memory.
             ("WORKERS", "2".to_owned()),
         ];

@@ -1,10 +1,18 @@
 //! `/client.js` in a real browser: watched chats and tokens, over reconnects. Skipped where there is no
 //! browser, unless `BROWSER_TESTS=required`.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use goch_tests::{Browser, Member, System, TokenKey, WebDriver, until};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+use tokio_tungstenite::tungstenite::Message;
 
 const TOKEN_SECRET: &str = "a secret of thirty-two characters";
 
@@ -14,7 +22,7 @@ const CLOCK_SKEW: Duration = Duration::from_secs(5);
 /// Makes a client whose events are kept. `window.token` is what `getToken` gives, if it is set.
 const CLIENT: &str = "
     const { ChatClient } = await import(`${location.origin}/client.js`);
-    const seen = { unread: {}, texts: {}, states: [], refused: {}, faults: [], asked: 0 };
+    const seen = { unread: {}, texts: {}, states: [], refused: {}, faults: [], gaps: [], asked: 0 };
     const getToken = () => {
       seen.asked += 1;
       if (!window.token) throw new Error('nobody is logged in');
@@ -30,6 +38,7 @@ const CLIENT: &str = "
     on('state', ({ state }) => seen.states.push(state));
     on('refused', ({ channel, error }) => { seen.refused[channel] = error.code; });
     on('fault', ({ error }) => seen.faults.push(error.message));
+    on('gap', ({ after, before }) => seen.gaps.push([after, before]));
     Object.assign(window, { client, seen });";
 
 /// A browser on the gateway's page, with a client of its own.
@@ -37,8 +46,12 @@ struct Client(Browser);
 
 impl Client {
     async fn start(driver: &WebDriver, system: &System) -> Self {
+        Self::start_at(driver, &system.gateway().address()).await
+    }
+
+    async fn start_at(driver: &WebDriver, address: &str) -> Self {
         let browser = driver.browser().await;
-        browser.open(&format!("http://{}/", system.gateway().address())).await;
+        browser.open(&format!("http://{address}/")).await;
         let client = Self(browser);
         client.run(CLIENT, &Value::Null).await;
         client
@@ -228,4 +241,109 @@ async fn who_has_no_token_for_a_while_comes_back_with_the_next_one() {
     client.sees("/unread", json!({&list: 1})).await;
     client.sees("/refused", json!({})).await;
     client.sees("/faults", json!([])).await;
+}
+
+/// A server with the client and with a gateway that answers each `subscribe` with what `answer` makes of its
+/// `after`, and then says `live` once. Tells its address.
+async fn scripted(answer: impl Fn(&Value) -> Value + Send + 'static, live: Value) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        loop {
+            let (connection, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 4_096];
+            let length = connection.peek(&mut head).await.unwrap();
+            let head = String::from_utf8_lossy(&head[..length]).into_owned();
+            if head.starts_with("GET /connect") {
+                return converse(connection, answer, live).await;
+            }
+            serve(connection, head.starts_with("GET /client.js")).await;
+        }
+    });
+    address
+}
+
+/// Answers an HTTP request with the client, or with an empty page.
+async fn serve(mut connection: TcpStream, wants_client: bool) {
+    let client = include_str!("../../services/gateway/web/client.js");
+    let (kind, body) = if wants_client { ("text/javascript", client) } else { ("text/html", "") };
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+    );
+    let _ = connection.read(&mut [0; 4_096]).await;
+    let _ = connection.write_all(format!("{head}{body}").as_bytes()).await;
+}
+
+async fn converse(connection: TcpStream, answer: impl Fn(&Value) -> Value, live: Value) {
+    let mut socket = tokio_tungstenite::accept_async(connection).await.unwrap();
+    let mut live = Some(live);
+    while let Some(Ok(message)) = socket.next().await {
+        let Ok(text) = message.into_text() else { return };
+        let Ok(asked) = serde_json::from_str::<Value>(&text) else { return };
+        let mut subscribed = answer(&asked["after"]);
+        subscribed["type"] = json!("subscribed");
+        subscribed["id"] = asked["id"].clone();
+        subscribed["channel"] = asked["channel"].clone();
+        for frame in [Some(subscribed), live.take()].into_iter().flatten() {
+            let _ = socket.send(Message::text(frame.to_string())).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_which_all_is_deleted_is_not_the_end_of_what_was_missed() {
+    let Some(driver) = WebDriver::start().await else { return };
+    let said = |seq: u64, prev: u64| {
+        json!({"type": "message", "channel": "c", "time": 1, "id": format!("m{seq}"),
+               "from_uid": "ben", "from_name": "Ben", "from_role": "guest",
+               "text": seq.to_string(), "seq": seq, "prev": prev})
+    };
+    // Of what follows the first message, the first page has been deleted a moment ago.
+    let answer = move |after: &Value| match after.as_u64() {
+        None => json!({"messages": [said(1, 0)], "more": false, "last_seq": 1}),
+        Some(1) => json!({"messages": [], "more": true, "last_seq": 5}),
+        Some(5) => json!({"messages": [said(7, 5)], "more": true, "last_seq": 7}),
+        Some(7) => json!({"messages": [said(9, 7)], "more": false, "last_seq": 10}),
+        after => panic!("nobody has {after:?}"),
+    };
+    let address = scripted(answer, said(10, 9)).await;
+    let client = Client::start_at(&driver, &address).await;
+    client.subscribe(&json!({"channel": "c", "uid": "ann", "secret": "s"})).await;
+    client.sees("/texts/c", json!(["1", "7", "9", "10"])).await;
+    client.sees("/gaps", json!([])).await;
+}
+
+#[tokio::test]
+async fn a_service_that_is_slow_to_answer_costs_no_socket() {
+    let Some(driver) = WebDriver::start().await else { return };
+    let system = System::builder().start().await;
+    let mut members = Vec::new();
+    for _ in 0..4 {
+        members.push(Member::join(system.gateway(), &system.channel().await, "ann").await);
+    }
+    let client = Client::start(&driver, &system).await;
+    client.subscribe(&credentials(&members[0])).await;
+    client.is_in_state("online").await;
+    // It is there, and answers nothing: each subscribe waits until the gateway asks the log instead.
+    system.ingest_history.pause();
+    let rest: Vec<_> = members[1..].iter().map(credentials).collect();
+    client
+        .run(
+            "window.opened = 0; for (const one of value) {
+        window.client.subscribe(one).then(() => { window.opened += 1; }); }",
+            &json!(rest),
+        )
+        .await;
+    until("all channels are open", async || {
+        (client.0.evaluate("return window.opened").await == rest.len()).then_some(())
+    })
+    .await;
+    system.ingest_history.resume();
+    client.sees("/states", json!(["connecting", "online"])).await;
+    for member in &members {
+        say(&system, &member.channel, "still here").await;
+        client.sees(&format!("/texts/{}", member.channel), json!(["still here"])).await;
+    }
+    client.sees("/states", json!(["connecting", "online"])).await;
 }

@@ -177,6 +177,16 @@ async fn a_private_channel_asks_for_its_secret() {
     let members = format!("/channels/{channel}");
     rest.get(&format!("{members}?secret={secret}")).await.expect(200);
     rest.get(&members).await.expect_problem(403, "forbidden", None);
+    // In the header it reaches no log and no history, and counts before what an address says.
+    let with = async |path: &str, secret: &str| {
+        rest.send(rest.request(Method::GET, path).bearer_auth(secret)).await
+    };
+    let listed = with(&members, &secret).await.expect(200).body;
+    assert_eq!(listed["members"][0]["uid"], "ann");
+    with(&members, "not-the-secret-of-it").await.expect_problem(403, "forbidden", None);
+    let good = format!("{members}?secret={secret}");
+    with(&good, "not-the-secret-of-it").await.expect_problem(403, "forbidden", None);
+    with(&format!("{members}?secret=not-the-secret-of-it"), &secret).await.expect(200);
     rest.post("/channels", &join_body(&channel, "ben")).await.expect_problem(
         403,
         "forbidden",

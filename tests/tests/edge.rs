@@ -2,6 +2,7 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use goch_tests::{Builder, Member, Service, Socket, System, TokenKey, unique, until};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -154,8 +155,11 @@ async fn keys_in_a_file_are_changed_without_a_restart() {
     let file = folder.path().join("keys.json");
     let (old, new) = (TokenKey::ed25519("old"), TokenKey::ed25519("new"));
     std::fs::write(&file, TokenKey::set(&[&old])).unwrap();
-    let system =
-        System::builder().env("gateway", "TOKEN_JWKS_FILE", file.to_str().unwrap()).start().await;
+    let system = System::builder()
+        .env("gateway", "TOKEN_JWKS_FILE", file.to_str().unwrap())
+        .env("gateway", "TOKEN_AUDIENCE", "goch")
+        .start()
+        .await;
     let replace = |set: String| std::fs::write(&file, set).unwrap();
     story_of_changing_keys(&system, &old, &new, replace).await;
 }
@@ -167,9 +171,69 @@ async fn keys_at_an_address_are_changed_without_a_restart() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/keys", listener.local_addr().unwrap());
     let publisher = tokio::spawn(publish(listener, document));
-    let system = System::builder().env("gateway", "TOKEN_JWKS_URL", &url).start().await;
+    let system = System::builder()
+        .env("gateway", "TOKEN_JWKS_URL", &url)
+        .env("gateway", "TOKEN_AUDIENCE", "*")
+        .start()
+        .await;
     story_of_changing_keys(&system, &old, &new, |set| drop(replace.send(set))).await;
     publisher.abort();
+}
+
+#[tokio::test]
+async fn a_token_that_a_shared_key_has_signed_for_another_service_opens_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.json");
+    let key = TokenKey::ed25519("shared");
+    std::fs::write(&file, TokenKey::set(&[&key])).unwrap();
+    let file = file.to_str().unwrap();
+    let builder = System::builder().env("gateway", "TOKEN_JWKS_FILE", file);
+    let system = builder.env("gateway", "TOKEN_AUDIENCE", "goch").start().await;
+    let channel = system.channel().await;
+    let claims = |audience: Value| json!({"sub": "ann", "role": "agent", "aud": audience});
+    let mut socket = Socket::connect(system.gateway()).await;
+    for others in [json!("wiki"), json!(["wiki", "mail"]), json!("*"), json!(null)] {
+        socket.send(&subscribe(&channel, &key.sign(&claims(others), 60))).await;
+        socket.expect_error("unauthorized", Some("token")).await;
+    }
+    let ours = key.sign(&claims(json!(["wiki", "goch"])), 60);
+    socket.ask(&subscribe(&channel, &ours), "subscribed").await;
+
+    // Nobody gets there by leaving it out.
+    let mut system = System::builder().env("gateway", "TOKEN_JWKS_FILE", file).build().await;
+    let gateway = &mut system.gateways[0];
+    gateway.spawn();
+    assert_eq!(gateway.exit().await.code(), Some(64));
+    assert!(gateway.log().contains("TOKEN_AUDIENCE: is required"), "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn a_gateway_whose_only_key_is_too_short_is_not_ready_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.json");
+    // 2,040 bits, whose encoding with its frame is longer than 256 bytes.
+    let modulus = URL_SAFE_NO_PAD.encode([0xff; 255]);
+    let short = json!({"kty": "RSA", "kid": "short", "n": modulus, "e": "AQAB"});
+    std::fs::write(&file, json!({"keys": [short]}).to_string()).unwrap();
+    let builder = System::builder().env("gateway", "TOKEN_JWKS_FILE", file.to_str().unwrap());
+    let mut system = builder.env("gateway", "TOKEN_AUDIENCE", "goch").build().await;
+    let gateway = &mut system.gateways[0];
+    gateway.spawn();
+    let reason = "key short: its RSA modulus has 2040 bits, and must have 2048 to 8192";
+    until("the reason is told", async || gateway.log().contains(reason).then_some(())).await;
+    let health = gateway.health();
+    let readiness = until("it says what it waits for", async || {
+        let answer = health.try_get("/readyz").await?;
+        answer.body["token keys"].is_boolean().then_some(answer)
+    });
+    let readiness = readiness.await;
+    assert_eq!((readiness.status, &readiness.body["token keys"]), (503, &json!(false)));
+    let good = TokenKey::ed25519("good");
+    std::fs::write(&file, TokenKey::set(&[&good])).unwrap();
+    until("a key that is good is waited for no longer", async || {
+        (health.get("/readyz").await.body["token keys"] == true).then_some(())
+    })
+    .await;
 }
 
 async fn story_of_changing_keys(
@@ -179,7 +243,7 @@ async fn story_of_changing_keys(
     replace: impl Fn(String),
 ) {
     let channel = system.channel().await;
-    let claims = json!({"sub": "ann", "channels": [channel]});
+    let claims = json!({"sub": "ann", "channels": [channel], "aud": "goch"});
     let mut talking = enter(system.gateway(), &channel, &old.sign(&claims, 600)).await;
     let mut socket = Socket::connect(system.gateway()).await;
     let subscribed = async |socket: &mut Socket, key: &TokenKey| {
@@ -356,6 +420,14 @@ async fn only_our_own_and_listed_pages_reach_the_gateway_from_a_browser() {
         assert_eq!(listed.as_deref(), Some("https://app.example"));
         assert_eq!(allowed(method, path, "https://evil.example").await, None);
     }
+    // A page may send the channel's secret in a header.
+    let asked =
+        gateway.rest().request(Method::OPTIONS, &path).header("Origin", "https://app.example");
+    let asked = asked.header("Access-Control-Request-Method", "GET");
+    let answer =
+        asked.header("Access-Control-Request-Headers", "authorization").send().await.unwrap();
+    let headers = answer.headers()["access-control-allow-headers"].to_str().unwrap().to_lowercase();
+    assert!(answer.status().is_success() && headers.contains("authorization"), "{headers}");
     // Our own page joins with its origin named, and needs no permission to read the answer.
     let body = json!({"channel": channel, "uid": "ann", "display_name": "Ann"});
     let request = gateway.rest().request(Method::POST, "/channels").json(&body);

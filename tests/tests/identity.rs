@@ -1,7 +1,7 @@
 //! Who is who: roles that only ticketing gives, uids that nobody else can have, and messages that belong
 //! to whoever sent them.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use async_nats::jetstream;
 use futures_util::StreamExt as _;

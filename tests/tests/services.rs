@@ -13,7 +13,7 @@ async fn every_fault_of_a_configuration_is_named_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     for (binary, own) in [
         ("gateway", vec!["LISTEN_ADDRESS", "WORKERS", "TEXT_MAX"]),
-        ("chat-admin", vec!["ADMIN_USERNAME", "ADMIN_PASSWORD", "REDIS_URL", "UID_MAX"]),
+        ("chat-admin", vec!["ADMIN_CREDENTIALS", "REDIS_URL", "UID_MAX"]),
         ("ingest-history", vec!["REDIS_URL", "HISTORY_WINDOW"]),
         ("broker-bridge", vec!["LOG_REPLICAS", "DEDUPLICATION_SECONDS"]),
     ] {
@@ -26,6 +26,7 @@ async fn every_fault_of_a_configuration_is_named_at_once() {
             ("TEXT_MAX", "many"),
             ("UID_MAX", "1000"),
             ("REDIS_URL", "http://hunter2@localhost"),
+            ("ADMIN_CREDENTIALS", "admin:hunter2"),
             ("HISTORY_WINDOW", "0"),
             ("LOG_REPLICAS", "2"),
             ("DEDUPLICATION_SECONDS", "0"),

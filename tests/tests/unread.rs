@@ -1,6 +1,7 @@
 //! Several chats at once: unread counts of those that are not open, live and exact.
 
-use goch_tests::{Member, Servers, Socket, System, until};
+use goch_tests::{Member, Metrics, Servers, Socket, System, until};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 fn watch_frame(id: &str, members: &[&Member]) -> Value {
@@ -288,4 +289,34 @@ async fn counts_do_not_drift_under_a_storm_of_messages_and_reads() {
     .await;
     let told = told(&at_agent).len();
     assert!(told < 60, "{told} counts were told one by one");
+}
+
+#[tokio::test]
+async fn a_member_who_is_removed_while_a_watch_begins_is_told_no_counts() {
+    let system = System::builder().gateways(2).start().await;
+    let (channel, admin) = (system.channel().await, system.admin());
+    let ann = Member::join(system.gateway(), &channel, "ann").await;
+    let ben = Member::join(system.gateway(), &channel, "ben").await;
+    let (mut at_ben, _) = ben.enter(&system.gateways[0]).await;
+    let authorized = async || {
+        let metrics = Metrics::of(&system.chat_admin).await;
+        metrics.sum("goch_requests_total", "endpoint=\"authorize\"")
+    };
+    let before = authorized().await;
+
+    // A room opens with a look into the log: until that is answered, ann is let in and has no seat.
+    system.broker_bridge.pause();
+    let mut at_ann = Socket::connect(&system.gateways[1]).await;
+    at_ann.send(&watch_frame("w", &[&ann])).await;
+    until("ann is let in", async || (authorized().await > before).then_some(())).await;
+    let path = format!("/admin/channels/{channel}/members/ann");
+    admin.send(admin.request(Method::DELETE, &path)).await.expect(204);
+    system.broker_bridge.resume();
+
+    let answer = at_ann.answer_to("w").await;
+    assert_eq!(answer["code"], "unauthorized", "{answer}");
+    at_ben.say(&channel, "we are alone").await;
+    at_ann.ping().await;
+    let told = at_ann.kept().into_iter().find(|frame| frame["type"] == "unread");
+    assert_eq!(told, None);
 }

@@ -36,7 +36,7 @@ use crate::{
 const SETUP_CONCURRENCY: usize = 64;
 
 /// What the services identify with at NATS, and at chat-admin. Nothing here leaves the machine.
-const PASSWORD: &str = "benchmark";
+const PASSWORD: &str = "benchmarkbenchmark";
 
 /// What is started with what settings.
 #[derive(Debug, Clone)]
@@ -101,8 +101,7 @@ impl Goch {
             &[
                 ("REDIS_URL", &redis),
                 ("LISTEN_ADDRESS", &admin),
-                ("ADMIN_USERNAME", "benchmark"),
-                ("ADMIN_PASSWORD", PASSWORD),
+                ("ADMIN_CREDENTIALS", &format!("benchmark:{PASSWORD}")),
             ],
         )?;
         goch.start_service("ingest-history", &[("REDIS_URL", &redis)])?;

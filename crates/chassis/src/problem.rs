@@ -1,5 +1,7 @@
 //! Every HTTP refusal as an RFC 9457 problem document, the framework's own included.
 
+mod throttled;
+
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError,
     error::{JsonPayloadError, PayloadError},
@@ -10,6 +12,8 @@ use goch_contract::{
     Error, ErrorCode,
     rest::{PROBLEM_MEDIA_TYPE, Problem},
 };
+
+pub use throttled::Throttled;
 
 /// An [`Error`] as an HTTP answer.
 #[derive(Debug, thiserror::Error)]

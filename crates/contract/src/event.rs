@@ -10,6 +10,7 @@ mod revision;
 
 use std::collections::BTreeMap;
 
+use async_nats::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -19,7 +20,7 @@ pub use self::{
     place::{Logged, MalformedEvent, Outline, is_trusted, write_positioned},
     revision::{DELETED_HEADER, MESSAGE_HEADER, Revision, edited},
 };
-use crate::ids::{ChannelName, MembershipId, MessageId, Role, Seq, Uid, UnixMillis};
+use crate::ids::{Actor, ChannelName, MembershipId, MessageId, Role, Seq, Uid, UnixMillis};
 
 /// Header of a log message: the uid whose message this is. Only `message` events carry it, so
 /// unread messages can be counted without their bodies.
@@ -34,6 +35,19 @@ pub const MEMBER_HEADER: &str = "Goch-Member";
 /// Header of a log message: the membership whose message this is. A message without it was posted by
 /// ticketing, and belongs to no member.
 pub const MEMBERSHIP_HEADER: &str = "Goch-Membership";
+
+/// Header of a log message: which of ticketing's credentials had it happen, if one did.
+///
+/// It is no field of the event, because events reach every subscribed client, and the name of a
+/// credential is half of what somebody needs to log in with it. Ticketing is shown it
+/// ([`Logged::for_ticketing`]).
+pub const ACTOR_HEADER: &str = "Goch-Actor";
+
+/// Which of ticketing's credentials the headers of a log message name.
+#[must_use]
+pub fn actor_of(headers: &HeaderMap) -> Option<Actor> {
+    Actor::parse(headers.get(ACTOR_HEADER)?.as_str()).ok()
+}
 
 /// An event of a channel's life.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

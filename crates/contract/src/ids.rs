@@ -159,6 +159,11 @@ parsed_string! {
 }
 
 parsed_string! {
+    /// Who of ticketing did something: the name of the credential, `[A-Za-z0-9_-]`. Cheap to clone.
+    Actor, check_name
+}
+
+parsed_string! {
     /// The client's own identifier of a message, the key that makes a resend harmless: 1 to
     /// [`MESSAGE_ID_CEILING`] characters, none of them a control character.
     MessageId, check_message_id

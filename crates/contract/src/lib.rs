@@ -22,6 +22,6 @@ pub mod webhook;
 
 pub use error::{Error, ErrorCode};
 pub use ids::{
-    ChannelName, MembershipId, MessageId, Role, Secret, SecretDigest, Seq, Uid, UnixMillis,
+    Actor, ChannelName, MembershipId, MessageId, Role, Secret, SecretDigest, Seq, Uid, UnixMillis,
 };
 pub use roles::Roles;

@@ -395,7 +395,7 @@ pub struct TranscriptBody {
     pub members: Vec<AdminMember>,
     /// Everything that happened, rising by `seq`.
     // Last, because they are written as they are read.
-    #[cfg_attr(feature = "schemas", schema(value_type = Vec<crate::schemas::PositionedEvent>))]
+    #[cfg_attr(feature = "schemas", schema(value_type = Vec<crate::schemas::TranscriptEvent>))]
     pub events: Vec<Box<RawValue>>,
 }
 

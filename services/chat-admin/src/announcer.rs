@@ -81,7 +81,8 @@ impl Announcer {
             && let Some((event, deduplication_id)) = member.record.event(channel)
         {
             let about = About::Member(&member.record.uid);
-            self.log.publish(channel, &event, deduplication_id, about).await?;
+            let actor = member.record.actor.as_ref();
+            self.log.publish(channel, &event, deduplication_id, about, actor).await?;
             member.record.announced = true;
             if !matches!(member.record.standing, Standing::Removed(_)) {
                 // If it has changed meanwhile, whoever changed it knows or will be told by the bucket.

@@ -1,6 +1,11 @@
 //! What chat-admin is configured with.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use goch_chassis::config::{Config, Environment, Faults, RedisConfig, Setting};
 use goch_contract::{
@@ -9,7 +14,7 @@ use goch_contract::{
 };
 use serde::Deserialize;
 
-use crate::reserved::ReservedUids;
+use crate::{credentials::CredentialSet, reserved::ReservedUids};
 
 /// chat-admin's own configuration.
 #[derive(Debug, Clone)]
@@ -17,9 +22,9 @@ pub struct AdminConfig {
     /// Where ticketing connects.
     pub listen_address: SocketAddr,
     /// What ticketing logs in with.
-    pub username: String,
-    /// What ticketing logs in with.
-    pub password: Secret,
+    pub(crate) credentials: CredentialSet,
+    /// The file that they came from, which may change.
+    pub(crate) credentials_file: Option<PathBuf>,
     /// How to reach Redis.
     pub redis: RedisConfig,
     /// How long the marker of a deleted channel or member stays, by which replicas hear of it.
@@ -40,8 +45,8 @@ const RESERVED_UIDS: &str = "system";
 #[serde(default)]
 struct AdminSettings {
     listen_address: Setting<SocketAddr>,
-    admin_username: Setting<String>,
-    admin_password: Setting<String>,
+    admin_credentials: Setting<String>,
+    admin_credentials_file: Setting<PathBuf>,
     delete_markers_seconds: Setting<u64>,
     reserved_uids: Setting<String>,
 }
@@ -49,9 +54,10 @@ struct AdminSettings {
 impl Config for AdminConfig {
     fn read(environment: &Environment, faults: &mut Faults) -> Self {
         let settings: AdminSettings = environment.settings(faults);
-        let username = settings.admin_username.required("ADMIN_USERNAME", faults);
-        // RFC 7617: the colon ends the user name.
-        faults.expect(!username.contains(':'), "ADMIN_USERNAME", "must not contain a colon");
+        let variable = settings.admin_credentials.optional(CREDENTIALS, faults);
+        let credentials_file = settings.admin_credentials_file.optional(CREDENTIALS_FILE, faults);
+        let credentials =
+            read_credentials(variable.as_deref(), credentials_file.as_deref(), faults);
         let limits = Limits::read(environment, faults);
         allow_generated(limits.secret, "SECRET_MIN and SECRET_MAX", faults);
         let channel_secret = "CHANNEL_SECRET_MIN and CHANNEL_SECRET_MAX";
@@ -71,8 +77,8 @@ impl Config for AdminConfig {
                 SocketAddr::from(([0, 0, 0, 0], 8090)),
                 faults,
             ),
-            username,
-            password: Secret::new(settings.admin_password.required("ADMIN_PASSWORD", faults)),
+            credentials,
+            credentials_file,
             redis: RedisConfig::read(environment, faults),
             keep_markers: Duration::from_secs(keep_markers),
             reserved_uids: Arc::new(reserved_uids),
@@ -80,6 +86,32 @@ impl Config for AdminConfig {
             limits,
         }
     }
+}
+
+const CREDENTIALS: &str = "ADMIN_CREDENTIALS";
+const CREDENTIALS_FILE: &str = "ADMIN_CREDENTIALS_FILE";
+
+fn read_credentials(
+    variable: Option<&str>,
+    file: Option<&Path>,
+    faults: &mut Faults,
+) -> CredentialSet {
+    let (name, read) = match (variable, file) {
+        (Some(value), None) => (CREDENTIALS, CredentialSet::of_variable(value)),
+        (None, Some(path)) => (CREDENTIALS_FILE, CredentialSet::of_file(path)),
+        (Some(_), Some(_)) => {
+            faults.add(CREDENTIALS, format!("excludes {CREDENTIALS_FILE}"));
+            return CredentialSet::default();
+        }
+        (None, None) => {
+            faults.add(CREDENTIALS, format!("is required, or {CREDENTIALS_FILE}"));
+            return CredentialSet::default();
+        }
+    };
+    read.unwrap_or_else(|error| {
+        faults.add(name, error);
+        CredentialSet::default()
+    })
 }
 
 /// A secret that is generated here must pass the limits where it is used.
@@ -104,18 +136,32 @@ mod tests {
 
     #[test]
     fn there_are_no_default_credentials() {
-        let faults = read(&[("LISTEN_ADDRESS", "x"), ("ADMIN_PASSWORD", "")]).unwrap_err();
+        let faults = read(&[("LISTEN_ADDRESS", "x"), ("ADMIN_CREDENTIALS", "")]).unwrap_err();
         let faults = faults.to_string();
-        for variable in ["ADMIN_USERNAME", "ADMIN_PASSWORD", "REDIS_URL", "LISTEN_ADDRESS"] {
+        for variable in ["ADMIN_CREDENTIALS", "REDIS_URL", "LISTEN_ADDRESS"] {
             assert!(faults.contains(variable), "{variable} is not in {faults}");
+        }
+    }
+
+    #[test]
+    fn credentials_come_from_one_place_and_their_faults_name_it() {
+        let redis = ("REDIS_URL", "redis://r:6379");
+        let inline = ("ADMIN_CREDENTIALS", "desk:hunter2");
+        let file = ("ADMIN_CREDENTIALS_FILE", "/nowhere/at/all");
+        for (variables, fault) in [
+            (vec![redis, inline], "ADMIN_CREDENTIALS: credential 1 must have a password of at"),
+            (vec![redis, file], "ADMIN_CREDENTIALS_FILE: cannot be read"),
+            (vec![redis, inline, file], "ADMIN_CREDENTIALS: excludes ADMIN_CREDENTIALS_FILE"),
+        ] {
+            let faults = read(&variables).unwrap_err().to_string();
+            assert!(faults.contains(fault) && !faults.contains("hunter2"), "{faults}");
         }
     }
 
     #[test]
     fn limits_that_would_refuse_generated_secrets_are_a_fault() {
         let good = [
-            ("ADMIN_USERNAME", "admin"),
-            ("ADMIN_PASSWORD", "hunter2"),
+            ("ADMIN_CREDENTIALS", "admin:hunter2-hunter2-hunter2"),
             ("REDIS_URL", "redis://r:6379"),
         ];
         let config = read(&good).unwrap();

@@ -6,6 +6,7 @@
 
 mod announcer;
 mod config;
+mod credentials;
 mod endpoints;
 mod http;
 mod lifecycle;

@@ -17,8 +17,8 @@ use goch_chassis::{
     nats::{Nats, REQUEST_TIMEOUT},
 };
 use goch_contract::{
-    ChannelName, Error, Seq, Uid,
-    event::{DELETED_HEADER, Event, FROM_HEADER, MEMBER_HEADER, MESSAGE_HEADER},
+    Actor, ChannelName, Error, Seq, Uid,
+    event::{ACTOR_HEADER, DELETED_HEADER, Event, FROM_HEADER, MEMBER_HEADER, MESSAGE_HEADER},
     subjects::Subjects,
     trace,
 };
@@ -67,7 +67,7 @@ impl Log {
         }
     }
 
-    /// Stores an event of `channel`.
+    /// Stores an event of `channel`, which `actor` of ticketing had happen, if anybody of ticketing did.
     ///
     /// # Errors
     /// `unavailable`: the event may or may not be stored, and publishing it again with the same
@@ -78,8 +78,9 @@ impl Log {
         event: &Event,
         deduplication_id: String,
         about: About<'_>,
+        actor: Option<&Actor>,
     ) -> Result<Stored, Error> {
-        let headers = about.headers(deduplication_id);
+        let headers = about.headers(deduplication_id, actor);
         self.store(channel, event, headers).await.map_err(Failure::tell)
     }
 
@@ -94,9 +95,10 @@ impl Log {
         event: &Event,
         deduplication_id: &str,
         about: About<'_>,
+        actor: Option<&Actor>,
         after: Seq,
     ) -> Result<Option<Stored>, Error> {
-        let mut headers = about.headers(deduplication_id.to_owned());
+        let mut headers = about.headers(deduplication_id.to_owned(), actor);
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, after.to_string());
         match self.store(channel, event, headers).await {
             Ok(stored) => Ok(Some(stored)),
@@ -127,9 +129,12 @@ impl Log {
 }
 
 impl About<'_> {
-    fn headers(self, deduplication_id: String) -> HeaderMap {
+    fn headers(self, deduplication_id: String, actor: Option<&Actor>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(NATS_MESSAGE_ID, deduplication_id);
+        if let Some(actor) = actor {
+            headers.insert(ACTOR_HEADER, actor.as_str());
+        }
         match self {
             Self::Sender(uid) => headers.insert(FROM_HEADER, uid.as_str()),
             Self::Member(uid) => headers.insert(MEMBER_HEADER, uid.as_str()),

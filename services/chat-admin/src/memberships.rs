@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use goch_contract::{ChannelName, Error, ErrorCode, Role, Secret, Uid, UnixMillis};
+use goch_contract::{Actor, ChannelName, Error, ErrorCode, Role, Secret, Uid, UnixMillis};
 
 use crate::{
     announcer::Announcer,
@@ -79,7 +79,8 @@ impl Memberships {
                 Standing::Member
                     if record.origin == Origin::Token && stored.record.origin == Origin::Joined =>
                 {
-                    self.dismiss(channel, stored, Standing::Removed(UnixMillis::now())).await?;
+                    let standing = Standing::Removed(UnixMillis::now());
+                    self.dismiss(channel, stored, standing, None).await?;
                 }
                 _ => return Ok(Entry::Taken(stored)),
             }
@@ -96,7 +97,7 @@ impl Memberships {
         self.keep_if_channel_lives(channel, &stored).await?;
         self.project(channel, &stored).await;
         self.metrics.members_registered.inc();
-        tracing::info!(%channel, uid = %record.uid, role = %record.role, origin = ?record.origin, "new member");
+        tracing::info!(%channel, uid = %record.uid, role = %record.role, origin = ?record.origin, actor = record.actor.as_ref().map(Actor::as_str), "new member");
         self.announcer.announce_within(ANNOUNCE_WITHIN, channel, stored).await;
         Ok(Entry::Member(record))
     }
@@ -126,6 +127,7 @@ impl Memberships {
         channel: &ChannelName,
         uid: &Uid,
         update: MemberUpdate,
+        actor: &Actor,
     ) -> Result<(MemberRecord, Option<Secret>), Error> {
         let key = member_key(channel, uid);
         for _ in 0..ATTEMPTS_MAX {
@@ -138,7 +140,8 @@ impl Memberships {
                                        remove that member first";
                         return Err(Error::of_field(ErrorCode::Conflict, "role", message));
                     }
-                    if let Some(record) = self.update(channel, stored, &update).await? {
+                    if let Some(record) = self.update(channel, stored, &update, Some(actor)).await?
+                    {
                         return Ok((record, None));
                     }
                 }
@@ -158,6 +161,7 @@ impl Memberships {
                         role: update.role.clone().unwrap_or_else(Role::member),
                         origin: Origin::Registered,
                         secret: Some(SecretHash::of_generated(&secret.digest())?),
+                        actor: Some(actor.clone()),
                     })?;
                     if let Entry::Member(record) = self.enter(channel, record).await? {
                         return Ok((record, Some(secret)));
@@ -175,6 +179,7 @@ impl Memberships {
         channel: &ChannelName,
         mut stored: Revised<MemberRecord>,
         update: &MemberUpdate,
+        actor: Option<&Actor>,
     ) -> Result<Option<MemberRecord>, Error> {
         if !stored.record.is_changed_by(update) {
             return Ok(Some(stored.record));
@@ -185,13 +190,14 @@ impl Memberships {
             return Ok(None);
         }
         stored.record.update(update);
+        stored.record.actor = actor.cloned();
         let key = member_key(channel, &stored.record.uid);
         let replaced = self.members.replace(&key, &stored.record, stored.revision).await?;
         let Some(revision) = replaced else { return Ok(None) };
         stored.revision = revision;
         self.project(channel, &stored).await;
         self.revoker.revoke(channel, Some(&stored.record.uid)).await;
-        tracing::info!(%channel, uid = %stored.record.uid, role = %stored.record.role, "member updated");
+        tracing::info!(%channel, uid = %stored.record.uid, role = %stored.record.role, actor = actor.map(Actor::as_str), "member updated");
         let record = stored.record.clone();
         self.announcer.announce_within(ANNOUNCE_WITHIN, channel, stored).await;
         Ok(Some(record))
@@ -242,6 +248,7 @@ impl Memberships {
         channel: &ChannelName,
         mut stored: Revised<MemberRecord>,
         standing: Standing,
+        actor: Option<&Actor>,
     ) -> Result<Option<Revised<MemberRecord>>, Error> {
         let uid = stored.record.uid.clone();
         if stored.record.is_member() && !stored.record.announced {
@@ -250,6 +257,7 @@ impl Memberships {
             return Ok(None);
         }
         stored.record.dismiss(standing);
+        stored.record.actor = actor.cloned();
         let key = member_key(channel, &uid);
         let Some(revision) = self.members.replace(&key, &stored.record, stored.revision).await?
         else {
@@ -258,7 +266,7 @@ impl Memberships {
         stored.revision = revision;
         self.project(channel, &stored).await;
         self.revoker.revoke(channel, Some(&uid)).await;
-        tracing::info!(%channel, %uid, standing = ?stored.record.standing, "member dismissed");
+        tracing::info!(%channel, %uid, standing = ?stored.record.standing, actor = actor.map(Actor::as_str), "member dismissed");
         Ok(Some(stored))
     }
 

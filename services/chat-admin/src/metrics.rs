@@ -14,11 +14,18 @@ pub(crate) struct RouteLabels {
     pub(crate) status: u16,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct LoginLabels {
+    pub(crate) reason: &'static str,
+}
+
 /// Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AdminMetrics {
     /// REST requests.
     pub(crate) http_requests: Family<RouteLabels, Counter>,
+    /// Logins that were refused.
+    pub(crate) logins_refused: Family<LoginLabels, Counter>,
     /// Channels created by this process.
     pub(crate) channels_created: Counter,
     /// Members registered by this process.
@@ -43,6 +50,11 @@ impl AdminMetrics {
                 "http_requests",
                 "REST requests by method, route and status",
                 metrics.http_requests.clone(),
+            );
+            registry.register(
+                "logins_refused",
+                "Logins refused, by reason: wrong credentials, or throttled after such",
+                metrics.logins_refused.clone(),
             );
             registry.register(
                 "channels_created",

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use goch_contract::{
-    ChannelName, Error, MembershipId, MessageId, Role, Seq, Uid, UnixMillis,
+    Actor, ChannelName, Error, MembershipId, MessageId, Role, Seq, Uid, UnixMillis,
     event::{Event, Joined, Left, Sender, Turned, Updated, lifecycle_deduplication_id},
     ids::random_hex,
     rest::{AdminMember, Ban, Membership, PublicMember},
@@ -45,6 +45,9 @@ pub(crate) struct ChannelRecord {
     /// Everything of it is being deleted; it is as good as unknown.
     #[serde(default)]
     pub(crate) deleting: bool,
+    /// Which credential created, closed or reopened it last, or has it deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) actor: Option<Actor>,
     creation: String,
 }
 
@@ -65,6 +68,7 @@ impl ChannelRecord {
             turns: 0,
             announced: false,
             deleting: false,
+            actor: None,
             creation: random_hex::<CREATION_BYTES>()?,
         })
     }
@@ -129,6 +133,9 @@ pub(crate) struct MemberRecord {
     /// Whether the log has the event of the standing: `joined` or the last `updated` of a member,
     /// `left` of anybody else.
     pub(crate) announced: bool,
+    /// Which credential brought name, role and standing about; none of somebody who came unasked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) actor: Option<Actor>,
     /// Tells this membership from any other, of the same uid too.
     creation: MembershipId,
 }
@@ -171,6 +178,7 @@ pub(crate) struct NewMember {
     pub(crate) role: Role,
     pub(crate) origin: Origin,
     pub(crate) secret: Option<SecretHash>,
+    pub(crate) actor: Option<Actor>,
 }
 
 /// What is to become of a member's name, address and role; what is none stays, and an empty address
@@ -185,7 +193,7 @@ pub(crate) struct MemberUpdate {
 impl MemberRecord {
     /// A new member, not yet announced.
     pub(crate) fn new(new: NewMember) -> Result<Self, Error> {
-        let NewMember { uid, display_name, email, role, origin, secret } = new;
+        let NewMember { uid, display_name, email, role, origin, secret, actor } = new;
         Ok(Self {
             uid,
             display_name,
@@ -199,6 +207,7 @@ impl MemberRecord {
             updates: 0,
             updated_at: None,
             announced: false,
+            actor,
             creation: MembershipId::generate()?,
         })
     }
@@ -221,6 +230,7 @@ impl MemberRecord {
             role: Role::default(),
             origin: Origin::default(),
             secret: None,
+            actor: None,
         };
         Ok(Self { standing, announced: true, ..Self::new(nobody)? })
     }
@@ -354,6 +364,8 @@ impl Record for MemberRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ErasureRecord {
     pub(crate) uid: Uid,
+    /// Which credential asked for it.
+    pub(crate) actor: Actor,
     /// The log holds no event of the person up to here.
     pub(crate) through: Seq,
     /// What is being erased. Written down first: once the log has forgotten these events, nothing
@@ -374,9 +386,9 @@ pub(crate) struct ErasurePage {
 
 impl ErasureRecord {
     /// An erasure that has not begun.
-    pub(crate) fn new(uid: Uid) -> Result<Self, Error> {
+    pub(crate) fn new(uid: Uid, actor: Actor) -> Result<Self, Error> {
         let creation = random_hex::<CREATION_BYTES>()?;
-        Ok(Self { uid, through: Seq(0), page: None, creation })
+        Ok(Self { uid, actor, through: Seq(0), page: None, creation })
     }
 }
 
@@ -398,6 +410,9 @@ pub(crate) struct DeletionRecord {
     membership: Option<MembershipId>,
     pub(crate) id: MessageId,
     pub(crate) time: UnixMillis,
+    /// Which credential asked for it; none if its author did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) actor: Option<Actor>,
     creation: String,
 }
 
@@ -409,9 +424,11 @@ impl DeletionRecord {
         uid: Uid,
         membership: Option<MembershipId>,
         id: MessageId,
+        actor: Option<Actor>,
     ) -> Result<Self, Error> {
         let creation = random_hex::<CREATION_BYTES>()?;
-        Ok(Self { channel, message, uid, membership, id, time: UnixMillis::now(), creation })
+        let time = UnixMillis::now();
+        Ok(Self { channel, message, uid, membership, id, time, actor, creation })
     }
 
     /// Whose id the deletion has.
@@ -463,6 +480,7 @@ pub(crate) mod tests {
             role: Role::guest(),
             origin,
             secret,
+            actor: None,
         })
         .unwrap()
     }
@@ -573,6 +591,22 @@ pub(crate) mod tests {
             "secret":{"salt":"s","sha256":"h"},"joined_at":1,"announced":true,"creation":"x"}"#;
         let member: MemberRecord = serde_json::from_str(member).unwrap();
         assert!(member.is_member() && member.secret.is_some() && member.role == Role::guest());
+    }
+
+    #[test]
+    fn who_had_it_done_is_stored_with_what_is_left_to_do() {
+        let actor = Actor::parse("help-desk").unwrap();
+        let mut channel = ChannelRecord::new(ChannelName::parse("c").unwrap(), None).unwrap();
+        channel.turn(true);
+        channel.actor = Some(actor.clone());
+        let stored: ChannelRecord =
+            serde_json::from_str(&serde_json::to_string(&channel).unwrap()).unwrap();
+        assert_eq!(stored.actor.as_ref(), Some(&actor));
+        let uid = Uid::parse("ann").unwrap();
+        let erasure = ErasureRecord::new(uid, actor.clone()).unwrap();
+        let stored: ErasureRecord =
+            serde_json::from_str(&serde_json::to_string(&erasure).unwrap()).unwrap();
+        assert_eq!(stored.actor, actor);
     }
 
     #[test]

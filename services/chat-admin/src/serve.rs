@@ -14,8 +14,8 @@ use goch_contract::{ids::random_hex, services::Service};
 use crate::{
     AdminConfig,
     announcer::Announcer,
-    endpoints,
-    http::{self, Credentials, Description, Desk},
+    credentials, endpoints,
+    http::{self, Description, Desk, Doorman},
     lifecycle::{Buckets, Lifecycle, finisher, sweeper::Sweeper},
     log::Log,
     memberships::Memberships,
@@ -152,13 +152,15 @@ fn rest(
     metrics: AdminMetrics,
 ) -> Result<Server, StartError> {
     let body_bytes = config.limits.body_bytes;
-    let credentials = web::Data::new(Credentials::new(&config.username, &config.password));
+    let (set, file) = (config.credentials.clone(), config.credentials_file.clone());
+    let credentials = credentials::keep(set, file, &chassis.shutdown);
+    let doorman = web::Data::new(Doorman::new(credentials, metrics.clone()));
     let description = web::Data::new(Description::new(&config.limits));
     let desk = web::Data::new(desk);
     let metrics = web::Data::new(metrics);
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(credentials.clone())
+            .app_data(doorman.clone())
             .app_data(desk.clone())
             .app_data(description.clone())
             .app_data(metrics.clone())

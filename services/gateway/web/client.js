@@ -73,7 +73,8 @@
  * @property {number} [deduplicationWindowMs] how long the server recognises a resent id
  *   (its DEDUPLICATION_SECONDS)
  * @property {number} [outboxSize] messages kept while unsent or failed
- * @property {number} [answerTimeoutMs] without an answer for so long, the connection counts as dead
+ * @property {number} [answerTimeoutMs] after so long a silence while an answer is awaited, the connection
+ *   counts as dead
  * @property {number} [idleCheckMs] after so long a silence the client asks whether anybody is there
  * @property {number} [backoffBaseMs] upper bound of the first wait before a reconnect
  * @property {number} [backoffMaxMs] upper bound of any later one
@@ -90,6 +91,9 @@ const STEADY_AFTER_MS = 5_000;
 
 /** Live events kept per channel while an older page is on its way; beyond it they are asked for again. */
 const MAX_HELD = 500;
+
+/** Subscribes on their way at a time. The server answers them one after the other, and other frames only then. */
+const MAX_ASKS = 4;
 
 /** Channels of one `watch` frame, and about how many characters of it. */
 const WATCH_CHANNELS = 100;
@@ -188,7 +192,7 @@ export function randomId() {
  * @property {number | undefined} lastSeq of the last event delivered; undefined before the first page
  * @property {boolean} live caught up on this connection
  * @property {{ id: string, after: number | undefined, isCheck: boolean, token?: string } | undefined} asked
- *   the subscribe on its way
+ *   the subscribe on its way, or waiting for those that are
  * @property {ChannelEvent[]} held live events that wait for the page before them
  * @property {boolean} passing the last subscribe failed, or waits, for a reason that passes
  * @property {boolean} refused the last subscribe was, with the token it had, and another one is tried
@@ -263,8 +267,14 @@ export class ChatClient extends EventTarget {
   #tokenTimer;
   /** @type {Map<string, ReturnType<typeof promiseWithHandles<any>>>} those who wait for an answer */
   #requests = new Map();
-  /** @type {Map<string, ReturnType<typeof setTimeout>>} by id of the frame that waits for its answer */
-  #deadlines = new Map();
+  /** @type {Set<string>} ids of the frames that wait for their answers */
+  #awaited = new Set();
+  /** @type {ReturnType<typeof setTimeout> | undefined} until a silence is too long */
+  #silenceTimer;
+  /** @type {Set<Room>} with a subscribe on its way */
+  #asking = new Set();
+  /** @type {Map<Room, () => void>} whose subscribes wait for those, in order, and what writes them */
+  #queue = new Map();
   #lastId = 0;
   /** Connections in a row that ended early. */
   #attempt = 0;
@@ -391,7 +401,7 @@ export class ChatClient extends EventTarget {
   unsubscribe(channel) {
     const room = this.#rooms.get(channel);
     if (!room) return;
-    if (room.live || this.#deadlines.has(room.asked?.id ?? '')) this.#leave(channel);
+    if (room.live || this.#awaited.has(room.asked?.id ?? '')) this.#leave(channel);
     this.#forget(room, new ChatError('closed', 'The channel was left.'));
     if (!this.#isWanted()) this.close();
   }
@@ -614,8 +624,10 @@ export class ChatClient extends EventTarget {
     clearTimeout(this.#reconnectTimer);
     this.#reconnectTimer = undefined;
     clearTimeout(this.#tokenTimer);
-    for (const timer of this.#deadlines.values()) clearTimeout(timer);
-    this.#deadlines.clear();
+    clearTimeout(this.#silenceTimer);
+    this.#awaited.clear();
+    this.#asking.clear();
+    this.#queue.clear();
     for (const request of this.#requests.values()) request.reject(error);
     this.#requests.clear();
     for (const room of this.#rooms.values()) {
@@ -724,6 +736,7 @@ export class ChatClient extends EventTarget {
   /** Something arrived: the connection lives. */
   #heard() {
     this.#heardAt = Date.now();
+    this.#waitForSign();
     clearTimeout(this.#idleTimer);
     // Spread, so that the readers of a quiet channel do not all ask at once.
     this.#idleTimer = setTimeout(() => this.check(), this.#options.idleCheckMs * (0.75 + Math.random() / 2));
@@ -731,13 +744,24 @@ export class ChatClient extends EventTarget {
 
   /** @param {string} id of a frame just written */
   #expectAnswer(id) {
-    this.#deadlines.set(id, setTimeout(() => this.#drop(), this.#options.answerTimeoutMs));
+    this.#awaited.add(id);
+    if (this.#awaited.size === 1) this.#waitForSign();
+  }
+
+  /**
+   * Gives the server time for a sign of life, whichever: many answers that are slow to come, one after the
+   * other, are no dead connection, and a new one would have to ask for all of them again.
+   */
+  #waitForSign() {
+    clearTimeout(this.#silenceTimer);
+    if (this.#awaited.size === 0) return;
+    this.#silenceTimer = setTimeout(() => this.#drop(), this.#options.answerTimeoutMs);
   }
 
   /** @param {string} id */
   #answered(id) {
-    clearTimeout(this.#deadlines.get(id));
-    this.#deadlines.delete(id);
+    this.#awaited.delete(id);
+    if (this.#awaited.size === 0) clearTimeout(this.#silenceTimer);
   }
 
   // --- frames from the server ---------------------------------------------------------------
@@ -846,30 +870,51 @@ export class ChatClient extends EventTarget {
       this.#write({ type: 'subscribe', id, ...who, after: lastSeq, limit: this.#options.pageSize });
       this.#expectAnswer(id);
     };
-    if (credentials.secret !== undefined) return write(credentials);
-    room.passing ||= !isCheck;
-    this.#withToken(
-      (token) => write({ channel: credentials.channel, token }),
-      (error) => room.asked?.id === id && this.#subscribeFailed(room, error),
-    );
+    const begin = () => {
+      this.#asking.add(room);
+      if (credentials.secret !== undefined) return write(credentials);
+      this.#withToken(
+        (token) => write({ channel: credentials.channel, token }),
+        (error) => room.asked?.id === id && this.#subscribeFailed(room, error),
+      );
+    };
+    if (credentials.secret === undefined) room.passing ||= !isCheck;
+    if (this.#asking.has(room) || this.#asking.size < MAX_ASKS) return begin();
+    this.#queue.set(room, begin);
+  }
+
+  /** A subscribe is answered, or given up: the next one may go. @param {Room} room */
+  #asked(room) {
+    room.asked = undefined;
+    this.#queue.delete(room);
+    this.#asking.delete(room);
+    const [next] = this.#queue;
+    if (!next || this.#asking.size >= MAX_ASKS) return;
+    this.#queue.delete(next[0]);
+    next[1]();
   }
 
   /**
-   * @param {{ id: string, channel: string, messages: ChannelEvent[], more: boolean, unread?: number,
+   * @param {{ id: string, channel: string, messages: ChannelEvent[], more: boolean, last_seq: number, unread?: number,
    *   online?: { uid: string, role: string }[] }} frame
    */
   #subscribed(frame) {
     const room = this.#rooms.get(frame.channel);
     if (!room?.asked || room.asked.id !== frame.id) return;
     const { after } = room.asked;
-    Object.assign(room, { asked: undefined, passing: false, refused: false, attempt: 0 });
+    this.#asked(room);
+    Object.assign(room, { passing: false, refused: false, attempt: 0 });
     const online = Array.isArray(frame.online) ? frame.online : undefined;
     this.#tellOnline(room, online && new Map(online.map(({ uid, role }) => [uid, role])));
 
     const events = inOrder(frame.messages, room.lastSeq ?? 0);
     this.#deliver(room, events);
-    // With `after`, `more` means that newer ones remain; without it, older ones, which can wait.
-    if (after !== undefined && frame.more && events.length > 0) return this.#ask(room);
+    // With `after`, `more` means that newer ones remain; without it, older ones, which can wait. Then
+    // `last_seq` is the page's end, of which everything may have been deleted.
+    if (after !== undefined && frame.more) {
+      room.lastSeq = Math.max(room.lastSeq ?? 0, Number(frame.last_seq) || 0);
+      if (room.lastSeq > after) return this.#ask(room);
+    }
 
     // Not `last_seq`: it may count an event that overtook this page and is held.
     room.lastSeq ??= 0;
@@ -948,7 +993,7 @@ export class ChatClient extends EventTarget {
   /** @param {Room} room @param {ChatError} error */
   #subscribeFailed(room, error) {
     const { isCheck, token } = room.asked ?? {};
-    room.asked = undefined;
+    this.#asked(room);
     if (this.#isStale(room, token, error)) return this.#ask(room, { isCheck });
     if (!TEMPORARY.has(error.code)) {
       this.#refuse(room, error);
@@ -972,6 +1017,7 @@ export class ChatClient extends EventTarget {
     this.#rooms.delete(channel);
     clearTimeout(room.retry);
     if (room.asked) this.#answered(room.asked.id);
+    this.#asked(room);
     room.first.reject(error);
     for (const entry of [...this.#outbox.values()]) {
       if (entry.channel === channel) this.#fail(entry, error);

@@ -151,7 +151,7 @@ mod tests {
 
     fn page(prev: u64, more: bool) -> Page {
         let event = RawValue::from_string("{}".to_owned()).unwrap();
-        Page { events: vec![Logged { seq: Seq(9), prev: Seq(prev), event }], more }
+        Page { events: vec![Logged::new(Seq(9), Seq(prev), event)], more }
     }
 
     #[test]

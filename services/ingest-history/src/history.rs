@@ -352,7 +352,7 @@ mod tests {
 
     fn logged(seq: u64, prev: u64, bytes: usize) -> Logged {
         let event = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes))).unwrap();
-        Logged { seq: Seq(seq), prev: Seq(prev), event }
+        Logged::new(Seq(seq), Seq(prev), event)
     }
 
     fn view(floor: u64, certain: u64, seqs: &[u64], ended: bool) -> View {

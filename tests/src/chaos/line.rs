@@ -58,10 +58,16 @@ impl Line {
     }
 
     /// Asks for the events after `after`.
-    pub(super) async fn subscribe(&mut self, member: &Member, after: u64) -> Result<(), Broken> {
+    pub(super) async fn subscribe(
+        &mut self,
+        member: &Member,
+        after: u64,
+        limit: u32,
+    ) -> Result<(), Broken> {
         let mut frame = member.subscribe_frame();
         frame["id"] = json!("subscribe");
         frame["after"] = json!(after);
+        frame["limit"] = json!(limit);
         self.send(&frame).await
     }
 

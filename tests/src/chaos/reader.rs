@@ -105,7 +105,9 @@ impl Reader {
     /// Subscribes and takes pages until there are no more.
     async fn catch_up(&mut self, line: &mut Line) -> Result<(), Broken> {
         self.heard.subscriptions.push(Subscription { after: self.last, ..Subscription::default() });
-        line.subscribe(&self.member, self.last).await?;
+        // Small pages: all of one may have been deleted a moment ago.
+        let limit = self.rng.u32(1..40);
+        line.subscribe(&self.member, self.last, limit).await?;
         loop {
             let frame = line.answer().await?;
             match frame["type"].as_str() {
@@ -116,7 +118,13 @@ impl Reader {
                     if frame["more"] != true {
                         return Ok(());
                     }
-                    line.subscribe(&self.member, self.last).await?;
+                    let end = frame["last_seq"].as_u64().ok_or(Broken)?;
+                    if end <= self.last && frame["messages"] == json!([]) {
+                        self.heard.surprises.push(format!("a page that leads nowhere: {frame}"));
+                        return Err(Broken);
+                    }
+                    self.last = self.last.max(end);
+                    line.subscribe(&self.member, self.last, limit).await?;
                 }
                 Some("error") => {
                     if !is_temporary(&frame) {

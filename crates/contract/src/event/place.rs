@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Revision;
-use crate::ids::{Seq, UnixMillis};
+use crate::ids::{Actor, Seq, UnixMillis};
 
 /// A stored event at its place in the log, as services hand it to each other.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -16,9 +16,32 @@ pub struct Logged {
     pub prev: Seq,
     /// The stored object.
     pub event: Box<RawValue>,
+    /// Which of ticketing's credentials had it happen, where the log was read with its headers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Actor>,
 }
 
 impl Logged {
+    /// An event of which nobody asks who had it happen.
+    #[must_use]
+    pub fn new(seq: Seq, prev: Seq, event: Box<RawValue>) -> Self {
+        Self { seq, prev, event, actor: None }
+    }
+
+    /// The event as [`Self::positioned`], with the `actor` if there is one: for ticketing only.
+    ///
+    /// # Errors
+    /// As [`Self::positioned`].
+    pub fn for_ticketing(&self) -> Result<Vec<u8>, MalformedEvent> {
+        let mut json = self.positioned()?;
+        if let Some(actor) = &self.actor {
+            // The name of a credential needs no escaping.
+            json.pop();
+            json.extend_from_slice(format!(",\"actor\":\"{actor}\"}}").as_bytes());
+        }
+        Ok(json)
+    }
+
     /// The event as [`write_positioned`] writes it.
     ///
     /// # Errors
@@ -134,6 +157,18 @@ mod tests {
         ] {
             assert!(!is_trusted(payload), "{}", payload.escape_ascii());
         }
+    }
+
+    #[test]
+    fn who_had_it_happen_is_shown_to_ticketing_and_to_nobody_else() {
+        let event = RawValue::from_string(r#"{"type":"closed","time":5}"#.to_owned()).unwrap();
+        let mut logged = Logged::new(Seq(7), Seq(4), event);
+        let place = r#"{"type":"closed","time":5,"seq":7,"prev":4"#;
+        assert_eq!(logged.for_ticketing(), Ok(format!("{place}}}").into_bytes()));
+        logged.actor = Some(Actor::parse("help-desk").unwrap());
+        assert_eq!(logged.positioned(), Ok(format!("{place}}}").into_bytes()));
+        let shown = format!("{place},\"actor\":\"help-desk\"}}").into_bytes();
+        assert_eq!(logged.for_ticketing(), Ok(shown));
     }
 
     proptest! {

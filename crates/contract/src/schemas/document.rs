@@ -38,6 +38,7 @@ fn add_refusals(operation: &mut Value, asks_for_credentials: bool) {
     for (applies, status, name) in [
         (takes_values, "400", "BadRequest"),
         (asks_for_credentials, "401", "Unauthorized"),
+        (asks_for_credentials, "429", "RateLimited"),
         (takes_body, "413", "TooLarge"),
         (takes_body, "415", "UnsupportedMediaType"),
         (true, "500", "Internal"),

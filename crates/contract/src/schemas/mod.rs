@@ -23,8 +23,8 @@ use crate::{
     error::ErrorCode,
     event::Event,
     ids::{
-        ChannelName, MESSAGE_ID_CEILING, MembershipId, MessageId, ROLE_CEILING, Role, Seq, Uid,
-        UnixMillis,
+        Actor, ChannelName, MESSAGE_ID_CEILING, MembershipId, MessageId, NAME_CEILING,
+        ROLE_CEILING, Role, Seq, Uid, UnixMillis,
     },
     limits::{Length, Limits, TOKEN_MAX},
     webhook::EventKind,
@@ -67,6 +67,17 @@ pub struct PositionedEvent {
     pub prev: Seq,
 }
 
+/// An event as a transcript has it: with who of ticketing had it happen.
+#[derive(Debug, ToSchema)]
+pub struct TranscriptEvent {
+    /// The event.
+    #[serde(flatten)]
+    pub event: PositionedEvent,
+    /// Which credential had it happen; left out of what members did themselves.
+    #[schema(nullable = false)]
+    pub actor: Option<Actor>,
+}
+
 /// Letters, digits, `_` and `-`: safe as one NATS subject token.
 const NAME_PATTERN: &str = "^[A-Za-z0-9_-]+$";
 
@@ -90,6 +101,13 @@ fn channel_name(limits: &Limits) -> Schema {
 fn uid(limits: &Limits) -> Schema {
     let about = "A member's identifier. The lengths are configurable (UID_MIN, UID_MAX).";
     string(limits.uid, about, "ann").pattern(Some(NAME_PATTERN)).into()
+}
+
+fn actor() -> Schema {
+    let about = "Who of ticketing did something: the name of a credential (ADMIN_CREDENTIALS). \
+                 Members and customers are never shown it.";
+    let length = Length { min: 1, max: NAME_CEILING };
+    string(length, about, "help-desk").pattern(Some(NAME_PATTERN)).into()
 }
 
 fn display_name(limits: &Limits) -> Schema {
@@ -329,6 +347,7 @@ schema_of! {
     ChannelSecret => channel_secret(&Limits::default());
     Text => text(&Limits::default());
     Meta => meta(&Limits::default());
+    Actor => actor();
     MessageId => message_id();
     Role => role();
     MembershipId => membership_id();

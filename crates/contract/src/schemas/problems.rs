@@ -50,7 +50,7 @@ problems! {
     /// 415.
     UnsupportedMediaType: "The body's content type is not JSON: `unsupported_media_type`.",
     /// 429.
-    RateLimited: "Too many requests from this address: `rate_limited`. `Retry-After` says for how many seconds to wait.",
+    RateLimited: "Too many requests, or failed logins, from this address: `rate_limited`. `Retry-After` says for how many seconds to wait.",
     /// 500.
     Internal: "A defect on the server: `internal`.",
     /// 503.

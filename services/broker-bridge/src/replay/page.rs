@@ -6,7 +6,7 @@ use async_nats::{HeaderMap, jetstream::message::StreamMessage};
 use bytes::Bytes;
 use goch_contract::{
     Seq, UnixMillis,
-    event::{Logged, Outline, is_trusted},
+    event::{Logged, Outline, actor_of, is_trusted},
     services::{
         broker::CaughtUp,
         history::{PAGE_BYTES_MAX, Page},
@@ -35,6 +35,11 @@ impl Entry {
     /// The event's own time.
     pub(super) fn time(&self) -> Option<UnixMillis> {
         serde_json::from_slice::<Outline<'_>>(&self.payload).ok().map(|outline| outline.time)
+    }
+
+    /// The entry as an answer has it.
+    fn logged(&self, prev: Seq, event: Box<RawValue>) -> Logged {
+        Logged { seq: self.seq, prev, event, actor: self.headers.as_ref().and_then(actor_of) }
     }
 
     /// The event; none if nobody could read it, and the whole page with it.
@@ -97,7 +102,7 @@ impl<'a> Forward<'a> {
             return false;
         }
         self.bytes = bytes;
-        self.page.events.push(Logged { seq: entry.seq, prev: self.prev, event });
+        self.page.events.push(entry.logged(self.prev, event));
         self.prev = entry.seq;
         self.last_read = Some(entry.seq);
         self.metrics.replayed.inc();
@@ -132,7 +137,7 @@ impl<'a> Forward<'a> {
 /// The latest events up to a point, of which more may be read than fit.
 pub(super) struct Backward<'a> {
     /// The latest so far; one more than fits, to know what is before the page.
-    events: VecDeque<(Seq, Box<RawValue>)>,
+    events: VecDeque<Logged>,
     bytes: usize,
     limit: usize,
     /// Whether there are events before those that are read.
@@ -149,14 +154,14 @@ impl<'a> Backward<'a> {
     pub(super) fn push(&mut self, entry: &Entry) {
         let Some(event) = entry.event(self.metrics) else { return };
         self.bytes += event.get().len();
-        self.events.push_back((entry.seq, event));
+        self.events.push_back(entry.logged(Seq(0), event));
         // What is over after the oldest event is the page.
         while self.events.len() > 2
-            && let Some((_, oldest)) = self.events.front()
+            && let Some(oldest) = self.events.front()
             && (self.events.len() > self.limit + 1
-                || self.bytes - oldest.get().len() > PAGE_BYTES_MAX)
+                || self.bytes - oldest.event.get().len() > PAGE_BYTES_MAX)
         {
-            self.bytes -= oldest.get().len();
+            self.bytes -= oldest.event.get().len();
             self.events.pop_front();
             self.older = true;
         }
@@ -167,15 +172,14 @@ impl<'a> Backward<'a> {
         let is_full = self.events.len() > self.limit || self.bytes > PAGE_BYTES_MAX;
         if (is_full || self.older)
             && self.events.len() > 1
-            && let Some((seq, _)) = self.events.pop_front()
+            && let Some(before) = self.events.pop_front()
         {
-            prev = seq;
+            prev = before.seq;
             self.older = true;
         }
         self.metrics.replayed.inc_by(self.events.len() as u64);
-        let chain = self.events.into_iter().map(|(seq, event)| {
-            let logged = Logged { seq, prev, event };
-            prev = seq;
+        let chain = self.events.into_iter().map(|mut logged| {
+            logged.prev = std::mem::replace(&mut prev, logged.seq);
             logged
         });
         Page { events: chain.collect(), more: self.older }
@@ -184,6 +188,8 @@ impl<'a> Backward<'a> {
 
 #[cfg(test)]
 mod tests {
+    use goch_contract::{Actor, event::ACTOR_HEADER};
+
     use super::*;
 
     fn entry(seq: u64, bytes: usize) -> Entry {
@@ -212,6 +218,25 @@ mod tests {
         assert_eq!(chain(&answer.page), [(2, 4), (4, 9)]);
         assert!(answer.page.more);
         assert_eq!(answer.last_seq, Seq(11));
+    }
+
+    #[test]
+    fn a_page_tells_who_had_an_event_happen() {
+        let metrics = BridgeMetrics::default();
+        let mut by_desk = entry(4, 1);
+        let mut headers = HeaderMap::new();
+        headers.insert(ACTOR_HEADER, "desk");
+        by_desk.headers = Some(headers);
+        let mut forward = Forward::new(Seq(0), 2, &metrics);
+        let mut backward = Backward::new(2, false, &metrics);
+        for entry in [by_desk, entry(9, 1)] {
+            forward.push(&entry);
+            backward.push(&entry);
+        }
+        for page in [forward.finish(Seq(9)), backward.finish()] {
+            let actors = page.events.iter().map(|logged| logged.actor.as_ref().map(Actor::as_str));
+            assert_eq!(actors.collect::<Vec<_>>(), [Some("desk"), None]);
+        }
     }
 
     #[test]

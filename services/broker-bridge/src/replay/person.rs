@@ -152,7 +152,7 @@ impl Replay {
             }
             let text = String::from_utf8_lossy(&message.payload).into_owned();
             if let Ok(event) = RawValue::from_string(text) {
-                events.push(Logged { seq: Seq(message.sequence), prev: Seq(0), event });
+                events.push(Logged::new(Seq(message.sequence), Seq(0), event));
             }
         }
         Ok((events, through))

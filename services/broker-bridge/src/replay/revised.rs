@@ -75,5 +75,5 @@ impl Replay {
 
 fn logged(message: &StreamMessage) -> Option<Logged> {
     let (seq, event) = (Seq(message.sequence), event(message)?);
-    Some(Logged { seq, prev: Seq(0), event })
+    Some(Logged::new(seq, Seq(0), event))
 }

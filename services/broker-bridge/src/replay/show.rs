@@ -161,7 +161,7 @@ mod tests {
 
     fn logged(seq: u64, event: &str) -> Logged {
         let event = RawValue::from_string(event.to_owned()).unwrap();
-        Logged { seq: Seq(seq), prev: Seq(seq - 1), event }
+        Logged::new(Seq(seq), Seq(seq - 1), event)
     }
 
     #[test]

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_contract::{
     ChannelName, Error, ErrorCode, Role, Seq, Uid, UnixMillis,
-    event::Outline,
+    event::{Outline, actor_of},
     rest::AdminMember,
     services::{
         admin::{Online, Roster},
@@ -169,12 +169,17 @@ fn unread_notice(log: i64, seq: Seq, data: UnreadData<'_>) -> Result<Notice, Err
     Ok(Notice { id, body })
 }
 
-/// The stored event with its sequence; nothing if it cannot be read.
+/// The stored event with its sequence, and who of ticketing had it happen; nothing if it cannot be read.
 fn event_notice(log: i64, event: &LogEvent) -> Option<Notice> {
     let outline = event.outline()?;
     let kind = EventKind::of_event(&outline.kind)?;
     let object = std::str::from_utf8(&event.payload).ok()?.trim_end().strip_suffix('}')?;
-    let data = RawValue::from_string(format!("{object},\"seq\":{}}}", event.seq)).ok()?;
+    let mut data = format!("{object},\"seq\":{}", event.seq);
+    if let Some(actor) = event.headers.as_ref().and_then(actor_of) {
+        // The name of a credential needs no escaping.
+        data = format!("{data},\"actor\":\"{actor}\"");
+    }
+    let data = RawValue::from_string(format!("{data}}}")).ok()?;
     let body = Body { kind, timestamp: rfc3339(outline.time), data };
     let id = format!("{log}-{}", event.seq);
     Some(Notice { id, body: serde_json::to_vec(&body).ok()? })
@@ -189,12 +194,14 @@ fn rfc3339(time: UnixMillis) -> String {
 
 #[cfg(test)]
 mod tests {
+    use goch_contract::event::ACTOR_HEADER;
+
     use super::*;
 
     #[test]
     fn a_notice_has_its_golden_form() {
         let payload = r#"{"type":"closed","channel":"ticket-42","time":1700000000123}"#;
-        let event = LogEvent {
+        let mut event = LogEvent {
             channel: ChannelName::parse("ticket-42").unwrap(),
             seq: Seq(7),
             headers: None,
@@ -206,6 +213,12 @@ mod tests {
             String::from_utf8(notice.body).unwrap(),
             r#"{"type":"channel.closed","timestamp":"2023-11-14T22:13:20.123Z","data":{"type":"closed","channel":"ticket-42","time":1700000000123,"seq":7}}"#
         );
+        let mut headers = HeaderMap::new();
+        headers.insert(ACTOR_HEADER, "help-desk");
+        event.headers = Some(headers);
+        let notice = event_notice(1_690_000_000, &event).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&notice.body).unwrap();
+        assert_eq!(body["data"]["actor"], "help-desk");
     }
 
     #[test]

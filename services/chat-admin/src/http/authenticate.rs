@@ -1,70 +1,111 @@
-//! HTTP Basic: every path of ticketing asks for the one user name and password.
+//! HTTP Basic: every path of ticketing asks for a credential, and knows from then on whose it is.
+
+use std::{cell::OnceCell, future, net::IpAddr, rc::Rc, time::Instant};
 
 use actix_web::{
+    FromRequest, HttpMessage as _, HttpRequest,
     body::MessageBody,
-    dev::{ServiceRequest, ServiceResponse},
+    dev::{Payload, ServiceRequest, ServiceResponse},
     http::header::Header as _,
     middleware::Next,
     web,
 };
 use actix_web_httpauth::headers::authorization::{Authorization, Basic};
-use goch_chassis::problem::Refusal;
-use goch_contract::{Error, ErrorCode, Secret};
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
+use goch_chassis::problem::{Refusal, Throttled};
+use goch_contract::{Actor, Error, ErrorCode};
 
-/// Digests of what ticketing logs in with: of equal length whatever is given, so comparing them
-/// tells nothing.
-#[derive(Clone)]
-pub(crate) struct Credentials {
-    username: [u8; 32],
-    password: [u8; 32],
+use super::throttle::Throttle;
+use crate::{
+    credentials::Credentials,
+    metrics::{AdminMetrics, LoginLabels},
+};
+
+/// Lets logins through, or does not.
+pub(crate) struct Doorman {
+    credentials: Credentials,
+    throttle: Throttle,
+    metrics: AdminMetrics,
 }
 
-impl Credentials {
-    pub(crate) fn new(username: &str, password: &Secret) -> Self {
-        Self { username: digest(username), password: digest(password.expose()) }
+impl Doorman {
+    pub(crate) fn new(credentials: Credentials, metrics: AdminMetrics) -> Self {
+        Self { credentials, throttle: Throttle::new(), metrics }
     }
 
-    fn match_with(&self, given: &Basic) -> bool {
-        let username = digest(given.user_id()).ct_eq(&self.username);
-        let password = digest(given.password().unwrap_or_default()).ct_eq(&self.password);
-        (username & password).into()
+    fn admit(&self, address: IpAddr, given: &Basic, now: Instant) -> Result<Actor, Throttled> {
+        if let Err(wait) = self.throttle.check(address, now) {
+            self.count("throttled");
+            let message = "too many failed logins from this address";
+            return Err(Throttled::new(Error::new(ErrorCode::RateLimited, message), wait));
+        }
+        let password = given.password().unwrap_or_default();
+        let Some(actor) = self.credentials.find(given.user_id(), password) else {
+            self.throttle.note_failure(address, now);
+            self.count("wrong");
+            // Not the name: people type passwords there.
+            tracing::warn!(%address, "a login failed");
+            return Err(unauthorized().into());
+        };
+        self.throttle.note_success(address);
+        Ok(actor)
+    }
+
+    fn count(&self, reason: &'static str) {
+        self.metrics.logins_refused.get_or_create(&LoginLabels { reason }).inc();
     }
 }
 
-fn digest(text: &str) -> [u8; 32] {
-    Sha256::digest(text).into()
+/// Who has logged in with a request; nobody before that.
+#[derive(Clone, Default)]
+pub(super) struct Login(Rc<OnceCell<Actor>>);
+
+impl Login {
+    /// Notes in a request where to say who it is, for who stands around it and for its handler.
+    pub(super) fn begin(request: &ServiceRequest) -> Self {
+        let login = Self::default();
+        request.extensions_mut().insert(login.clone());
+        login
+    }
+
+    /// Who it is.
+    pub(super) fn actor(&self) -> Option<&Actor> {
+        self.0.get()
+    }
+}
+
+/// Who has logged in, for handlers that change something.
+pub(super) struct LoggedIn(pub(super) Actor);
+
+impl FromRequest for LoggedIn {
+    type Error = Refusal;
+    type Future = future::Ready<Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let actor = request.extensions().get::<Login>().and_then(|login| login.actor().cloned());
+        // Every path with a handler asks for credentials.
+        future::ready(actor.map(Self).ok_or_else(|| unauthorized().into()))
+    }
 }
 
 /// Lets requests with the right credentials through.
 pub(super) async fn authenticate<B: MessageBody + 'static>(
-    credentials: web::Data<Credentials>,
+    doorman: web::Data<Doorman>,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
+    // Without credentials nothing is guessed.
     let given = Authorization::<Basic>::parse(&request).map(Authorization::into_scheme);
-    if given.is_ok_and(|given| credentials.match_with(&given)) {
-        return next.call(request).await;
+    let given = given.map_err(|_| Refusal(unauthorized()))?;
+    let address = request.peer_addr().map(|peer| peer.ip().to_canonical());
+    let address = address.unwrap_or(IpAddr::from([0; 4]));
+    let actor = doorman.admit(address, &given, Instant::now())?;
+    if let Some(login) = request.extensions().get::<Login>() {
+        let _ = login.0.set(actor);
     }
-    let message = "this path takes a user name and a password (HTTP Basic)";
-    Err(Refusal(Error::new(ErrorCode::Unauthorized, message)).into())
+    next.call(request).await
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn user_name_and_password_must_both_be_right() {
-        let credentials = Credentials::new("admin", &Secret::new("a:b"));
-        let given = |username: &'static str, password: Option<&'static str>| {
-            credentials.match_with(&Basic::new(username, password))
-        };
-        assert!(given("admin", Some("a:b")));
-        assert!(!given("admin", Some("a")));
-        assert!(!given("admin", None));
-        assert!(!given("Admin", Some("a:b")));
-        assert!(!given("", Some("")));
-    }
+fn unauthorized() -> Error {
+    let message = "this path takes a user name and a password (HTTP Basic)";
+    Error::new(ErrorCode::Unauthorized, message)
 }

@@ -8,7 +8,7 @@ use goch_contract::{
     schemas::problems::NotFound,
 };
 
-use super::Desk;
+use super::{Desk, LoggedIn};
 
 /// Lists the bans.
 #[utoipa::path(
@@ -44,10 +44,11 @@ pub(super) async fn bans(
 )]
 pub(super) async fn ban(
     desk: web::Data<Desk>,
+    LoggedIn(actor): LoggedIn,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Refusal> {
     let (channel, uid) = desk.channel_and_uid(path).await?;
-    let ban = desk.lifecycle.ban(&channel, &uid).await?;
+    let ban = desk.lifecycle.ban(&channel, &uid, &actor).await?;
     Ok(HttpResponse::Ok().json(ban))
 }
 
@@ -64,9 +65,10 @@ pub(super) async fn ban(
 )]
 pub(super) async fn unban(
     desk: web::Data<Desk>,
+    LoggedIn(actor): LoggedIn,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Refusal> {
     let (channel, uid) = desk.channel_and_uid(path).await?;
-    desk.lifecycle.unban(&channel, &uid).await?;
+    desk.lifecycle.unban(&channel, &uid, &actor).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -117,7 +117,7 @@ mod tests {
     fn no_message_is_null_and_a_message_has_its_place() {
         assert_eq!(last_message(None).unwrap().get(), "null");
         let event = RawValue::from_string(r#"{"type":"message"}"#.to_owned()).unwrap();
-        let logged = Logged { seq: Seq(7), prev: Seq(4), event };
+        let logged = Logged::new(Seq(7), Seq(4), event);
         let expected = r#"{"type":"message","seq":7,"prev":4}"#;
         assert_eq!(last_message(Some(logged)).unwrap().get(), expected);
     }

@@ -7,7 +7,7 @@ use goch_contract::{
     schemas::problems::Conflict,
 };
 
-use super::Desk;
+use super::{Desk, LoggedIn};
 
 /// Creates a channel.
 #[utoipa::path(
@@ -22,9 +22,10 @@ use super::Desk;
 )]
 pub(super) async fn create_channel(
     desk: web::Data<Desk>,
+    LoggedIn(actor): LoggedIn,
     body: web::Json<CreateChannelBody>,
 ) -> Result<HttpResponse, Refusal> {
     let name = desk.limits.parse_channel("name", &body.name)?;
-    let created = desk.lifecycle.create(&desk.registry, name, body.is_private).await?;
+    let created = desk.lifecycle.create(&desk.registry, name, body.is_private, &actor).await?;
     Ok(HttpResponse::Created().json(created))
 }

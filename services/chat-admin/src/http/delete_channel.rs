@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{ChannelName, schemas::problems::NotFound};
 
-use super::{Desk, progress};
+use super::{Desk, LoggedIn, progress};
 
 /// Deletes a channel: 204 when nothing is left of it, 202 while some of it still goes.
 #[utoipa::path(
@@ -20,8 +20,9 @@ use super::{Desk, progress};
 )]
 pub(super) async fn delete_channel(
     desk: web::Data<Desk>,
+    LoggedIn(actor): LoggedIn,
     name: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
     let name = desk.limits.parse_channel("name", &name)?;
-    Ok(progress(desk.lifecycle.delete_channel(&name).await?))
+    Ok(progress(desk.lifecycle.delete_channel(&name, &actor).await?))
 }

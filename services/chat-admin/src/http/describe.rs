@@ -91,7 +91,7 @@ fn describe(limits: &Limits) -> Value {
     let mut described = Described::openapi();
     let basic = Http::builder()
         .scheme(HttpAuthScheme::Basic)
-        .description(Some("ADMIN_USERNAME and ADMIN_PASSWORD of the service."))
+        .description(Some("A name and its password: ADMIN_CREDENTIALS of the service."))
         .build();
     let components = described.components.get_or_insert_default();
     components.add_security_scheme("basic", SecurityScheme::Http(basic));
@@ -100,7 +100,7 @@ fn describe(limits: &Limits) -> Value {
 
 /// Answers with this document.
 ///
-/// Like every path here it takes the user name and the password: who has none has no use for it,
+/// Like every path here it takes a name and a password: who has none has no use for it,
 /// and nothing of this interface is to be learned without them.
 #[utoipa::path(
     get,

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::Uid;
 
-use super::{Desk, progress};
+use super::{Desk, LoggedIn, progress};
 
 /// Erases a person's data: 204 when nothing is left of it, 202 while some of it still goes.
 #[utoipa::path(
@@ -19,8 +19,9 @@ use super::{Desk, progress};
 )]
 pub(super) async fn erase_user(
     desk: web::Data<Desk>,
+    LoggedIn(actor): LoggedIn,
     uid: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
     let uid = desk.limits.parse_uid("uid", &uid)?;
-    Ok(progress(desk.lifecycle.erase(&uid).await?))
+    Ok(progress(desk.lifecycle.erase(&uid, &actor).await?))
 }

@@ -19,6 +19,7 @@ mod presence;
 mod put_member;
 mod remove_member;
 mod revise_message;
+mod throttle;
 mod transcript;
 mod turn_channel;
 mod unread;
@@ -35,7 +36,8 @@ use actix_web::{
 use goch_chassis::problem::{Refusal, json_config, method_not_allowed, not_found, query_config};
 use goch_contract::{ChannelName, Error, ErrorCode, Roles, Uid, limits::Limits};
 
-pub(crate) use self::{authenticate::Credentials, describe::Description, observe::observe};
+use self::authenticate::LoggedIn;
+pub(crate) use self::{authenticate::Doorman, describe::Description, observe::observe};
 use crate::{
     ServiceClient,
     lifecycle::{Lifecycle, Progress},

@@ -1,4 +1,4 @@
-//! Around every request: a bound in time, a count and a span, each by route and never by path.
+//! Around every request: a bound in time, a count and a span by route, and a line that says who asked.
 
 use std::time::Duration;
 
@@ -10,9 +10,10 @@ use actix_web::{
     web,
 };
 use goch_chassis::problem::Refusal;
-use goch_contract::Error;
+use goch_contract::{Actor, Error};
 use tracing::Instrument as _;
 
+use super::authenticate::Login;
 use crate::metrics::{AdminMetrics, RouteLabels};
 
 /// How long a request may take, a slow sender of a body included.
@@ -26,6 +27,9 @@ pub(crate) async fn observe<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
     let method = word_of(request.method());
     let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
+    // The query is left out: it has nothing that says what was changed.
+    let path = request.path().to_owned();
+    let login = Login::begin(&request);
     let span = tracing::debug_span!("rest", otel.kind = "server", http.route = %route, http.method = method);
     let answer = tokio::time::timeout(REQUEST_TIMEOUT, next.call(request)).instrument(span).await;
     let answer =
@@ -34,10 +38,14 @@ pub(crate) async fn observe<B: MessageBody + 'static>(
         Ok(response) => response.status(),
         Err(error) => error.as_response_error().status_code(),
     };
-    if status.is_server_error() {
-        tracing::warn!(%route, method, status = status.as_u16(), "a request failed");
+    let (actor, status, is_failure) =
+        (login.actor().map(Actor::as_str), status.as_u16(), status.is_server_error());
+    if is_failure {
+        tracing::warn!(actor, method, path, status, "a request failed");
+    } else if actor.is_some() {
+        tracing::info!(actor, method, path, status, "request");
     }
-    let labels = RouteLabels { method, route, status: status.as_u16() };
+    let labels = RouteLabels { method, route, status };
     metrics.http_requests.get_or_create(&labels).inc();
     answer
 }

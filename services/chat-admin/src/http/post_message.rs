@@ -12,7 +12,7 @@ use goch_contract::{
     services::broker::stored_time,
 };
 
-use super::Desk;
+use super::{Desk, LoggedIn};
 use crate::{log::About, record::MemberRecord};
 
 /// Who speaks, if the request does not say.
@@ -44,6 +44,7 @@ const ID_BYTES: usize = 16;
 )]
 pub(super) async fn post_message(
     desk: web::Data<Desk>,
+    LoggedIn(actor): LoggedIn,
     name: web::Path<String>,
     body: web::Json<PostMessageBody>,
 ) -> Result<HttpResponse, Refusal> {
@@ -74,11 +75,11 @@ pub(super) async fn post_message(
         meta,
         edited_at: None,
     });
-    let stored =
-        desk.log.publish(&channel, &event, deduplication_id, About::Sender(&from_uid)).await?;
-    tracing::info!(%channel, from_uid = %from_uid, seq = %stored.seq, duplicate = stored.duplicate, "message posted");
-    let seq = stored.seq;
-    if stored.duplicate {
+    let about = About::Sender(&from_uid);
+    let stored = desk.log.publish(&channel, &event, deduplication_id, about, Some(&actor)).await?;
+    let (seq, duplicate) = (stored.seq, stored.duplicate);
+    tracing::info!(%channel, %from_uid, %seq, duplicate, %actor, "message posted");
+    if duplicate {
         let time = stored_time(&desk.services, channel, seq).await?;
         return Ok(HttpResponse::Ok().json(PostedMessageBody { id, seq, time, duplicate: true }));
     }

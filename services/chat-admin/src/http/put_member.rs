@@ -10,7 +10,7 @@ use goch_contract::{
     schemas::problems::{Conflict, NotFound},
 };
 
-use super::Desk;
+use super::{Desk, LoggedIn};
 use crate::record::{MemberRecord, MemberUpdate};
 
 /// Puts somebody in: 201 with a secret; or changes a member: 200 without.
@@ -33,12 +33,13 @@ use crate::record::{MemberRecord, MemberUpdate};
 )]
 pub(super) async fn put_member(
     desk: web::Data<Desk>,
+    LoggedIn(actor): LoggedIn,
     path: web::Path<(String, String)>,
     body: web::Json<PutMemberBody>,
 ) -> Result<HttpResponse, Refusal> {
     let update = check(body.into_inner(), &desk.limits, &desk.roles)?;
     let (channel, uid) = desk.channel_and_uid(path).await?;
-    let (member, secret) = desk.memberships.put(&channel, &uid, update).await?;
+    let (member, secret) = desk.memberships.put(&channel, &uid, update, &actor).await?;
     let mut response = if secret.is_some() { HttpResponse::Created() } else { HttpResponse::Ok() };
     let member = MemberRecord::into_admin(member);
     Ok(response.json(PutMemberAnswer { channel, member, secret }))

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{ChannelName, Uid, schemas::problems::NotFound};
 
-use super::Desk;
+use super::{Desk, LoggedIn};
 
 /// Removes a member, who may join again.
 #[utoipa::path(
@@ -19,9 +19,10 @@ use super::Desk;
 )]
 pub(super) async fn remove_member(
     desk: web::Data<Desk>,
+    LoggedIn(actor): LoggedIn,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Refusal> {
     let (channel, uid) = desk.channel_and_uid(path).await?;
-    desk.lifecycle.remove(&channel, &uid).await?;
+    desk.lifecycle.remove(&channel, &uid, &actor).await?;
     Ok(HttpResponse::NoContent().finish())
 }

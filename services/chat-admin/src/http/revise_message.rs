@@ -11,7 +11,7 @@ use goch_contract::{
 };
 use serde::Deserialize;
 
-use super::{Desk, post_message::SYSTEM, progress};
+use super::{Desk, LoggedIn, post_message::SYSTEM, progress};
 use crate::lifecycle::{Deletion, Edit, Right};
 
 /// Random bytes of an edit's or a deletion's id, if the request has none.
@@ -52,6 +52,7 @@ pub(super) struct Query {
 )]
 pub(super) async fn edit(
     desk: web::Data<Desk>,
+    LoggedIn(actor): LoggedIn,
     path: web::Path<(String, u64)>,
     body: web::Json<EditMessageBody>,
 ) -> Result<HttpResponse, Refusal> {
@@ -61,7 +62,8 @@ pub(super) async fn edit(
     let (id, uid) = who(id, uid.as_deref(), &desk.limits)?;
     desk.limits.check_text(&text)?;
     meta.as_ref().map_or(Ok(()), |meta| desk.limits.check_meta(meta))?;
-    let edit = Edit { channel, message: Seq(seq), uid, id: id.clone(), text, meta };
+    let (message, actor) = (Seq(seq), Some(actor));
+    let edit = Edit { channel, message, uid, id: id.clone(), text, meta, actor };
     let edited = desk.lifecycle.edit(edit, Right::Any).await?;
     let (seq, time, duplicate) = (edited.seq, edited.time, edited.duplicate);
     Ok(HttpResponse::Ok().json(PostedMessageBody { id, seq, time, duplicate }))
@@ -86,6 +88,7 @@ pub(super) async fn edit(
 )]
 pub(super) async fn delete(
     desk: web::Data<Desk>,
+    LoggedIn(actor): LoggedIn,
     path: web::Path<(String, u64)>,
     query: web::Query<Query>,
 ) -> Result<HttpResponse, Refusal> {
@@ -93,7 +96,7 @@ pub(super) async fn delete(
     let Query { id, uid } = query.into_inner();
     let channel = desk.limits.parse_channel("name", &name)?;
     let (id, uid) = who(id, uid.as_deref(), &desk.limits)?;
-    let deletion = Deletion { channel, message: Seq(seq), uid, id };
+    let deletion = Deletion { channel, message: Seq(seq), uid, id, actor: Some(actor) };
     Ok(progress(desk.lifecycle.delete_message(deletion, Right::Any).await?))
 }
 

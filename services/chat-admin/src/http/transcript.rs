@@ -19,7 +19,6 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     Desk,
-    channels::positioned,
     paged::{self, Frame, Page},
 };
 use crate::record::{ChannelRecord, MemberRecord};
@@ -117,7 +116,7 @@ impl Format {
 
     fn item(self, logged: &Logged) -> Option<String> {
         match self {
-            Self::Json => positioned(logged).map(|event| event.get().to_owned()),
+            Self::Json => String::from_utf8(logged.for_ticketing().ok()?).ok(),
             Self::Text => text_line(logged),
         }
     }
@@ -180,7 +179,7 @@ mod tests {
 
     fn logged(event: &str) -> Logged {
         let event = RawValue::from_string(event.to_owned()).unwrap();
-        Logged { seq: Seq(7), prev: Seq(0), event }
+        Logged::new(Seq(7), Seq(0), event)
     }
 
     #[test]

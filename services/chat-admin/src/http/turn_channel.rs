@@ -2,9 +2,9 @@
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
-use goch_contract::{ChannelName, rest::ChannelBody, schemas::problems::NotFound};
+use goch_contract::{Actor, ChannelName, rest::ChannelBody, schemas::problems::NotFound};
 
-use super::{Desk, channels::describe};
+use super::{Desk, LoggedIn, channels::describe};
 
 /// Closes the channel, if it is not closed.
 #[utoipa::path(
@@ -20,9 +20,10 @@ use super::{Desk, channels::describe};
 )]
 pub(super) async fn close(
     desk: web::Data<Desk>,
+    LoggedIn(actor): LoggedIn,
     name: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    turn(&desk, &name, true).await
+    turn(&desk, &name, true, &actor).await
 }
 
 /// Reopens the channel, if it is closed.
@@ -39,14 +40,20 @@ pub(super) async fn close(
 )]
 pub(super) async fn reopen(
     desk: web::Data<Desk>,
+    LoggedIn(actor): LoggedIn,
     name: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    turn(&desk, &name, false).await
+    turn(&desk, &name, false, &actor).await
 }
 
-async fn turn(desk: &Desk, name: &str, close: bool) -> Result<HttpResponse, Refusal> {
+async fn turn(
+    desk: &Desk,
+    name: &str,
+    close: bool,
+    actor: &Actor,
+) -> Result<HttpResponse, Refusal> {
     let name = desk.limits.parse_channel("name", name)?;
-    let channel = desk.lifecycle.turn(&name, close).await?;
+    let channel = desk.lifecycle.turn(&name, close, actor).await?;
     let members = desk.registry.members(&name).await?;
     let mut described = describe(&desk.services, vec![(channel, members)]).await;
     Ok(HttpResponse::Ok().json(described.pop()))

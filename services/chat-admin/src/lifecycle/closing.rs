@@ -1,6 +1,6 @@
 //! Creating, closing and reopening a channel: its record, then the event.
 
-use goch_contract::{ChannelName, Error, rest::CreatedChannelBody};
+use goch_contract::{Actor, ChannelName, Error, rest::CreatedChannelBody};
 
 use super::{ANNOUNCE_WITHIN, Lifecycle, finisher::Unfinished};
 use crate::{
@@ -19,6 +19,7 @@ impl Lifecycle {
         &self,
         name: &ChannelName,
         close: bool,
+        actor: &Actor,
     ) -> Result<ChannelRecord, Error> {
         let turned = self
             .change_channel(name, async |stored| {
@@ -29,12 +30,13 @@ impl Lifecycle {
                     self.publish_turn(&stored.record).await?;
                 }
                 stored.record.turn(close);
+                stored.record.actor = Some(actor.clone());
                 Ok(true)
             })
             .await?;
         let record = turned.record.clone();
         if !record.announced {
-            tracing::info!(channel = %name, closed = close, "channel turned");
+            tracing::info!(channel = %name, closed = close, %actor, "channel turned");
             self.announce_turn_within(turned).await;
         }
         Ok(record)
@@ -49,8 +51,9 @@ impl Lifecycle {
         registry: &Registry,
         name: ChannelName,
         is_private: bool,
+        actor: &Actor,
     ) -> Result<CreatedChannelBody, Error> {
-        let (created, stored) = registry.create_channel(name, is_private).await?;
+        let (created, stored) = registry.create_channel(name, is_private, actor).await?;
         self.announce_turn_within(stored).await;
         Ok(created)
     }
@@ -84,7 +87,8 @@ impl Lifecycle {
 
     async fn publish_turn(&self, record: &ChannelRecord) -> Result<(), Error> {
         let (event, deduplication_id) = record.turned();
-        self.log.publish(&record.name, &event, deduplication_id, About::Channel).await?;
+        let actor = record.actor.as_ref();
+        self.log.publish(&record.name, &event, deduplication_id, About::Channel, actor).await?;
         Ok(())
     }
 }

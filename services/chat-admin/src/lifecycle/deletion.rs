@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_contract::{
-    ChannelName, Error, ErrorCode, Seq,
+    Actor, ChannelName, Error, ErrorCode, Seq,
     services::{
         broker::{Purge, Tails},
         history::{ForgetEvents, ForgetPositions},
@@ -34,13 +34,18 @@ impl Lifecycle {
     ///
     /// # Errors
     /// `not_found`; `unavailable` when it is not certain to be done.
-    pub(crate) async fn delete_channel(&self, name: &ChannelName) -> Result<Progress, Error> {
+    pub(crate) async fn delete_channel(
+        &self,
+        name: &ChannelName,
+        actor: &Actor,
+    ) -> Result<Progress, Error> {
         let mark = self.change_channel(name, async |stored| {
             stored.record.deleting = true;
+            stored.record.actor = Some(actor.clone());
             Ok(true)
         });
         match mark.await {
-            Ok(_) => tracing::info!(channel = %name, "channel is being deleted"),
+            Ok(_) => tracing::info!(channel = %name, %actor, "channel is being deleted"),
             Err(error) if error.code == ErrorCode::NotFound => {
                 // Unless the mark is there already.
                 self.buckets.channels.get(name.as_str()).await?.ok_or(error)?;
@@ -67,7 +72,8 @@ impl Lifecycle {
         self.remove_members(name, revision).await?;
         self.empty_log(name, revision).await?;
         if self.buckets.channels.remove(name.as_str(), Some(revision)).await? {
-            tracing::info!(channel = %name, "channel deleted");
+            let actor = stored.record.actor.as_ref().map(Actor::as_str);
+            tracing::info!(channel = %name, actor, "channel deleted");
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_contract::{
-    ChannelName, Error, Uid, UnixMillis,
+    Actor, ChannelName, Error, Uid, UnixMillis,
     event::Logged,
     services::{
         broker::{ERASE_MAX, Erase, Find, Found},
@@ -34,18 +34,21 @@ impl Lifecycle {
     ///
     /// # Errors
     /// `unavailable` when it is not certain to be done.
-    pub(crate) async fn erase(&self, uid: &Uid) -> Result<Progress, Error> {
-        let record = ErasureRecord::new(uid.clone())?;
+    pub(crate) async fn erase(&self, uid: &Uid, actor: &Actor) -> Result<Progress, Error> {
+        let record = ErasureRecord::new(uid.clone(), actor.clone())?;
         // Whoever holds the key has the same done.
         bucket::create(&self.buckets.erasures, uid.as_str(), &record).await?;
-        tracing::info!("a person's data is being erased");
+        // The operator's proof of what was done, and for whom: the uid is all that is kept.
+        tracing::info!(%uid, %actor, "a person's data is being erased");
         let unfinished = Unfinished::Erasure(uid.clone());
         Ok(self.finish_within(unfinished, self.finish_erasure(uid)).await)
     }
 
     /// Does what is left of an erasure.
     pub(super) async fn finish_erasure(&self, uid: &Uid) -> Result<(), Error> {
-        self.end_memberships(uid).await?;
+        let Some(begun) = self.buckets.erasures.get(uid.as_str()).await? else { return Ok(()) };
+        let actor = begun.record.actor;
+        self.end_memberships(uid, &actor).await?;
         while let Some(stored) = self.buckets.erasures.get(uid.as_str()).await? {
             match stored.record.page.clone() {
                 None => self.find_page(stored).await?,
@@ -57,7 +60,7 @@ impl Lifecycle {
                         self.services.call(&ForgetPositions::OfPerson(uid.clone())).await?;
                         // Nobody follows this bucket: no marker is needed.
                         self.buckets.erasures.purge(uid.as_str(), Some(stored.revision)).await?;
-                        tracing::info!("a person's data is erased");
+                        tracing::info!(%uid, %actor, "a person's data is erased");
                     }
                 }
             }
@@ -65,26 +68,31 @@ impl Lifecycle {
         Ok(())
     }
 
-    async fn end_memberships(&self, uid: &Uid) -> Result<(), Error> {
+    async fn end_memberships(&self, uid: &Uid, actor: &Actor) -> Result<(), Error> {
         loop {
             let keys = self.buckets.members.list(&format!("*.{uid}"), MEMBERSHIPS).await?;
             if keys.is_empty() {
                 return Ok(());
             }
             for (channel, uid) in keys.iter().filter_map(|entry| parse_member_key(&entry.key)) {
-                self.end_membership(&channel, &uid).await?;
+                self.end_membership(&channel, &uid, actor).await?;
             }
         }
     }
 
-    async fn end_membership(&self, channel: &ChannelName, uid: &Uid) -> Result<(), Error> {
+    async fn end_membership(
+        &self,
+        channel: &ChannelName,
+        uid: &Uid,
+        actor: &Actor,
+    ) -> Result<(), Error> {
         let key = member_key(channel, uid);
         for _ in 0..ATTEMPTS_MAX {
             let Some(stored) = self.buckets.members.get(&key).await? else { return Ok(()) };
             let standing = Standing::Removed(UnixMillis::now());
             if stored.record.standing == Standing::Member || !stored.record.announced {
-                if let Some(dismissed) = self.memberships.dismiss(channel, stored, standing).await?
-                {
+                let dismissed = self.memberships.dismiss(channel, stored, standing, Some(actor));
+                if let Some(dismissed) = dismissed.await? {
                     return self.announcer.announce(channel, dismissed).await;
                 }
             } else if self.buckets.members.remove(&key, Some(stored.revision)).await? {

@@ -4,7 +4,7 @@
 //! gateway puts the member's sockets out.
 
 use goch_contract::{
-    ChannelName, Error, ErrorCode, Uid, UnixMillis,
+    Actor, ChannelName, Error, ErrorCode, Uid, UnixMillis,
     rest::{Ban, Membership},
 };
 
@@ -25,7 +25,12 @@ impl Lifecycle {
     ///
     /// # Errors
     /// `not_found` when there is no such member.
-    pub(crate) async fn remove(&self, channel: &ChannelName, uid: &Uid) -> Result<(), Error> {
+    pub(crate) async fn remove(
+        &self,
+        channel: &ChannelName,
+        uid: &Uid,
+        actor: &Actor,
+    ) -> Result<(), Error> {
         let key = member_key(channel, uid);
         for _ in 0..ATTEMPTS_MAX {
             let Some(stored) = self.buckets.members.get(&key).await? else { break };
@@ -34,7 +39,7 @@ impl Lifecycle {
                 Standing::Removed(_) => Some(stored),
                 Standing::Member => {
                     let standing = Standing::Removed(UnixMillis::now());
-                    self.memberships.dismiss(channel, stored, standing).await?
+                    self.memberships.dismiss(channel, stored, standing, Some(actor)).await?
                 }
             };
             if let Some(dismissed) = dismissed {
@@ -49,22 +54,33 @@ impl Lifecycle {
     ///
     /// # Errors
     /// `unavailable`.
-    pub(crate) async fn ban(&self, channel: &ChannelName, uid: &Uid) -> Result<Ban, Error> {
+    pub(crate) async fn ban(
+        &self,
+        channel: &ChannelName,
+        uid: &Uid,
+        actor: &Actor,
+    ) -> Result<Ban, Error> {
         let key = member_key(channel, uid);
         let standing = Standing::Banned(UnixMillis::now());
         for _ in 0..ATTEMPTS_MAX {
             let banned = match self.buckets.members.get(&key).await? {
                 None => {
-                    let record = MemberRecord::banned(uid.clone())?;
+                    let mut record = MemberRecord::banned(uid.clone())?;
+                    record.actor = Some(actor.clone());
                     match bucket::create(&self.buckets.members, &key, &record).await? {
-                        Creation::Done(revision) => Some(Revised { revision, record }),
+                        Creation::Done(revision) => {
+                            tracing::info!(%channel, %uid, %actor, "somebody is banned");
+                            Some(Revised { revision, record })
+                        }
                         Creation::Taken(_) => None,
                     }
                 }
                 Some(stored) if matches!(stored.record.standing, Standing::Banned(_)) => {
                     Some(stored)
                 }
-                Some(stored) => self.memberships.dismiss(channel, stored, standing).await?,
+                Some(stored) => {
+                    self.memberships.dismiss(channel, stored, standing, Some(actor)).await?
+                }
             };
             if let Some(banned) = banned {
                 let ban = banned.record.clone().into_ban().ok_or_else(too_many_changes)?;
@@ -79,7 +95,12 @@ impl Lifecycle {
     ///
     /// # Errors
     /// `not_found` when there is no such ban.
-    pub(crate) async fn unban(&self, channel: &ChannelName, uid: &Uid) -> Result<(), Error> {
+    pub(crate) async fn unban(
+        &self,
+        channel: &ChannelName,
+        uid: &Uid,
+        actor: &Actor,
+    ) -> Result<(), Error> {
         let key = member_key(channel, uid);
         for _ in 0..ATTEMPTS_MAX {
             let Some(mut stored) = self.buckets.members.get(&key).await? else { break };
@@ -88,6 +109,7 @@ impl Lifecycle {
             }
             if stored.record.announced {
                 if self.announcer.release(&key, &stored).await? {
+                    tracing::info!(%channel, %uid, %actor, "ban lifted");
                     return Ok(());
                 }
                 continue;
@@ -98,6 +120,7 @@ impl Lifecycle {
                 self.buckets.members.replace(&key, &stored.record, stored.revision).await?
             {
                 stored.revision = revision;
+                tracing::info!(%channel, %uid, %actor, "ban lifted");
                 self.announcer.announce_within(ANNOUNCE_WITHIN, channel, stored).await;
                 return Ok(());
             }

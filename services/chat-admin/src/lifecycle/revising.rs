@@ -11,7 +11,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use goch_contract::{
-    ChannelName, Error, ErrorCode, MembershipId, MessageId, Seq, Uid, UnixMillis,
+    Actor, ChannelName, Error, ErrorCode, MembershipId, MessageId, Seq, Uid, UnixMillis,
     event::{Deleted, Edited, Event, Message, Sender, revision_deduplication_id},
     services::{
         admin::{Change, Revise, Revision},
@@ -61,6 +61,8 @@ pub(crate) struct Edit {
     pub(crate) id: MessageId,
     pub(crate) text: String,
     pub(crate) meta: Option<BTreeMap<String, String>>,
+    /// Who of ticketing has it edited; none if its author has.
+    pub(crate) actor: Option<Actor>,
 }
 
 /// A deletion.
@@ -70,6 +72,8 @@ pub(crate) struct Deletion {
     pub(crate) message: Seq,
     pub(crate) uid: Uid,
     pub(crate) id: MessageId,
+    /// Who of ticketing has it deleted; none if its author has.
+    pub(crate) actor: Option<Actor>,
 }
 
 /// A message as it stands.
@@ -92,10 +96,11 @@ impl Lifecycle {
         let right = Right::Own(membership);
         match change {
             Change::Edit { text, meta } => {
-                self.edit(Edit { channel, message, uid, id, text, meta }, right).await
+                let edit = Edit { channel, message, uid, id, text, meta, actor: None };
+                self.edit(edit, right).await
             }
             Change::Delete => {
-                let deletion = Deletion { channel, message, uid, id };
+                let deletion = Deletion { channel, message, uid, id, actor: None };
                 let (revision, unfinished) = self.begin_deletion(deletion, right).await?;
                 let lifecycle = self.clone();
                 self.tasks.spawn(async move { lifecycle.finish_message_within(unfinished).await });
@@ -109,7 +114,7 @@ impl Lifecycle {
     /// # Errors
     /// As [`Revise`] says; `unavailable`.
     pub(crate) async fn edit(&self, edit: Edit, right: Right) -> Result<Revision, Error> {
-        let Edit { channel, message, uid, id, text, meta } = edit;
+        let Edit { channel, message, uid, id, text, meta, actor } = edit;
         let deduplication_id =
             revision_deduplication_id(&channel, "edited", right.sender(&uid), &id);
         let mut turn = Turn::default();
@@ -133,11 +138,18 @@ impl Lifecycle {
             let author = &standing.message.from_uid;
             let about = About::Revision { message, deletes: false, by: &uid, author };
             let expected = turn.expect(standing.tail);
-            let stored =
-                self.log.publish_after(&channel, &event, &deduplication_id, about, expected);
+            let stored = self.log.publish_after(
+                &channel,
+                &event,
+                &deduplication_id,
+                about,
+                actor.as_ref(),
+                expected,
+            );
             if let Some(stored) = stored.await? {
                 let (seq, duplicate) = (stored.seq, stored.duplicate);
-                tracing::info!(%channel, %message, %uid, %seq, duplicate, "message edited");
+                let actor = actor.as_ref().map(Actor::as_str);
+                tracing::info!(%channel, %message, %uid, %seq, duplicate, actor, "message edited");
                 let time =
                     if duplicate { stored_time(&self.services, channel, seq).await? } else { time };
                 return Ok(Revision { seq, time, duplicate });
@@ -166,7 +178,7 @@ impl Lifecycle {
         deletion: Deletion,
         right: Right,
     ) -> Result<(Revision, Unfinished), Error> {
-        let Deletion { channel, message, uid, id } = deletion;
+        let Deletion { channel, message, uid, id, actor } = deletion;
         self.require_channel(&channel, right != Right::Any).await?;
         let revised = self.revised(&channel, message).await?;
         let unfinished = Unfinished::Message(channel.clone(), message);
@@ -184,7 +196,7 @@ impl Lifecycle {
             Right::Own(membership) => Some(membership),
             Right::Any => None,
         };
-        let record = DeletionRecord::new(channel, message, uid, membership, id)?;
+        let record = DeletionRecord::new(channel, message, uid, membership, id, actor)?;
         let record = match bucket::create(&self.buckets.deletions, &key, &record).await? {
             Creation::Done(_) => record,
             Creation::Taken(stored) if stored.record.is_same(&record) => stored.record,
@@ -194,8 +206,9 @@ impl Lifecycle {
         // From here on it is finished, whatever this process comes to.
         self.unfinished.add(unfinished.clone());
         let revision = self.publish_deletion(&record).await?.ok_or_else(no_message)?;
-        let DeletionRecord { channel, uid, .. } = record;
-        tracing::info!(%channel, %message, %uid, seq = %revision.seq, "message deleted");
+        let DeletionRecord { channel, uid, actor, .. } = record;
+        let actor = actor.as_ref().map(Actor::as_str);
+        tracing::info!(%channel, %message, %uid, seq = %revision.seq, actor, "message deleted");
         Ok((revision, unfinished))
     }
 
@@ -225,7 +238,7 @@ impl Lifecycle {
     /// Tells the channel that a message is deleted, unless that is done. Nothing if there is no such
     /// message any more, nor a word about it: its channel is deleted, or its author erased.
     async fn publish_deletion(&self, record: &DeletionRecord) -> Result<Option<Revision>, Error> {
-        let DeletionRecord { channel, message, uid, id, time, .. } = record;
+        let DeletionRecord { channel, message, uid, id, time, actor, .. } = record;
         let deduplication_id = revision_deduplication_id(channel, "deleted", record.sender(), id);
         let event = Event::Deleted(Deleted {
             channel: channel.clone(),
@@ -244,8 +257,14 @@ impl Lifecycle {
             // Nothing of the author's is in the event.
             let about = About::Revision { message: *message, deletes: true, by: uid, author: uid };
             let expected = turn.expect(standing.tail);
-            let stored =
-                self.log.publish_after(channel, &event, &deduplication_id, about, expected);
+            let stored = self.log.publish_after(
+                channel,
+                &event,
+                &deduplication_id,
+                about,
+                actor.as_ref(),
+                expected,
+            );
             if let Some(stored) = stored.await? {
                 let (seq, duplicate) = (stored.seq, stored.duplicate);
                 return Ok(Some(Revision { seq, time: *time, duplicate }));
@@ -369,7 +388,7 @@ mod tests {
     use super::*;
 
     fn logged(seq: u64, event: &serde_json::Value) -> Logged {
-        Logged { seq: Seq(seq), prev: Seq(0), event: to_raw_value(event).unwrap() }
+        Logged::new(Seq(seq), Seq(0), to_raw_value(event).unwrap())
     }
 
     fn membership(id: &str) -> MembershipId {

@@ -35,6 +35,7 @@ impl Registry {
                         role: role.clone().unwrap_or_else(Role::member),
                         origin: Origin::Token,
                         secret: None,
+                        actor: None,
                     })?;
                     match self.memberships.enter(&name, record).await {
                         Ok(Entry::Member(member)) => return Ok(authorized(&channel, member)),
@@ -52,7 +53,7 @@ impl Registry {
                 email: None,
                 role: role.clone(),
             };
-            if let Some(member) = self.memberships.update(&name, stored, &update).await? {
+            if let Some(member) = self.memberships.update(&name, stored, &update, None).await? {
                 return Ok(authorized(&channel, member));
             }
         }

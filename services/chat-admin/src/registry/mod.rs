@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_contract::{
-    ChannelName, Error, ErrorCode, Role, Secret, SecretDigest, Uid,
+    Actor, ChannelName, Error, ErrorCode, Role, Secret, SecretDigest, Uid,
     rest::{CreatedChannelBody, PublicMember},
     services::admin::{
         Authorize, Authorized, Member, Members, Register, Registered, VERIFY_MAX, Verified, Verify,
@@ -77,11 +77,13 @@ impl Registry {
         &self,
         name: ChannelName,
         is_private: bool,
+        actor: &Actor,
     ) -> Result<(CreatedChannelBody, Revised<ChannelRecord>), Error> {
         let secret = is_private.then(Secret::generate).transpose()?;
         let digest = secret.as_ref().map(Secret::digest);
         let hash = digest.as_ref().map(SecretHash::of_generated).transpose()?;
-        let record = ChannelRecord::new(name.clone(), hash)?;
+        let mut record = ChannelRecord::new(name.clone(), hash)?;
+        record.actor = Some(actor.clone());
         let revision = match bucket::create(&self.channels, name.as_str(), &record).await? {
             Creation::Done(revision) => {
                 let write = Write::of(Key::Channel(name.clone()), revision, &record);
@@ -94,7 +96,7 @@ impl Registry {
             }
         };
         self.metrics.channels_created.inc();
-        tracing::info!(channel = %name, is_private, "channel created");
+        tracing::info!(channel = %name, is_private, %actor, "channel created");
         Ok((CreatedChannelBody { name, is_private, secret }, Revised { revision, record }))
     }
 
@@ -260,6 +262,7 @@ impl Registry {
                     role: Role::guest(),
                     origin: Origin::Joined,
                     secret: Some(self.secrets.hash(secret, is_chosen).await?),
+                    actor: None,
                 })?;
                 match self.memberships.enter(&channel, record).await? {
                     Entry::Member(_) => return Ok(Registered { created: true }),

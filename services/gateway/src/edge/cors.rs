@@ -19,7 +19,7 @@ pub(crate) fn cors(edge: &Arc<Edge>) -> Cors {
             origin.to_str().is_ok_and(|origin| edge.config.allowed_origins.lists(origin))
         })
         .allowed_methods(["GET", "POST"])
-        .allowed_header(header::CONTENT_TYPE)
+        .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
         .expose_headers([header::RETRY_AFTER])
         .max_age(MAX_AGE_SECONDS)
         // Browsers keep other pages from reading the answer; requests of our own pages name their

@@ -9,7 +9,6 @@ mod cors;
 mod meter;
 mod origin;
 mod table;
-mod throttled;
 
 use std::{
     net::IpAddr,
@@ -21,6 +20,7 @@ use std::{
 };
 
 use actix_web::{HttpRequest, http::header};
+pub(crate) use goch_chassis::problem::Throttled;
 use goch_contract::{ChannelName, Error, ErrorCode, Uid};
 use prometheus_client::metrics::{counter::Counter, family::Family};
 
@@ -29,7 +29,6 @@ pub use config::EdgeConfig;
 pub(crate) use cors::cors;
 pub(crate) use meter::{Meter, Quota};
 pub use origin::AllowedOrigins;
-pub(crate) use throttled::Throttled;
 
 use self::table::Table;
 use crate::metrics::LimitLabel;

@@ -1,12 +1,17 @@
 //! Tokens on a socket: who it is for, until when, and a newer one in time.
 
+use std::rc::Rc;
+
 use goch_contract::{
     ChannelName, Error, ErrorCode, MessageId, Secret, Uid, UnixMillis,
     frame::{Credentials, ServerFrame},
 };
 
 use super::connection::Connection;
-use crate::{authorize::Authorization, worker::Worker};
+use crate::{authorize::Authorization, room::Room, worker::Worker};
+
+/// How often a member is authorised anew because something was revoked meanwhile.
+const AUTHORIZE_ATTEMPTS_MAX: usize = 3;
 
 /// Somebody who may subscribe.
 pub(super) struct Admitted {
@@ -71,6 +76,30 @@ impl Connection {
         self.registered.watched().expire_at(first);
         first
     }
+}
+
+/// Admits somebody to a channel's room and prepares what a seat there takes, until the admission has
+/// outlived both. Whoever is removed in between has no seat yet from which to be put out, so it is
+/// looked again, and asked again, before there is one.
+///
+/// # Errors
+/// Those of `admit` and `prepare`; `unavailable` when something is revoked again and again.
+pub(super) async fn admit_to_room<T>(
+    worker: &Worker,
+    channel: &ChannelName,
+    admit: impl AsyncFn() -> Result<Admitted, Error>,
+    prepare: impl AsyncFn(&Admitted, &Rc<Room>) -> Result<T, Error>,
+) -> Result<(Admitted, Rc<Room>, T), Error> {
+    for _ in 0..AUTHORIZE_ATTEMPTS_MAX {
+        let admitted = admit().await?;
+        let room = worker.rooms.open(channel).await?;
+        let prepared = prepare(&admitted, &room).await?;
+        let Admitted { authorization, uid, .. } = &admitted;
+        if worker.authorizer.still_holds(authorization, channel, uid) && room.is_open() {
+            return Ok((admitted, room, prepared));
+        }
+    }
+    Err(Error::unavailable("the channel is changing; ask again"))
 }
 
 /// Has what was opened with a token go on with another one. What was opened with a secret needs none.

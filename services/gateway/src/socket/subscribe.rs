@@ -10,16 +10,14 @@ use goch_contract::{
 use tokio::time::timeout;
 
 use super::{
-    authenticate::renew,
+    authenticate::{Admitted, admit_to_room, renew},
     connection::{Connection, Subscription},
     encode, page,
 };
+use crate::room::Room;
 
 /// How long a subscription waits for the count of unread messages, which it can do without.
 const UNREAD_WITHIN: Duration = Duration::from_secs(2);
-
-/// How often a member is authorised anew because something was revoked meanwhile.
-const AUTHORIZE_ATTEMPTS_MAX: usize = 3;
 
 impl Connection {
     /// Subscribes to a channel, or gives another page of one that is subscribed to: live events go
@@ -27,26 +25,20 @@ impl Connection {
     pub(super) async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), Error> {
         let channel = &subscribe.channel;
         let worker = Rc::clone(&self.worker);
-        let mut attempts = 0;
-        let (admitted, room, counted, fetched) = loop {
+        let admit = async || {
             let admitted = self.admit(channel, subscribe.credentials.clone()).await?;
-            let uid = &admitted.uid;
             self.registered.watched().authorize();
-            let room = worker.rooms.open(channel).await?;
-            let counting = timeout(UNREAD_WITHIN, room.count_unread(&worker.services, uid));
-            let (counted, fetched) = join(counting, page::fetch(&worker, &room, &subscribe)).await;
-            let fetched = page::reach(&worker, &room, subscribe.limit, fetched?).await?;
-            // Whoever was removed meanwhile has no seat yet from which to be put out.
-            if worker.authorizer.still_holds(&admitted.authorization, channel, uid)
-                && room.is_open()
-            {
-                break (admitted, room, counted, fetched);
-            }
-            attempts += 1;
-            if attempts == AUTHORIZE_ATTEMPTS_MAX {
-                return Err(Error::unavailable("the channel is changing; subscribe again"));
-            }
+            Ok(admitted)
         };
+        let prepare = async |admitted: &Admitted, room: &Rc<Room>| {
+            let counting = room.count_unread(&worker.services, &admitted.uid);
+            let counting = timeout(UNREAD_WITHIN, counting);
+            let (counted, fetched) = join(counting, page::fetch(&worker, room, &subscribe)).await;
+            let fetched = page::reach(&worker, room, subscribe.limit, fetched?).await?;
+            Ok((counted, fetched))
+        };
+        let (admitted, room, (counted, fetched)) =
+            admit_to_room(&worker, channel, admit, prepare).await?;
         let uid = &admitted.uid;
 
         room.note_closed_unless_known(admitted.authorization.closed);

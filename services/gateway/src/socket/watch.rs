@@ -9,10 +9,14 @@ use goch_contract::{
 };
 
 use super::{
-    authenticate::{Admitted, admit, renew},
+    authenticate::{Admitted, admit, admit_to_room, renew},
     connection::Connection,
 };
-use crate::{room::WatchSeat, socket::outbox::Outbox, worker::Worker};
+use crate::{
+    room::{Room, WatchSeat},
+    socket::outbox::Outbox,
+    worker::Worker,
+};
 
 /// Channels of one `watch` that are opened at a time.
 const OPENED_AT_ONCE: usize = 8;
@@ -136,15 +140,17 @@ async fn open(
     wanted: WatchedChannel,
 ) -> (ChannelName, Result<Opened, Error>) {
     let WatchedChannel { channel, credentials } = wanted;
-    let opening = async {
-        let Admitted { uid, authorization, expires_at } =
-            admit(worker, &channel, credentials).await?;
-        let room = worker.rooms.open(&channel).await?;
+    let admit = async || admit(worker, &channel, credentials.clone()).await;
+    let prepare = async |admitted: &Admitted, room: &Rc<Room>| {
         // Seated before it is counted, so that no change falls in between.
-        let seat = room.watch(Rc::clone(outbox), authorization.profile.member());
-        let counted = room.count_unread(&worker.services, &uid).await?;
-        Ok(Opened { watching: Watching { seat, uid, expires_at }, count: counted.count })
+        let seat = room.watch(Rc::clone(outbox), admitted.authorization.profile.member());
+        let counted = room.count_unread(&worker.services, &admitted.uid).await?;
+        Ok((seat, counted.count))
     };
-    let outcome = opening.await;
+    let opened = admit_to_room(worker, &channel, admit, prepare).await;
+    let outcome = opened.map(|(Admitted { uid, expires_at, .. }, _, (seat, count))| Opened {
+        watching: Watching { seat, uid, expires_at },
+        count,
+    });
     (channel, outcome)
 }

@@ -6,7 +6,7 @@ use goch_contract::{ChannelName, Role, Roles, Uid, UnixMillis, limits::Limits};
 use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
 
-use super::{LEEWAY_SECONDS, TokenConfig, keys::Refused};
+use super::{Audience, LEEWAY_SECONDS, TokenConfig, keys::Refused};
 
 /// The claims that are read. Times, issuer and audience are checked before.
 #[derive(Debug, Deserialize)]
@@ -58,7 +58,7 @@ pub(crate) fn has_expired(expires_at: UnixMillis, now: UnixMillis) -> bool {
 #[derive(Debug)]
 pub(super) struct Rules {
     issuer: Option<String>,
-    audience: Option<String>,
+    audience: Audience,
     lifetime_max: Duration,
     roles: Roles,
     limits: Limits,
@@ -80,14 +80,13 @@ impl Rules {
         let mut validation = Validation::new(algorithm);
         validation.leeway = LEEWAY_SECONDS;
         validation.validate_nbf = true;
-        // A token for others says nothing about us; without TOKEN_AUDIENCE that is not looked at.
-        validation.validate_aud = self.audience.is_some();
+        validation.validate_aud = matches!(self.audience, Audience::Named(_));
         let mut required = vec!["exp", "sub"];
         if let Some(issuer) = &self.issuer {
             validation.set_issuer(&[issuer]);
             required.push("iss");
         }
-        if let Some(audience) = &self.audience {
+        if let Audience::Named(audience) = &self.audience {
             validation.set_audience(&[audience]);
             required.push("aud");
         }

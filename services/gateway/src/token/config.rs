@@ -20,6 +20,16 @@ pub enum KeySource {
     Url(Url),
 }
 
+/// For whom a token must have been made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Audience {
+    /// Whomever: `aud` is not looked at.
+    #[default]
+    Any,
+    /// `aud` must be or have this.
+    Named(String),
+}
+
 /// How tokens are checked.
 #[derive(Debug, Clone)]
 pub struct TokenConfig {
@@ -29,20 +39,28 @@ pub struct TokenConfig {
     pub refresh: Duration,
     /// What `iss` must be.
     pub issuer: Option<String>,
-    /// What `aud` must be or have.
-    pub audience: Option<String>,
+    /// For whom a token must have been made.
+    pub audience: Audience,
     /// For how long from now a token may be valid; zero for any time.
     pub lifetime_max: Duration,
 }
+
+/// The explicit way to say [`Audience::Any`].
+const ANY_AUDIENCE: &str = "*";
 
 const REFRESH: Duration = Duration::from_mins(5);
 const LIFETIME_MAX: Duration = Duration::from_hours(24);
 
 impl Default for TokenConfig {
     fn default() -> Self {
-        let (issuer, audience) = (None, None);
-        // Without a source the lifetime matters to nobody.
-        Self { source: None, refresh: REFRESH, issuer, audience, lifetime_max: Duration::ZERO }
+        Self {
+            source: None,
+            refresh: REFRESH,
+            issuer: None,
+            audience: Audience::Any,
+            // Without a source the lifetime matters to nobody.
+            lifetime_max: Duration::ZERO,
+        }
     }
 }
 
@@ -73,6 +91,7 @@ impl Config for TokenConfig {
         let given = usize::from(secrets.is_some()) + usize::from(file.is_some());
         let exclusive = "TOKEN_SECRET, TOKEN_JWKS_FILE, TOKEN_JWKS_URL";
         faults.expect(given + usize::from(url.is_some()) <= 1, exclusive, "exclude each other");
+        let is_key_set = file.is_some() || url.is_some();
         let refresh = settings.token_keys_refresh_seconds.or(
             "TOKEN_KEYS_REFRESH_SECONDS",
             REFRESH.as_secs(),
@@ -95,8 +114,23 @@ impl Config for TokenConfig {
                 .or(url.map(KeySource::Url)),
             refresh: Duration::from_secs(refresh),
             issuer: settings.token_issuer.optional("TOKEN_ISSUER", faults),
-            audience: settings.token_audience.optional("TOKEN_AUDIENCE", faults),
+            audience: read_audience(settings.token_audience, is_key_set, faults),
             lifetime_max: Duration::from_secs(lifetime_max),
+        }
+    }
+}
+
+/// Whoever publishes a key set signs for other services too as a rule: a token that was made for one of
+/// them must not open channels here because nobody thought of it.
+fn read_audience(setting: Setting<String>, is_key_set: bool, faults: &mut Faults) -> Audience {
+    match setting.optional("TOKEN_AUDIENCE", faults) {
+        Some(any) if any == ANY_AUDIENCE => Audience::Any,
+        Some(audience) => Audience::Named(audience),
+        None => {
+            let reason = "is required with TOKEN_JWKS_FILE and TOKEN_JWKS_URL, whose keys may sign \
+                          for others too; * takes tokens for any audience";
+            faults.expect(!is_key_set, "TOKEN_AUDIENCE", reason);
+            Audience::Any
         }
     }
 }
@@ -147,8 +181,26 @@ mod tests {
         assert_eq!(read(&[]).unwrap().source, None);
         let file = ("TOKEN_JWKS_FILE", "/keys.json");
         let url = ("TOKEN_JWKS_URL", "https://id.example/keys");
-        assert!(read(&[file]).is_ok() && read(&[url]).is_ok());
-        assert!(read(&[file, url]).unwrap_err().to_string().contains("exclude each other"));
-        assert!(read(&[("TOKEN_JWKS_URL", "ftp://id.example")]).is_err());
+        let audience = ("TOKEN_AUDIENCE", "goch");
+        assert!(read(&[file, audience]).is_ok() && read(&[url, audience]).is_ok());
+        let both = read(&[file, url, audience]).unwrap_err().to_string();
+        assert!(both.contains("exclude each other"), "{both}");
+        assert!(read(&[("TOKEN_JWKS_URL", "ftp://id.example"), audience]).is_err());
+    }
+
+    #[test]
+    fn with_a_key_set_it_must_be_said_for_whom_tokens_are_made() {
+        let secret = "s".repeat(32);
+        let audience = |variables: &[(&str, &str)]| read(variables).map(|config| config.audience);
+        for source in ["TOKEN_JWKS_FILE", "TOKEN_JWKS_URL"] {
+            let source = (source, "https://id.example/keys");
+            let fault = audience(&[source]).unwrap_err().to_string();
+            assert!(fault.contains("TOKEN_AUDIENCE: is required"), "{fault}");
+            let named = audience(&[source, ("TOKEN_AUDIENCE", "goch")]);
+            assert_eq!(named, Ok(Audience::Named("goch".to_owned())));
+            assert_eq!(audience(&[source, ("TOKEN_AUDIENCE", "*")]), Ok(Audience::Any));
+        }
+        assert_eq!(audience(&[("TOKEN_SECRET", &secret)]), Ok(Audience::Any));
+        assert_eq!(audience(&[]), Ok(Audience::Any));
     }
 }

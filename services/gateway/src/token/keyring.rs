@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{
     KeySource, TokenConfig,
-    keys::{KeySet, KeySetError, SharedSecrets},
+    keys::{KeySet, KeySetError, LeftOut, SharedSecrets},
 };
 
 /// The shortest time between two readings that unknown keys cause.
@@ -180,6 +180,9 @@ impl Keeper {
                 None => 1,
             };
             tracing::info!(keys = keys.len(), "the keys of tokens have changed");
+            for LeftOut { name, reason } in keys.left_out() {
+                tracing::warn!(key = name, %reason, "a key of the set cannot be used");
+            }
             state.loaded = Some(Loaded { keys: Arc::new(keys), generation });
         });
     }

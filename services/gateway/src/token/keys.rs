@@ -4,28 +4,28 @@
 use std::{borrow::Cow, fmt};
 
 use goch_contract::Secret;
-use jsonwebtoken::{
-    Algorithm, DecodingKey, TokenData,
-    errors::ErrorKind,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse},
-};
+use jsonwebtoken::{Algorithm, DecodingKey, TokenData, errors::ErrorKind};
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{
     claims::{Claims, Rules},
-    der, provider,
+    jwk::{self, Fit, Unfit},
+    provider,
 };
 
 /// The fewest bytes of a shared secret: those of the hash (RFC 7518, 3.2).
 pub(super) const SECRET_BYTES_MIN: usize = 32;
 
-/// The fewest bytes of an RSA modulus (RFC 7518, 3.3).
-const MODULUS_BYTES_MIN: usize = 256;
-
 /// Keys that are used of one source, so that a token that names none has a bounded cost.
 const KEYS_MAX: usize = 32;
+
+/// Keys that are left out and told of, of one source.
+const LEFT_OUT_MAX: usize = 8;
+
+/// Characters of a key's name that are told.
+const NAME_MAX: usize = 64;
 
 /// Why a token is refused. What is wrong inside is told only of a token that a known key has signed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,8 +55,38 @@ pub(super) enum Refused {
 pub(super) enum KeySetError {
     #[error("it is not a JSON Web Key Set (RFC 7517)")]
     NotAKeySet,
-    #[error("it has no key that can be used: RSA of 2048 bits or more, EC P-256, Ed25519{0}")]
-    Empty(&'static str),
+    #[error("it has no key that can be used{0}")]
+    Empty(Reasons),
+}
+
+/// A key of a document that is not used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LeftOut {
+    /// Its `kid`, or its place in the document.
+    pub(super) name: String,
+    pub(super) reason: Unfit,
+}
+
+impl LeftOut {
+    fn new(place: usize, key: &Value, reason: Unfit) -> Self {
+        let kid = key["kid"].as_str().filter(|kid| !kid.is_empty());
+        // Whoever publishes keys decides how long names are, and not how long log lines are.
+        let name = kid.map(|kid| kid.chars().take(NAME_MAX).collect());
+        Self { name: name.unwrap_or_else(|| format!("number {}", place + 1)), reason }
+    }
+}
+
+/// Why keys were left out, in words.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Reasons(Vec<LeftOut>);
+
+impl fmt::Display for Reasons {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for LeftOut { name, reason } in &self.0 {
+            write!(formatter, "; key {name}: {reason}")?;
+        }
+        Ok(())
+    }
 }
 
 /// Whether a key set may have shared secrets.
@@ -77,6 +107,8 @@ struct Key {
 /// All keys of a source.
 pub(super) struct KeySet {
     keys: Vec<Key>,
+    /// The first few that cannot be used.
+    left_out: Vec<LeftOut>,
     /// Of the document that they were read from.
     digest: [u8; 32],
 }
@@ -102,7 +134,8 @@ impl KeySet {
             algorithm: Algorithm::HS256,
             decoding: DecodingKey::from_secret(secret.expose().as_bytes()),
         };
-        Self { keys: secrets.iter().map(key).collect(), digest: [0; 32] }
+        let keys = secrets.iter().map(key).collect();
+        Self { keys, left_out: Vec::new(), digest: [0; 32] }
     }
 
     /// The usable keys of a JSON Web Key Set; others are left out, as RFC 7517 (5) asks.
@@ -114,15 +147,29 @@ impl KeySet {
         provider::install();
         let document: Document =
             serde_json::from_slice(json).map_err(|_| KeySetError::NotAKeySet)?;
-        let usable = |value: Value| read_key(value, shared_secrets);
-        let keys: Vec<_> = document.keys.into_iter().filter_map(usable).take(KEYS_MAX).collect();
-        if keys.is_empty() {
-            return Err(KeySetError::Empty(match shared_secrets {
-                SharedSecrets::Allowed => ", or a secret of 32 bytes or more",
-                SharedSecrets::Refused => "",
-            }));
+        let (mut keys, mut left_out) = (Vec::new(), Vec::new());
+        for (place, value) in document.keys.iter().enumerate() {
+            match jwk::read(value, shared_secrets) {
+                Ok(_) if keys.len() == KEYS_MAX => break,
+                Ok(Fit { algorithm, decoding }) => {
+                    let kid = value["kid"].as_str().map(str::to_owned);
+                    keys.push(Key { kid, algorithm, decoding });
+                }
+                Err(reason) if left_out.len() < LEFT_OUT_MAX => {
+                    left_out.push(LeftOut::new(place, value, reason));
+                }
+                Err(_) => {}
+            }
         }
-        Ok(Self { keys, digest: Sha256::digest(json).into() })
+        if keys.is_empty() {
+            return Err(KeySetError::Empty(Reasons(left_out)));
+        }
+        Ok(Self { keys, left_out, digest: Sha256::digest(json).into() })
+    }
+
+    /// Keys of the document that are not used, and why; the first few.
+    pub(super) fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
     }
 
     pub(super) fn len(&self) -> usize {
@@ -184,37 +231,9 @@ fn refusal(kind: &ErrorKind) -> Refused {
     }
 }
 
-fn read_key(value: Value, shared_secrets: SharedSecrets) -> Option<Key> {
-    let jwk: Jwk = serde_json::from_value(value).ok()?;
-    let (algorithm, named) = match &jwk.algorithm {
-        AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
-        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
-            (Algorithm::ES256, KeyAlgorithm::ES256)
-        }
-        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
-            (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
-        }
-        AlgorithmParameters::OctetKey(_) if shared_secrets == SharedSecrets::Allowed => {
-            (Algorithm::HS256, KeyAlgorithm::HS256)
-        }
-        _ => return None,
-    };
-    let is_for_this = jwk.common.key_algorithm.is_none_or(|algorithm| algorithm == named);
-    let is_for_signatures =
-        jwk.common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
-    let decoding = match &jwk.algorithm {
-        AlgorithmParameters::RSA(key) => DecodingKey::from_rsa_der(&der::rsa(&key.n, &key.e)?),
-        _ => DecodingKey::from_jwk(&jwk).ok()?,
-    };
-    let bytes_min =
-        if algorithm == Algorithm::RS256 { MODULUS_BYTES_MIN } else { SECRET_BYTES_MIN };
-    let is_strong = decoding.try_get_as_bytes().is_ok_and(|bytes| bytes.len() >= bytes_min);
-    let kid = jwk.common.key_id;
-    (is_for_this && is_for_signatures && is_strong).then_some(Key { kid, algorithm, decoding })
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
     use goch_contract::limits::Limits;
     use proptest::prelude::*;
     use serde_json::json;
@@ -289,6 +308,38 @@ mod tests {
         assert_eq!(key_set(&[useless.to_vec(), vec![good.clone()]].concat()).unwrap().len(), 1);
         let document = json!({ "keys": [secret] }).to_string();
         assert!(KeySet::parse(document.as_bytes(), SharedSecrets::Allowed).is_ok());
+    }
+
+    #[test]
+    fn an_rsa_key_that_is_too_short_is_refused_when_it_is_read_and_the_reason_named() {
+        let good = Signer::rs256("good");
+        let short = |bytes: usize| {
+            let modulus = URL_SAFE_NO_PAD.encode(vec![0xff; bytes]);
+            json!({"kty": "RSA", "kid": format!("of-{}", bytes * 8), "n": modulus, "e": "AQAB"})
+        };
+        for bytes in 244..=255 {
+            let refused = key_set(&[short(bytes)]).unwrap_err().to_string();
+            let bits = bytes * 8;
+            let reason =
+                format!("key of-{bits}: its RSA modulus has {bits} bits, and must have 2048");
+            assert!(refused.contains(&reason), "{refused}");
+        }
+        // Beside one that is long enough it is left out, and that one does what it is for.
+        let keys = key_set(&[short(255), good.jwk()]).unwrap();
+        assert_eq!((keys.len(), keys.left_out().len()), (1, 1));
+        assert!(keys.verify(&good.sign(&claims()), &rules()).is_ok());
+        let mut padded = good.jwk();
+        let modulus = URL_SAFE_NO_PAD.decode(padded["n"].as_str().unwrap()).unwrap();
+        padded["n"] = json!(URL_SAFE_NO_PAD.encode([vec![0; 2], modulus].concat()));
+        assert!(key_set(&[padded]).unwrap().verify(&good.sign(&claims()), &rules()).is_ok());
+    }
+
+    #[test]
+    fn no_document_makes_a_log_line_long() {
+        let junk =
+            |place: usize| json!({"kty": "x", "kid": format!("{place}-{}", "k".repeat(9_000))});
+        let keys: Vec<Value> = (0..1_000).map(junk).collect();
+        assert!(key_set(&keys).unwrap_err().to_string().len() < 2_000);
     }
 
     proptest! {

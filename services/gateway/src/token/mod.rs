@@ -6,7 +6,7 @@
 
 mod claims;
 mod config;
-mod der;
+mod jwk;
 mod keyring;
 mod keys;
 mod provider;
@@ -20,7 +20,7 @@ use lru::LruCache;
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use claims::{TokenUser, has_expired};
-pub use config::{KeySource, TokenConfig};
+pub use config::{Audience, KeySource, TokenConfig};
 pub(crate) use keyring::Keyring;
 
 use self::{claims::Rules, keyring::Loaded, keys::Refused};
@@ -175,7 +175,7 @@ mod tests {
         let secret = "s".repeat(32);
         let config = TokenConfig {
             issuer: Some("https://id.example".to_owned()),
-            audience: Some("goch".to_owned()),
+            audience: Audience::Named("goch".to_owned()),
             ..TokenConfig::of_secrets(&[&secret])
         };
         let tokens = tokens(&config);

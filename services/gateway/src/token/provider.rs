@@ -2,15 +2,15 @@
 //! cryptography is enough. Of the algorithms there are those that [`super::keys`] uses.
 
 use jsonwebtoken::{
-    Algorithm, AlgorithmFamily, DecodingKey,
+    Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind,
     crypto::{CryptoProvider, JwtVerifier, KeyUtils},
     errors::{Error, ErrorKind},
 };
 use ring::{
     hmac,
     signature::{
-        ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
-        VerificationAlgorithm,
+        ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+        UnparsedPublicKey, VerificationAlgorithm,
     },
 };
 use signature::Verifier;
@@ -55,18 +55,25 @@ impl JwtVerifier for RingVerifier {
 
 impl Verifier<Vec<u8>> for RingVerifier {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
-        let key = self.key.try_get_as_bytes().map_err(|_| signature::Error::new())?;
-        let algorithm: &'static dyn VerificationAlgorithm = match self.algorithm {
-            Algorithm::RS256 => &RSA_PKCS1_2048_8192_SHA256,
-            Algorithm::ES256 => &ECDSA_P256_SHA256_FIXED,
-            Algorithm::EdDSA => &ED25519,
-            // The factory lets no other through.
-            _ => {
-                let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-                return hmac::verify(&key, message, signature).map_err(|_| signature::Error::new());
-            }
+        let with = |algorithm: &'static dyn VerificationAlgorithm, key: &[u8]| {
+            UnparsedPublicKey::new(algorithm, key).verify(message, signature)
         };
-        let checked = UnparsedPublicKey::new(algorithm, key).verify(message, signature);
+        let checked = match (self.algorithm, self.key.kind()) {
+            (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => {
+                let key = RsaPublicKeyComponents { n, e };
+                key.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature)
+            }
+            (Algorithm::ES256, DecodingKeyKind::SecretOrDer(key)) => {
+                with(&ECDSA_P256_SHA256_FIXED, key)
+            }
+            (Algorithm::EdDSA, DecodingKeyKind::SecretOrDer(key)) => with(&ED25519, key),
+            (Algorithm::HS256, DecodingKeyKind::SecretOrDer(key)) => {
+                let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+                hmac::verify(&key, message, signature)
+            }
+            // The factory lets no other through.
+            _ => return Err(signature::Error::new()),
+        };
         checked.map_err(|_| signature::Error::new())
     }
 }

@@ -91,7 +91,7 @@ pub(super) fn read_event(member: &[u8]) -> Option<Logged> {
     let seq = std::str::from_utf8(member.get(1..=DIGITS)?).ok()?.parse().ok()?;
     let event = std::str::from_utf8(member.get(EVENT_AT..)?).ok()?.to_owned();
     let event = RawValue::from_string(event).ok()?;
-    Some(Logged { seq: Seq(seq), prev: Seq(0), event })
+    Some(Logged::new(Seq(seq), Seq(0), event))
 }
 
 #[cfg(test)]

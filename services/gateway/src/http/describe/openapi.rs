@@ -6,7 +6,10 @@ use goch_contract::{
     schemas::{ChannelSecret, MemberSecret, Token, document},
 };
 use serde_json::{Value, json};
-use utoipa::OpenApi;
+use utoipa::{
+    OpenApi,
+    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+};
 
 use crate::http::{JOIN_PATHS, connect, join, members};
 
@@ -33,7 +36,14 @@ struct Described;
 
 /// The document of a gateway that runs with these limits.
 pub(super) fn document(limits: &Limits) -> Value {
-    let mut document = document::finish(Described::openapi(), limits);
+    let mut described = Described::openapi();
+    let bearer = Http::builder()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("The channel's secret; a private channel asks for it."))
+        .build();
+    let components = described.components.get_or_insert_default();
+    components.add_security_scheme("channel_secret", SecurityScheme::Http(bearer));
+    let mut document = document::finish(described, limits);
     let [path, aliases @ ..] = JOIN_PATHS;
     for alias in aliases {
         let mut item = document["paths"][path].clone();

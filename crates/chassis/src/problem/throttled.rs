@@ -9,19 +9,22 @@ use actix_web::{
         header::{self, HeaderValue},
     },
 };
-use goch_chassis::problem::Refusal;
 use goch_contract::Error;
+
+use super::Refusal;
 
 /// A [`Refusal`], with `Retry-After` if time will mend it.
 #[derive(Debug, thiserror::Error)]
 #[error("{refusal}")]
-pub(crate) struct Throttled {
+pub struct Throttled {
     refusal: Refusal,
     retry_after: Option<Duration>,
 }
 
 impl Throttled {
-    pub(crate) fn new(error: Error, retry_after: Duration) -> Self {
+    /// A refusal that a repetition after `retry_after` need not meet.
+    #[must_use]
+    pub fn new(error: Error, retry_after: Duration) -> Self {
         Self { refusal: Refusal(error), retry_after: Some(retry_after) }
     }
 }
