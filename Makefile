@@ -8,6 +8,7 @@ SHELL := /bin/bash
 with_servers := deploy/local/servers.sh
 scripts := .ci/run bench/*.sh deploy/*.sh deploy/*/*.sh fuzz/*.sh k8s/*.sh
 tools := target/tools
+manifests := k8s/base k8s/overlays/*
 
 .PHONY: help
 help: ## Print the targets
@@ -69,10 +70,10 @@ lint: ## Format, clippy, rustdoc, shell scripts, manifests; warnings are errors
 	else \
 		echo 'shellcheck is not installed: the scripts are not checked'; \
 	fi
-	@if command -v kubectl >/dev/null; then \
-		set -x; kubectl kustomize k8s/base >/dev/null; kubectl kustomize k8s/overlays/example >/dev/null; \
+	@if render=$$(k8s/kustomize.sh --present $(tools) 2>/dev/null); then \
+		set -x; for folder in $(manifests); do $$render "$$folder" >/dev/null; done; \
 	else \
-		echo 'kubectl is not installed: the Kubernetes manifests are not rendered'; \
+		echo 'there is no kubectl: the Kubernetes manifests are not rendered (make k8s-check fetches what it needs)'; \
 	fi
 
 .PHONY: format
@@ -91,7 +92,7 @@ deny: ## Check licences, banned crates and sources of the dependencies, with car
 	cargo deny check licenses bans sources
 
 .PHONY: k8s-check
-k8s-check: ## Render the Kubernetes manifests and check each object against its schema
+k8s-check: ## Render the Kubernetes manifests, check each object against its schema, and the compose files
 	k8s/check.sh $(tools)
 
 .PHONY: nats-current

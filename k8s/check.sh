@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Renders base and example, and checks each object against Kubernetes' own schemas, without a cluster.
-# Unknown fields are errors. The checker comes from PyPI into the folder given.
+# Renders base and the overlays, and checks each object against Kubernetes' own schemas, without a cluster.
+# Unknown fields are errors. Checks docker-compose.yml for what it promises, too. What the machine lacks for that is put into the folder given: the checker from
+# PyPI, and a kustomize where there is no kubectl.
 #
 #   check.sh FOLDER
 set -euo pipefail
@@ -14,11 +15,12 @@ die() {
     exit 1
 }
 
-command -v kubectl >/dev/null || die "kubectl is needed to render the manifests"
 command -v python3 >/dev/null || die "python3 is needed to check the manifests"
 
 mkdir -p "$1"
 folder=$(cd "$1" && pwd)/kubernetes-validate
+read -ra render <<<"$("$(dirname "${BASH_SOURCE[0]}")"/kustomize.sh "$1")"
+((${#render[@]})) || exit 1
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 if [[ ! -x $folder/bin/kubernetes-validate ]]; then
@@ -27,13 +29,22 @@ if [[ ! -x $folder/bin/kubernetes-validate ]]; then
     "$folder/bin/pip" install --quiet --disable-pip-version-check "$checker"
 fi
 
-for manifests in base overlays/example; do
+for manifests in base overlays/*/; do
+    manifests=${manifests%/}
     rendered=$folder/${manifests//\//-}.yaml
-    kubectl kustomize "$manifests" >"$rendered"
+    "${render[@]}" "$manifests" >"$rendered"
+    "$folder/bin/python" rendered.py "$rendered" || die "k8s/$manifests does not do what it should"
     for release in "${releases[@]}"; do
         "$folder/bin/kubernetes-validate" --strict --quiet -k "$release" "$rendered" ||
             die "k8s/$manifests does not hold to the schemas of Kubernetes $release"
         printf 'k8s/%s: %s objects hold to the schemas of Kubernetes %s\n' \
             "$manifests" "$(grep -c '^kind:' "$rendered")" "$release"
     done
+done
+
+for files in docker-compose.yml "docker-compose.yml docker-compose.tls.yml"; do
+    # shellcheck disable=SC2086 # two names
+    (cd .. && "$folder/bin/python" deploy/check-compose.py $files) ||
+        die "$files does not do what it should"
+    printf '%s: as it should be\n' "$files"
 done

@@ -29,11 +29,14 @@ binaries=${CARGO_TARGET_DIR:-target}/release
 logs=$DATA/logs
 credentials_file=$DATA/admin-credentials
 
-# NATS's passwords are needed by nobody else, so each run has its own.
+# The servers' passwords are needed by nobody else, so each run has its own.
 NATS_GATEWAY_PASSWORD=$(new_password)
 NATS_CHAT_ADMIN_PASSWORD=$(new_password)
 NATS_INGEST_HISTORY_PASSWORD=$(new_password)
 NATS_BROKER_BRIDGE_PASSWORD=$(new_password)
+REDIS_CHAT_ADMIN_PASSWORD=$(new_password)
+REDIS_INGEST_HISTORY_PASSWORD=$(new_password)
+REDIS_OPERATOR_PASSWORD=$(new_password)
 
 check_ports() {
     local port
@@ -64,8 +67,12 @@ start_servers() {
         NATS_INGEST_HISTORY_PASSWORD="$NATS_INGEST_HISTORY_PASSWORD" \
         NATS_BROKER_BRIDGE_PASSWORD="$NATS_BROKER_BRIDGE_PASSWORD" \
         "$NATS_SERVER" -c deploy/local/nats.conf -a 127.0.0.1 -p "$NATS_PORT" -sd "$DATA/nats"
-    start redis-server "$REDIS_SERVER" --bind 127.0.0.1 --port "$REDIS_PORT" \
-        --dir "$DATA/redis" --appendonly yes --save "" --daemonize no
+    start redis-server env \
+        REDIS_SERVER="$REDIS_SERVER" \
+        REDIS_CHAT_ADMIN_PASSWORD="$REDIS_CHAT_ADMIN_PASSWORD" \
+        REDIS_INGEST_HISTORY_PASSWORD="$REDIS_INGEST_HISTORY_PASSWORD" \
+        REDIS_OPERATOR_PASSWORD="$REDIS_OPERATOR_PASSWORD" \
+        deploy/redis/start.sh --bind 127.0.0.1 --port "$REDIS_PORT" --dir "$DATA/redis"
     wait_until nats-server port_is_taken "$NATS_PORT"
     wait_until redis-server port_is_taken "$REDIS_PORT"
 }
@@ -83,15 +90,16 @@ start_service() {
 }
 
 start_services() {
-    local redis=redis://127.0.0.1:$REDIS_PORT health=$HEALTH_PORT gateway
+    local redis=127.0.0.1:$REDIS_PORT health=$HEALTH_PORT gateway
     start_service broker-bridge broker-bridge $((health++)) "$NATS_BROKER_BRIDGE_PASSWORD" \
         LOG_MAX_BYTES="$LOG_MAX_BYTES" BUCKETS_MAX_BYTES="$BUCKETS_MAX_BYTES"
     start_service chat-admin chat-admin $((health++)) "$NATS_CHAT_ADMIN_PASSWORD" \
-        REDIS_URL="$redis" LISTEN_ADDRESS="$HOST:$ADMIN_PORT" \
+        REDIS_URL="redis://chat-admin:$REDIS_CHAT_ADMIN_PASSWORD@$redis" \
+        LISTEN_ADDRESS="$HOST:$ADMIN_PORT" \
         ADMIN_CREDENTIALS="$ADMIN_CREDENTIALS" \
         ADMIN_CREDENTIALS_FILE="$credentials_file_used"
     start_service ingest-history ingest-history $((health++)) "$NATS_INGEST_HISTORY_PASSWORD" \
-        REDIS_URL="$redis"
+        REDIS_URL="redis://ingest-history:$REDIS_INGEST_HISTORY_PASSWORD@$redis"
     for ((gateway = 0; gateway < GATEWAYS; gateway++)); do
         start_service "gateway-$((gateway + 1))" gateway $((health++)) "$NATS_GATEWAY_PASSWORD" \
             LISTEN_ADDRESS="$HOST:$((GATEWAY_PORT + gateway))"

@@ -12,6 +12,8 @@
     reason = "a harness fails by panicking, and what it prints belongs to the failed test"
 )]
 
+mod accounts;
+mod certificates;
 pub mod chaos;
 pub mod checker;
 mod collector;
@@ -26,6 +28,7 @@ mod programs;
 mod raw;
 mod receiver;
 mod rest;
+mod rights;
 mod servers;
 mod service;
 pub mod soak;
@@ -38,6 +41,7 @@ mod wait;
 mod webdriver;
 
 pub use self::{
+    certificates::{Authority, Certificate},
     collector::Collector,
     described::{Described, Document},
     member::Member,
@@ -47,10 +51,11 @@ pub use self::{
     raw::{RawConnection, raw_frame},
     receiver::{Received, Receiver},
     rest::{Answer, Rest},
-    servers::{NatsServer, RedisServer, Servers},
+    rights::{Act, Right},
+    servers::{NatsServer, RedisServer, Servers, password},
     service::Service,
     socket::{Recorded, Socket},
-    system::{Builder, SharedSystem, System},
+    system::{Builder, SERVICES, SharedSystem, System},
     ticketing::Ticketing,
     token::TokenKey,
     wait::{PATIENCE, unique, until, within},

@@ -1,22 +1,28 @@
 //! A NATS server and a Redis server, each on a free port with its store in a temporary folder.
 
 use std::{
+    fmt::Write as _,
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex, Weak},
+    time::Duration,
 };
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, BufStream},
     net::TcpStream,
 };
 
 use crate::{
+    accounts::{self, Keyed},
+    certificates::Certificate,
     ports,
     process::{self, Process},
     programs,
+    rights::users_conf,
+    system::SERVICES,
     wait::until,
 };
 
@@ -141,7 +147,45 @@ pub struct NatsServer {
     log: PathBuf,
     configuration: Option<PathBuf>,
     environment: Vec<(String, String)>,
+    access: Access,
+    tls: Option<Tls>,
+    is_traced: bool,
     process: Option<Process>,
+}
+
+/// How a NATS server knows services.
+#[derive(Debug)]
+enum Access {
+    /// It does not ask.
+    Open,
+    /// By name and password.
+    Passwords,
+    /// By what a file has that a variable names.
+    Files(&'static str),
+}
+
+/// How a server and services know each other over TLS.
+#[derive(Debug)]
+struct Tls {
+    server: Certificate,
+    /// What services show, if the server asks.
+    client: Option<Certificate>,
+}
+
+impl Tls {
+    /// What tells a service of it. `kind` begins the variables' names.
+    fn environment(&self, kind: &str) -> Vec<(String, String)> {
+        let variable = |name: &str, file: &Path| (format!("{kind}_{name}_FILE"), text(file));
+        let client = self
+            .client
+            .iter()
+            .flat_map(|own| [variable("CERT", &own.cert), variable("KEY", &own.key)]);
+        client.chain([variable("CA", &self.server.ca)]).collect()
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
 }
 
 impl NatsServer {
@@ -154,6 +198,9 @@ impl NatsServer {
             log: folder.join(format!("{name}-server.log")),
             configuration: None,
             environment: Vec::new(),
+            access: Access::Open,
+            tls: None,
+            is_traced: false,
             process: None,
         }
     }
@@ -172,11 +219,76 @@ impl NatsServer {
         numbers.unwrap_or_else(|| panic!("nats-server tells no version: {text}"))
     }
 
-    /// Gives it the users of `make run`, with the rights of a real deployment. `passwords` are the
-    /// variables that `deploy/nats/users.conf` reads.
-    pub fn with_users(&mut self, passwords: Vec<(String, String)>) {
-        self.configuration = Some(programs::repository("deploy/local/nats.conf"));
-        self.environment = passwords;
+    /// Gives it the users of a deployment with their rights, `deploy/nats/users.conf`, and an operator who
+    /// may do anything. The passwords are those of [`password`].
+    ///
+    /// # Panics
+    /// When the configuration cannot be written.
+    pub fn with_users(&mut self) {
+        let operator =
+            format!("users: [\n{{ user: operator, password: {} }}", password("operator"));
+        let users = users_conf().replacen("users: [", &operator, 1);
+        self.configure(&users);
+        self.access = Access::Passwords;
+        self.environment = SERVICES
+            .map(|service| {
+                let variable = service.to_uppercase().replace('-', "_");
+                (format!("NATS_{variable}_PASSWORD"), password(service))
+            })
+            .into();
+    }
+
+    /// As [`Self::with_users`], by nkeys instead of passwords.
+    pub fn with_nkeys(&mut self) {
+        self.with_keys(accounts::nkeys(&users_conf()), "NATS_NKEY_SEED_FILE");
+    }
+
+    /// An operator's server, whose users show JWTs of an account: credentials files.
+    pub fn with_accounts(&mut self) {
+        self.with_keys(accounts::accounts(), "NATS_CREDENTIALS_FILE");
+    }
+
+    fn with_keys(&mut self, keyed: Keyed, variable: &'static str) {
+        self.configure(&keyed.configuration);
+        self.access = Access::Files(variable);
+        for (service, content) in keyed.files {
+            std::fs::write(self.secret_of(service), content).unwrap();
+        }
+    }
+
+    fn configure(&mut self, configuration: &str) {
+        let path = self.store.with_extension("conf");
+        std::fs::write(&path, format!("jetstream: enabled\n{configuration}")).unwrap();
+        self.configuration = Some(path);
+    }
+
+    /// The file with which a service shows who it is.
+    fn secret_of(&self, service: &str) -> PathBuf {
+        self.store.with_extension(service)
+    }
+
+    /// Has it speak nothing but TLS, and ask services for the certificate `client` if there is one.
+    pub fn with_tls(&mut self, server: Certificate, client: Option<Certificate>) {
+        self.tls = Some(Tls { server, client });
+    }
+
+    /// What a service is told, so that it is let in.
+    #[must_use]
+    pub fn environment_of(&self, service: &str) -> Vec<(String, String)> {
+        let tls = self.tls.iter().flat_map(|tls| tls.environment("NATS"));
+        let login = match self.access {
+            Access::Open => Vec::new(),
+            Access::Passwords => {
+                vec![("NATS_USER", service.to_owned()), ("NATS_PASSWORD", password(service))]
+            }
+            Access::Files(variable) => vec![(variable, text(&self.secret_of(service)))],
+        };
+        tls.chain(login.into_iter().map(|(name, value)| (name.to_owned(), value))).collect()
+    }
+
+    /// Has it log whatever its clients do, for [`crate::Right::used`].
+    pub fn trace(&mut self) {
+        self.is_traced = true;
     }
 
     /// Gives it a disk of so many bytes.
@@ -193,7 +305,8 @@ impl NatsServer {
     /// Its address.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        let scheme = if self.tls.is_some() { "tls" } else { "nats" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
     /// Starts it, with what it has stored before.
@@ -214,6 +327,18 @@ impl NatsServer {
         match &self.configuration {
             Some(path) => arguments.extend(["-c".to_owned(), path.display().to_string()]),
             None => arguments.push("-js".to_owned()),
+        }
+        if let Some(tls) = &self.tls {
+            let Certificate { cert, key, ca } = &tls.server;
+            arguments.extend(["--tls".to_owned(), "--tlscert".to_owned(), text(cert)]);
+            arguments.extend(["--tlskey".to_owned(), text(key)]);
+            if tls.client.is_some() {
+                let verify = ["--tlsverify".to_owned(), "--tlscacert".to_owned(), text(ca)];
+                arguments.extend(verify);
+            }
+        }
+        if self.is_traced {
+            arguments.push("-V".to_owned());
         }
         let program = programs::require("NATS_SERVER", "nats-server");
         let environment = self.environment.iter().cloned();
@@ -261,6 +386,9 @@ impl NatsServer {
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
+    /// What the keys begin with that services may use.
+    prefix: String,
+    tls: Option<Tls>,
     store: PathBuf,
     log: PathBuf,
     process: Option<Process>,
@@ -270,23 +398,63 @@ impl RedisServer {
     fn new(folder: &Path) -> Self {
         let store = folder.join("redis");
         std::fs::create_dir(&store).unwrap();
-        Self { port: ports::free(), store, log: folder.join("redis-server.log"), process: None }
+        let log = folder.join("redis-server.log");
+        // Each test has a prefix of its own.
+        Self { port: ports::free(), prefix: "*".to_owned(), tls: None, store, log, process: None }
     }
 
-    /// Its address.
+    /// Its address for a service, whose user has the rights of a deployment: `deploy/redis/users.conf`.
     #[must_use]
-    pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+    pub fn url(&self, service: &str) -> String {
+        let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
+        format!("{scheme}://{service}:{}@127.0.0.1:{}", password(service), self.port)
+    }
+
+    /// Has it speak nothing but TLS, and ask services for the certificate `client` if there is one.
+    pub fn with_tls(&mut self, server: Certificate, client: Option<Certificate>) {
+        self.tls = Some(Tls { server, client });
+    }
+
+    /// What a service is told, so that it is let in.
+    #[must_use]
+    pub fn environment_of(&self, service: &str) -> Vec<(String, String)> {
+        let tls = self.tls.iter().flat_map(|tls| tls.environment("REDIS"));
+        tls.chain([("REDIS_URL".to_owned(), self.url(service))]).collect()
+    }
+
+    /// Lets services use no keys but those that begin with this.
+    pub fn only_prefix(&mut self, prefix: &str) {
+        prefix.clone_into(&mut self.prefix);
     }
 
     /// Starts it, with what it has stored before.
     pub async fn start(&mut self) {
         let program = programs::require("REDIS_SERVER", "redis-server");
         let (port, store) = (self.port.to_string(), self.store.display().to_string());
-        let arguments = ["--bind", "127.0.0.1", "--port", &port, "--dir", &store];
-        let durability = ["--appendonly", "yes", "--save", "", "--daemonize", "no"];
-        let arguments = arguments.iter().chain(&durability);
-        self.process = Some(Process::start(&program, arguments, [], &self.log));
+        let mut arguments = vec!["--bind".to_owned(), "127.0.0.1".to_owned()];
+        arguments.extend(["--dir".to_owned(), store]);
+        match &self.tls {
+            None => arguments.extend(["--port".to_owned(), port]),
+            Some(Tls { server, client }) => {
+                let asks = if client.is_some() { "yes" } else { "no" };
+                arguments.extend(["--port", "0", "--tls-port", &port].map(str::to_owned));
+                arguments.extend(["--tls-auth-clients", asks].map(str::to_owned));
+                arguments.extend(["--tls-cert-file".to_owned(), text(&server.cert)]);
+                arguments.extend(["--tls-key-file".to_owned(), text(&server.key)]);
+                arguments.extend(["--tls-ca-cert-file".to_owned(), text(&server.ca)]);
+            }
+        }
+        let environment = [
+            ("PATH", std::env::var("PATH").unwrap_or_default()),
+            ("REDIS_SERVER", program.display().to_string()),
+            ("REDIS_PREFIX", self.prefix.clone()),
+            ("REDIS_CHAT_ADMIN_PASSWORD", password("chat-admin")),
+            ("REDIS_INGEST_HISTORY_PASSWORD", password("ingest-history")),
+            ("REDIS_OPERATOR_PASSWORD", password("operator")),
+        ]
+        .map(|(name, value)| (name.to_owned(), value));
+        let script = programs::repository("deploy/redis/start.sh");
+        self.process = Some(Process::start(&script, arguments, environment, &self.log));
         listening("redis-server", self.port, &self.log).await;
     }
 
@@ -327,7 +495,55 @@ impl RedisServer {
 
     /// Deletes everything.
     pub async fn flush(&self) {
-        assert_eq!(self.command(&["FLUSHALL"]).await, "OK");
+        assert_eq!(self.ask("operator", "FLUSHALL").await, "+OK");
+    }
+
+    /// What it answers to one command of a user, up to the end of the first line.
+    ///
+    /// # Panics
+    /// When it does not answer, or does not know the user.
+    pub async fn ask(&self, user: &str, command: &str) -> String {
+        ask(self.connect(user).await, command).await
+    }
+
+    /// As [`Self::ask`], for who has not said who it is.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn ask_as_nobody(&self, command: &str) -> String {
+        ask(TcpStream::connect(("127.0.0.1", self.port)).await.unwrap(), command).await
+    }
+
+    /// Forgets what it has refused, where a test was out for that.
+    pub async fn forget_refusals(&self) {
+        assert_eq!(self.ask("operator", "ACL LOG RESET").await, "+OK");
+    }
+
+    /// What it has refused, as it tells; nothing if it has not.
+    fn refused(&self) -> std::io::Result<String> {
+        use std::io::{Read as _, Write as _};
+
+        let mut connection = std::net::TcpStream::connect(("127.0.0.1", self.port))?;
+        connection.set_read_timeout(Some(Duration::from_secs(2)))?;
+        write!(connection, "AUTH operator {}\r\nACL LOG\r\nQUIT\r\n", password("operator"))?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer)?;
+        let list = answer.trim_start_matches("+OK\r\n").trim_end_matches("+OK\r\n");
+        Ok(list.trim_start_matches("*0\r\n").to_owned())
+    }
+
+    /// A connection as a user.
+    ///
+    /// # Panics
+    /// When it cannot be had.
+    pub async fn connect(&self, user: &str) -> TcpStream {
+        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        let login = format!("AUTH {user} {}\r\n", password(user));
+        connection.write_all(login.as_bytes()).await.unwrap();
+        let mut answer = [0; 5];
+        connection.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"+OK\r\n", "Redis does not let {user} in");
+        connection
     }
 
     /// Does what whoever has got into Redis could do: the answer of a command, if it is one string or
@@ -336,13 +552,12 @@ impl RedisServer {
     /// # Panics
     /// When Redis refuses it, or has nothing to answer.
     pub async fn command(&self, words: &[&str]) -> String {
-        let connection = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
-        let mut connection = BufStream::new(connection);
-        connection.write_all(format!("*{}\r\n", words.len()).as_bytes()).await.unwrap();
+        let mut connection = BufStream::new(self.connect("operator").await);
+        let mut request = format!("*{}\r\n", words.len());
         for word in words {
-            let bulk = format!("${}\r\n{word}\r\n", word.len());
-            connection.write_all(bulk.as_bytes()).await.unwrap();
+            let _ = write!(request, "${}\r\n{word}\r\n", word.len());
         }
+        connection.write_all(request.as_bytes()).await.unwrap();
         connection.flush().await.unwrap();
         let mut line = String::new();
         connection.read_line(&mut line).await.unwrap();
@@ -357,6 +572,32 @@ impl RedisServer {
             _ => panic!("Redis answers {line}"),
         }
     }
+}
+
+/// The password of a service, or of the operator, on the servers of a test.
+#[must_use]
+pub fn password(user: &str) -> String {
+    format!("p{}", user.replace('-', ""))
+}
+
+impl Drop for RedisServer {
+    /// A service does without Redis when it is refused something, so no test would notice by itself.
+    fn drop(&mut self) {
+        if self.process.is_none() || self.tls.is_some() || std::thread::panicking() {
+            return;
+        }
+        // It may be paused.
+        let Ok(refused) = self.refused() else { return };
+        assert!(refused.is_empty(), "Redis has refused something:\n{refused}");
+    }
+}
+
+async fn ask(connection: TcpStream, command: &str) -> String {
+    let mut connection = BufReader::new(connection);
+    connection.write_all(format!("{command}\r\n").as_bytes()).await.unwrap();
+    let mut line = String::new();
+    connection.read_line(&mut line).await.unwrap();
+    line.trim().to_owned()
 }
 
 async fn listening(name: &str, port: u16, log: &Path) {

@@ -13,6 +13,9 @@ use tempfile::TempDir;
 
 use crate::{rest::Rest, servers::Servers, service::Service, wait::unique};
 
+/// The four services, which are also their users' names on the servers.
+pub const SERVICES: [&str; 4] = ["gateway", "chat-admin", "ingest-history", "broker-bridge"];
+
 pub(crate) const ADMIN_USERNAME: &str = "ticketing";
 pub(crate) const ADMIN_PASSWORD: &str = "password-of-ticketing";
 
@@ -129,7 +132,6 @@ impl Builder {
         let folder = tempfile::tempdir().unwrap();
         let common = [
             ("NATS_URL", servers.nats_urls()),
-            ("REDIS_URL", servers.redis.url()),
             ("NATS_PREFIX", self.prefix.clone()),
             ("REDIS_PREFIX", self.prefix),
             ("LOG_FILTER", LOG_FILTER.to_owned()),
@@ -140,6 +142,10 @@ impl Builder {
         let service = |binary: &'static str, name: &str| {
             let mut environment: BTreeMap<String, String> =
                 common.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+            environment.extend(servers.nats.environment_of(binary));
+            if ["chat-admin", "ingest-history"].contains(&binary) {
+                environment.extend(servers.redis.environment_of(binary));
+            }
             let relaxed = RELAXED.iter().filter(|(service, ..)| *service == binary);
             environment
                 .extend(relaxed.map(|(_, name, value)| (name.to_string(), value.to_string())));

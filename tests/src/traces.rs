@@ -4,10 +4,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use futures_util::TryStreamExt as _;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
     servers::Servers,
@@ -83,9 +80,7 @@ impl Servers {
     }
 
     async fn redis_content(&self) -> String {
-        let address = self.redis.url();
-        let address = address.strip_prefix("redis://").unwrap();
-        let mut connection = TcpStream::connect(address).await.unwrap();
+        let mut connection = self.redis.connect("operator").await;
         // The second command tells the end of the first one's answer.
         let command = format!("EVAL \"{DUMP}\" 0\r\nECHO the-end-of-it\r\n");
         connection.write_all(command.as_bytes()).await.unwrap();

@@ -1,5 +1,11 @@
 //! Attacks on connections: requests that never end, and too many connections.
 
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers fail by panicking, and tell figures"
+)]
+
 use std::time::Duration;
 
 use futures_util::future::join_all;

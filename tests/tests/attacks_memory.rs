@@ -1,5 +1,11 @@
 //! Attacks on a gateway's memory: strangers and members who ask and never read.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers fail by panicking, and tell figures"
+)]
+
 use std::{
     env,
     sync::atomic::{AtomicBool, Ordering},

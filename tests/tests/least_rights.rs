@@ -2,7 +2,21 @@
 
 #![expect(clippy::expect_used, reason = "a helper of tests fails by panicking")]
 
-use goch_tests::{Member, Receiver, Servers, Socket, System, events, texts, until};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use async_nats::{
+    ConnectOptions,
+    jetstream::{self, stream},
+};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use goch_contract::{services::callers::CALLERS, subjects::Subjects};
+use goch_tests::{
+    Act, Member, NatsServer, PATIENCE, Receiver, Right, SERVICES, Servers, Socket, System,
+    TokenKey, events, password, texts, until, within,
+};
 use reqwest::Method;
 use serde_json::json;
 use tokio::{
@@ -10,32 +24,20 @@ use tokio::{
     net::TcpStream,
 };
 
-const SERVICES: [&str; 4] = ["gateway", "chat-admin", "ingest-history", "broker-bridge"];
-
-fn password(service: &str) -> String {
-    format!("p{}", service.replace('-', ""))
-}
+const TOKEN_SECRET: &str = "a secret of thirty-two characters";
 
 /// Servers whose NATS knows the users of `deploy/nats/users.conf`.
 fn servers() -> Servers {
     let mut servers = Servers::new();
-    let variable =
-        |service: &str| format!("NATS_{}_PASSWORD", service.to_uppercase().replace('-', "_"));
-    let passwords = SERVICES.map(|service| (variable(service), password(service)));
-    servers.nats.with_users(passwords.into());
+    servers.nats.with_users();
     servers
 }
 
 async fn start() -> System {
+    let mut servers = servers();
+    servers.nats.trace();
     // The file names the default prefix.
-    let mut builder = System::builder().servers(servers()).gateways(2).prefix("goch");
-    for service in SERVICES {
-        builder = builder.env(service, "NATS_USER", service).env(
-            service,
-            "NATS_PASSWORD",
-            &password(service),
-        );
-    }
+    let mut builder = System::builder().servers(servers).gateways(2).prefix("goch");
     for (variable, value) in [
         ("WEBHOOK_ALLOW_PRIVATE", "true"),
         ("WEBHOOK_RETRY_SECONDS", "1"),
@@ -43,6 +45,8 @@ async fn start() -> System {
     ] {
         builder = builder.env("broker-bridge", variable, value);
     }
+    builder = builder.env("gateway", "TOKEN_SECRET", TOKEN_SECRET);
+    builder = builder.env("chat-admin", "DELETE_MARKERS_SECONDS", "5");
     builder.start().await
 }
 
@@ -58,6 +62,10 @@ async fn everything_works_under_the_rights_of_a_deployment() {
         let (ann, ben) = (join("ann").await, join("ben").await);
         let (mut at_ann, _) = ann.enter(&system.gateways[0]).await;
         let (mut at_ben, _) = ben.enter(&system.gateways[1]).await;
+        let mut wrong = ann.subscribe_frame();
+        (wrong["id"], wrong["secret"]) = (json!("w"), json!("not-ann's-secret-at-all"));
+        let mut stranger = Socket::connect(system.gateway()).await;
+        assert_eq!(stranger.ask(&wrong, "error").await["code"], "unauthorized");
         let first = at_ann.say(&channel, "one").await;
         assert_eq!(at_ben.expect_text().await, "one");
         at_ben.send(&json!({"type": "typing", "channel": channel})).await;
@@ -95,6 +103,7 @@ async fn everything_works_under_the_rights_of_a_deployment() {
                 assert!(service.stop().await.success());
             }
             system.servers().redis.flush().await;
+            change_topology(&system).await;
             system.spawn();
             system.ready().await;
             let (_, subscribed) = ann.enter(system.gateway()).await;
@@ -104,10 +113,126 @@ async fn everything_works_under_the_rights_of_a_deployment() {
         tell(&system, &receiver).await;
         end(&system, &channel).await;
     }
+    // Gateways look after sockets that stay.
+    let _sockets = interrupt(&mut system).await;
+    greet(&system).await;
+
+    let unused = rights_unused_in_the_end(&system).await;
+    assert!(unused.is_empty(), "rights that nobody uses:\n{}", unused.join("\n"));
     let log = system.servers().nats.log();
-    let refused = log.lines().find(|line| line.contains("iolation") || line.contains("[ERR]"));
+    let refused = log.lines().find(|line| line.contains("iolation"));
     assert_eq!(refused, None);
     assert!(!system.logs().contains("ermissions violation"));
+}
+
+/// Rights that nobody has used, once what services do by themselves now and then is done.
+async fn rights_unused_in_the_end(system: &System) -> Vec<String> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let unused = rights_unused(&system.servers().nats.log());
+        if unused.is_empty() || Instant::now() > deadline {
+            return unused;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Rights that a server's trace shows no use of.
+fn rights_unused(log: &str) -> Vec<String> {
+    let (used, granted) = (Right::used(log), Right::granted());
+    let is_used = |right: &Right| used.iter().any(|used| right.covers(used));
+    let unused =
+        granted.iter().filter(|right| !is_used(right) && !comes_with_another(right, &used));
+    unused.map(ToString::to_string).collect()
+}
+
+/// What the client library does for a consumer of its own only when something happens that cannot be made
+/// to happen here: its connection is lost while it reads, or it has a megabyte in hand. So it comes with the
+/// right to create the consumer. And what no service does at a server as old as this one.
+fn comes_with_another(right: &Right, used: &BTreeSet<Right>) -> bool {
+    let subject = right.subject.as_str();
+    let stream = None
+        .or_else(|| subject.strip_prefix("$JS.FC."))
+        .or_else(|| subject.strip_prefix("$JS.API.CONSUMER.DELETE."))
+        .or_else(|| subject.strip_prefix("$JS.API.CONSUMER.CREATE."))
+        .and_then(|rest| rest.strip_suffix(".>").or_else(|| rest.strip_suffix(".*")));
+    let creates = |stream: &str| {
+        let subject = format!("$JS.API.CONSUMER.CREATE.{stream}");
+        used.contains(&Right { user: right.user.clone(), act: Act::Publish, subject })
+    };
+    stream.is_some_and(creates)
+        || (NatsServer::version() < (2, 10) && subject.starts_with("$JS.API.STREAM.PURGE.KV_"))
+}
+
+/// As somebody who operates the installation.
+async fn operator(system: &System) -> async_nats::Client {
+    ConnectOptions::with_user_and_password("operator".into(), password("operator"))
+        .custom_inbox_prefix("_INBOX.operator")
+        .connect(system.servers().nats.url())
+        .await
+        .expect("a connection")
+}
+
+/// Changes every stream, so that broker-bridge has to put it right at its next start.
+async fn change_topology(system: &System) {
+    let jetstream = jetstream::new(operator(system).await);
+    let names: Vec<_> = jetstream.stream_names().try_collect().await.expect("names of streams");
+    assert_eq!(names.len(), 9);
+    for name in names {
+        let stream = jetstream.get_stream(&name).await.expect("the stream");
+        let max_age = Duration::from_hours(8_760);
+        let changed = stream::Config { max_age, ..stream.cached_info().config.clone() };
+        jetstream.update_stream(changed).await.expect("a change");
+    }
+}
+
+/// `nats micro ping`, by an operator.
+async fn greet(system: &System) {
+    let client = operator(system).await;
+    let inbox = client.new_inbox();
+    let mut answers = client.subscribe(inbox.clone()).await.expect("a subscription");
+    let ping = client.publish_with_reply("$SRV.PING", inbox, "".into());
+    ping.await.expect("a question");
+    for _ in 0..3 {
+        within("a service's answer", answers.next()).await.expect("an answer");
+    }
+}
+
+/// Has history be away, and then NATS.
+async fn interrupt(system: &mut System) -> [Socket; 2] {
+    let channel = &*system.channel().await;
+    let ann = Member::join(system.gateway(), channel, "ann").await;
+    let ben = Member::join(system.gateway(), channel, "ben").await;
+    let (mut at_ann, _) = ann.enter(&system.gateways[0]).await;
+    let (mut at_ben, _) = ben.enter(&system.gateways[1]).await;
+    let last = at_ann.say(channel, "seven").await;
+    at_ben.send(&json!({"type": "read", "channel": channel, "seq": last["seq"]})).await;
+    at_ann.expect("read").await;
+    assert!(system.ingest_history.stop().await.success());
+    let path = format!("/admin/channels/{channel}/messages");
+    for _ in 0..150 {
+        system.admin().post(&path, &json!({"text": "eight"})).await.expect(201);
+    }
+    // More than a gateway remembers: pages and counts come from the log.
+    let watched = json!({"channel": channel, "uid": ben.uid, "secret": ben.secret});
+    let mut other = Socket::connect(&system.gateways[0]).await;
+    other.send(&json!({"type": "watch", "id": "w", "channels": [watched]})).await;
+    assert_eq!(other.answer_to("w").await["count"], 150);
+    let since = json!({"since": 1_000_000_000});
+    let (_, subscribed) = ben.enter_with(&system.gateways[1], &since).await;
+    assert!(!events(&subscribed).is_empty());
+    system.ingest_history.start().await;
+
+    system.own_servers().nats.stop().await;
+    system.own_servers().nats.start().await;
+    system.ready().await;
+    at_ann.say(channel, "nine").await;
+    let token =
+        TokenKey::shared(TOKEN_SECRET).sign(&json!({"sub": "cyd", "channels": [channel]}), 60);
+    let mut by_token = Socket::connect(system.gateway()).await;
+    let frame = json!({"type": "subscribe", "id": "s", "channel": channel, "token": token});
+    by_token.ask(&frame, "subscribed").await;
+    [at_ann, by_token]
 }
 
 /// Edits and deletes messages, and counts what is unread further back than a gateway remembers.
@@ -144,16 +269,23 @@ async fn tell(system: &System, receiver: &Receiver) {
     let body = json!({"url": receiver.url(), "events": ["message.created", "message.unread"]});
     let webhook = admin.post("/admin/webhooks", &body).await.expect(201).body;
     let path = format!("/admin/webhooks/{}", webhook["id"].as_str().expect("an id"));
+    admin.get("/admin/webhooks").await.expect(200);
+    let change = admin.request(Method::PATCH, &path).json(&json!({"enabled": true}));
+    admin.send(change).await.expect(200);
+    admin.post(&format!("{path}/secret"), &json!({"overlap_seconds": 60})).await.expect(200);
     let letters = format!("{path}/dead-letters");
     receiver.answer(|_| 500);
     let message = json!({"text": "three"});
     admin.post(&format!("/admin/channels/{channel}/messages"), &message).await.expect(201);
-    until("the event and the unread message are given up", async || {
+    let listed = until("the event and the unread message are given up", async || {
         let listed = admin.get(&letters).await.expect(200).body;
-        (listed["dead_letters"].as_array().expect("a list").len() == 2).then_some(())
+        (listed["dead_letters"].as_array().expect("a list").len() == 2).then_some(listed)
     })
     .await;
     receiver.answer(|_| 200);
+    let letter = listed["dead_letters"][0]["id"].as_str().expect("an id");
+    let replay = admin.request(Method::POST, &format!("{letters}/{letter}/replay"));
+    admin.send(replay).await.expect(202);
     let replay = admin.request(Method::POST, &format!("{letters}/replay"));
     admin.send(replay).await.expect(202);
     receiver.until_accepted(&channel, 2).await;
@@ -195,6 +327,30 @@ async fn ask(url: &str, user: &str, password: &str, commands: &str) -> String {
     }
 }
 
+#[test]
+fn each_service_may_ask_for_what_the_code_asks_for_and_for_nothing_else() {
+    let subjects = Subjects::default();
+    let asked: BTreeSet<Right> = CALLERS
+        .iter()
+        .flat_map(|calls| calls.endpoints.iter().map(move |call| (calls.caller, call)))
+        .map(|(caller, call)| Right {
+            user: caller.to_owned(),
+            act: Act::Publish,
+            subject: subjects.endpoint(call.service, call.endpoint),
+        })
+        .collect();
+    let may_ask = |right: &Right| {
+        right.act == Act::Publish && right.subject.starts_with("goch.svc.")
+            || right.subject.contains('>')
+                && right.covers(&Right { subject: "goch.svc.a.b".into(), ..right.clone() })
+    };
+    let granted: BTreeSet<Right> = Right::granted().into_iter().filter(may_ask).collect();
+    let told = |rights: Vec<&Right>| rights.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(told(asked.difference(&granted).collect()), [""; 0], "missing in users.conf");
+    assert_eq!(told(granted.difference(&asked).collect()), [""; 0], "nobody asks for it");
+    assert!(CALLERS.iter().all(|calls| SERVICES.contains(&calls.caller)));
+}
+
 #[tokio::test]
 async fn no_service_may_do_what_is_anothers_work() {
     let mut servers = servers();
@@ -214,7 +370,13 @@ async fn no_service_may_do_what_is_anothers_work() {
                 "PUB $KV.goch_members.a.b 0\r\n\r\n",
                 "PUB goch.live.a 0\r\n\r\n",
                 "PUB goch.revoked 0\r\n\r\n",
+                "PUB goch.svc.admin.roster 0\r\n\r\n",
+                "PUB goch.svc.admin.online 0\r\n\r\n",
+                "PUB goch.svc.history.forget_events 0\r\n\r\n",
+                "PUB goch.svc.history.forget_positions 0\r\n\r\n",
+                "PUB goch.svc.history.last 0\r\n\r\n",
                 "PUB goch.svc.broker.purge 0\r\n\r\n",
+                "PUB goch.svc.broker.erase 0\r\n\r\n",
                 "PUB goch.svc.broker.create_webhook 0\r\n\r\n",
                 "PUB $JS.API.STREAM.DELETE.goch_log 0\r\n\r\n",
                 "PUB $JS.API.STREAM.PURGE.goch_log 0\r\n\r\n",

@@ -161,21 +161,9 @@ async fn a_crowd_is_told_nothing_until_it_dissolves() {
 
 #[tokio::test]
 async fn presence_needs_no_more_rights_than_the_services_have() {
-    let passwords = [
-        ("gateway", "NATS_GATEWAY_PASSWORD"),
-        ("chat-admin", "NATS_CHAT_ADMIN_PASSWORD"),
-        ("ingest-history", "NATS_INGEST_HISTORY_PASSWORD"),
-        ("broker-bridge", "NATS_BROKER_BRIDGE_PASSWORD"),
-    ];
     let mut servers = Servers::new();
-    let password = |service: &str| format!("p{}", service.replace('-', ""));
-    let variables = passwords.map(|(service, name)| (name.to_owned(), password(service)));
-    servers.nats.with_users(variables.to_vec());
-    let mut builder = System::builder().gateways(2).servers(servers).prefix("goch");
-    for (service, _) in passwords {
-        builder = builder.env(service, "NATS_USER", service);
-        builder = builder.env(service, "NATS_PASSWORD", &password(service));
-    }
+    servers.nats.with_users();
+    let builder = System::builder().gateways(2).servers(servers).prefix("goch");
     let system = builder.start().await;
     let channel = system.channel().await;
     let ann = Member::join(system.gateway(), &channel, "ann").await;

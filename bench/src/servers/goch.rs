@@ -15,7 +15,7 @@ use fred::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_contract::{
     ChannelName, Secret, Uid,
-    services::{ServiceClient, admin::Register},
+    services::{ServiceClient, admin::Register, callers},
     subjects::Subjects,
 };
 use tempfile::TempDir;
@@ -250,7 +250,7 @@ impl Goch {
         })
     }
 
-    async fn services(&self) -> Result<ServiceClient> {
+    async fn services(&self) -> Result<ServiceClient<callers::Gateway>> {
         let client = ConnectOptions::new()
             .user_and_password("gateway".to_owned(), PASSWORD.to_owned())
             .custom_inbox_prefix("_INBOX.gateway.benchmark")
@@ -357,7 +357,11 @@ async fn make_channel(http: &reqwest::Client, url: &str, name: &str) -> Result<(
     Err(Error::failed("making a channel", format!("{status}: {answer}")))
 }
 
-async fn register(services: &ServiceClient, channel: &str, member: usize) -> Result<Seat> {
+async fn register(
+    services: &ServiceClient<callers::Gateway>,
+    channel: &str,
+    member: usize,
+) -> Result<Seat> {
     let uid = format!("member-{member}");
     let secret = "benchmark-benchmark-benchmark";
     let request = Register {

@@ -3,15 +3,21 @@
 //! envy fills a struct of [`Setting`]s, which keep a value that cannot be parsed instead of failing;
 //! taking the values out then collects every fault in [`Faults`].
 
+mod nats;
+mod redis;
+
 use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
-use async_nats::ServerAddr;
 use goch_contract::{
-    Roles, Secret,
+    Roles,
     limits::{Length, Limits},
-    subjects::{DEFAULT_PREFIX, Subjects},
 };
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+
+pub use self::{
+    nats::{Login, NatsConfig},
+    redis::RedisConfig,
+};
 
 /// One environment variable: left out, or a value that may not parse.
 ///
@@ -51,6 +57,14 @@ impl<T> Setting<T> {
     /// The value, or `default` if it was left out.
     pub fn or(self, variable: &str, default: T, faults: &mut Faults) -> T {
         self.optional(variable, faults).unwrap_or(default)
+    }
+}
+
+impl<T> Setting<T> {
+    /// Whether it was given, as a good value or not.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        self.0.is_some()
     }
 }
 
@@ -133,17 +147,6 @@ pub trait Config: Sized {
     fn read(environment: &Environment, faults: &mut Faults) -> Self;
 }
 
-/// How to reach NATS.
-#[derive(Debug, Clone)]
-pub struct NatsConfig {
-    /// The servers of one cluster, or the only one.
-    pub servers: Vec<ServerAddr>,
-    /// User and password, if the server asks for them.
-    pub credentials: Option<(String, Secret)>,
-    /// The names of this installation.
-    pub subjects: Subjects,
-}
-
 /// What every service is configured with.
 #[derive(Debug)]
 pub struct ChassisConfig {
@@ -165,10 +168,6 @@ const DEFAULT_LOG_FILTER: &str = "info,actix_server=warn,async_nats=warn,fred=wa
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ChassisSettings {
-    nats_url: Setting<String>,
-    nats_user: Setting<String>,
-    nats_password: Setting<String>,
-    nats_prefix: Setting<String>,
     health_address: Setting<SocketAddr>,
     log_filter: Setting<String>,
     otel_exporter_otlp_endpoint: Setting<String>,
@@ -178,11 +177,6 @@ struct ChassisSettings {
 impl Config for ChassisConfig {
     fn read(environment: &Environment, faults: &mut Faults) -> Self {
         let settings: ChassisSettings = environment.settings(faults);
-        let nats = NatsConfig {
-            servers: nats_servers(settings.nats_url, faults),
-            credentials: credentials(settings.nats_user, settings.nats_password, faults),
-            subjects: prefix(settings.nats_prefix, faults),
-        };
         let log_filter =
             settings.log_filter.or("LOG_FILTER", DEFAULT_LOG_FILTER.to_owned(), faults);
         if let Err(error) = log_filter.parse::<tracing_subscriber::EnvFilter>() {
@@ -199,7 +193,7 @@ impl Config for ChassisConfig {
         }
         let grace = settings.shutdown_grace_seconds.or("SHUTDOWN_GRACE_SECONDS", 25, faults);
         Self {
-            nats,
+            nats: NatsConfig::read(environment, faults),
             health_address: settings.health_address.or(
                 "HEALTH_ADDRESS",
                 SocketAddr::from(([0, 0, 0, 0], 9090)),
@@ -210,46 +204,6 @@ impl Config for ChassisConfig {
             shutdown_grace: Duration::from_secs(grace),
         }
     }
-}
-
-/// Servers separated by commas.
-fn nats_servers(setting: Setting<String>, faults: &mut Faults) -> Vec<ServerAddr> {
-    let urls = setting.required("NATS_URL", faults);
-    let servers: Result<Vec<_>, _> = urls.split(',').map(|url| url.trim().parse()).collect();
-    // Not repeated: it may have a password.
-    let are_named = servers.iter().flatten().all(|server: &ServerAddr| !server.host().is_empty());
-    let are_good = servers.is_ok() && are_named;
-    faults.expect(urls.is_empty() || are_good, "NATS_URL", "is not a NATS URL");
-    servers.unwrap_or_default()
-}
-
-fn credentials(
-    user: Setting<String>,
-    password: Setting<String>,
-    faults: &mut Faults,
-) -> Option<(String, Secret)> {
-    let user = user.optional("NATS_USER", faults);
-    let password = password.optional("NATS_PASSWORD", faults);
-    match (user, password) {
-        (Some(user), Some(password)) => Some((user, Secret::new(password))),
-        (Some(_), None) => {
-            faults.add("NATS_PASSWORD", "is required with NATS_USER");
-            None
-        }
-        (None, Some(_)) => {
-            faults.add("NATS_USER", "is required with NATS_PASSWORD");
-            None
-        }
-        (None, None) => None,
-    }
-}
-
-fn prefix(setting: Setting<String>, faults: &mut Faults) -> Subjects {
-    let prefix = setting.or("NATS_PREFIX", DEFAULT_PREFIX.to_owned(), faults);
-    Subjects::new(&prefix).unwrap_or_else(|error| {
-        faults.add("NATS_PREFIX", error);
-        Subjects::default()
-    })
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -266,41 +220,6 @@ impl Config for Roles {
             faults.add("ROLES", format!("a role {error}"));
             Self::default()
         })
-    }
-}
-
-/// How to reach Redis.
-#[derive(Debug, Clone)]
-pub struct RedisConfig {
-    /// `redis://user:password@host:port/database`, or `redis-cluster://…`.
-    pub url: Secret,
-    /// What every key begins with.
-    pub prefix: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct RedisSettings {
-    redis_url: Setting<String>,
-    redis_prefix: Setting<String>,
-    nats_prefix: Setting<String>,
-}
-
-impl Config for RedisConfig {
-    fn read(environment: &Environment, faults: &mut Faults) -> Self {
-        let settings: RedisSettings = environment.settings(faults);
-        let url = settings.redis_url.required("REDIS_URL", faults);
-        // fred takes any scheme for a single Redis server's.
-        let is_redis = ["redis", "valkey"].iter().any(|scheme| url.starts_with(scheme))
-            && fred::types::config::Config::from_url(&url).is_ok();
-        // The parser's own error could repeat the password.
-        faults.expect(url.is_empty() || is_redis, "REDIS_URL", "is not a Redis URL");
-        // A fault in NATS_PREFIX itself is found where that is read.
-        let nats_prefix = settings.nats_prefix.0.and_then(Result::ok);
-        let default = nats_prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned());
-        let prefix = settings.redis_prefix.or("REDIS_PREFIX", default, faults);
-        faults.expect(!prefix.contains(['{', '}']), "REDIS_PREFIX", "must not contain { or }");
-        Self { url: Secret::new(url), prefix }
     }
 }
 
@@ -389,46 +308,6 @@ mod tests {
         {
             assert!(faults.contains(&format!("{variable}: ")), "{variable} is not in {faults}");
         }
-    }
-
-    #[test]
-    fn nats_can_be_several_servers() {
-        let servers = |urls| {
-            let config = read::<ChassisConfig>(&[("NATS_URL", urls)]);
-            config
-                .map(|config| config.nats.servers.iter().map(ServerAddr::port).collect::<Vec<_>>())
-        };
-        assert_eq!(servers("nats://n").unwrap(), [4222]);
-        assert_eq!(servers("nats://a:1, nats://b:2,nats://c:3").unwrap(), [1, 2, 3]);
-        for urls in ["nats://hunter2:x", "nats://a:1,,nats://b:2", "nats://a:1,hunter2://b"] {
-            let faults = servers(urls).unwrap_err().to_string();
-            assert!(faults.contains("NATS_URL: is not a NATS URL"), "{faults}");
-            assert!(!faults.contains("hunter2"), "{faults}");
-        }
-    }
-
-    #[test]
-    fn an_empty_variable_counts_as_left_out() {
-        let config =
-            read::<ChassisConfig>(&[("NATS_URL", "nats://n:4222"), ("NATS_PREFIX", "")]).unwrap();
-        assert_eq!(config.nats.subjects.prefix(), "goch");
-    }
-
-    #[test]
-    fn a_faulty_redis_url_is_not_repeated() {
-        for url in ["redis:/hunter2@", "http://hunter2@localhost"] {
-            let faults = read::<RedisConfig>(&[("REDIS_URL", url)]).unwrap_err().to_string();
-            assert!(faults.contains("REDIS_URL") && !faults.contains("hunter2"), "{faults}");
-        }
-    }
-
-    #[test]
-    fn redis_keys_begin_with_the_nats_prefix_unless_told_otherwise() {
-        let url = ("REDIS_URL", "redis://r:6379");
-        let config = read::<RedisConfig>(&[url, ("NATS_PREFIX", "acme")]).unwrap();
-        assert_eq!(config.prefix, "acme");
-        let config = read::<RedisConfig>(&[url, ("REDIS_PREFIX", "r")]).unwrap();
-        assert_eq!(config.prefix, "r");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! [`run()`] reads the configuration, starts telemetry and the health port, hands the service a
 //! [`Chassis`] and waits for its end. The rest are the parts a service builds on: connections to
-//! [`nats`] and [`redis`], records in a [`bucket`], request [`endpoints`], [`metrics`], [`health`], [`http`]
-//! connections and [`shutdown`].
+//! [`nats`] and [`redis`], with their certificates ([`tls`]), records in a [`bucket`], request
+//! [`endpoints`], [`metrics`], [`health`], [`http`] connections and [`shutdown`].
 
 pub mod bucket;
 pub mod config;
@@ -17,6 +17,7 @@ pub mod redis;
 mod run;
 pub mod shutdown;
 mod telemetry;
+pub mod tls;
 
 pub use run::{Chassis, StartError, run};
 

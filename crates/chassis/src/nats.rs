@@ -1,17 +1,21 @@
 //! The connection to NATS: waited for at start, mended by itself later.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use async_nats::{
     Client, ConnectOptions, Event,
     connection::State,
     jetstream::{self, context::KeyValueErrorKind, kv},
 };
-use goch_contract::services::ServiceClient;
+use goch_contract::services::{ServiceClient, callers::Caller};
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::watch;
 
-use crate::run::{Chassis, StartError};
+use crate::{
+    config::Login,
+    run::{Chassis, StartError},
+    tls::Tls,
+};
 
 /// How long a request to another service may take.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -72,8 +76,10 @@ pub async fn connect(
 ) -> Result<Nats, StartError> {
     let (interrupted, interruptions) = watch::channel(0);
     let interrupted = Arc::new(interrupted);
-    let client = persist(chassis, "NATS", || {
-        options(chassis, label, metrics, &interrupted).connect(&chassis.nats.servers)
+    let client = persist(chassis, "NATS", || async {
+        let options = options(chassis, label, metrics, &interrupted);
+        let options = log_in(options, &chassis.nats.login).map_err(|error| error.to_string())?;
+        options.connect(&chassis.nats.servers).await.map_err(|error| error.to_string())
     })
     .await?;
     let state = client.clone();
@@ -117,12 +123,32 @@ fn options(
         .ping_interval(Duration::from_secs(10))
         .reconnect_delay_callback(pause)
         .event_callback(on_event);
-    match &chassis.nats.credentials {
-        Some((user, password)) => {
+    with_tls(options, chassis.nats.tls.as_ref())
+}
+
+/// Files are read again at each connection, so certificates may be renewed.
+fn with_tls(options: ConnectOptions, tls: Option<&Tls>) -> ConnectOptions {
+    let Some(tls) = tls else { return options };
+    // Also of servers that the first one tells of, which come without a scheme.
+    let mut options = options.require_tls(true);
+    if let Some(ca) = &tls.ca {
+        options = options.add_root_certificates(ca.clone());
+    }
+    if let Some((cert, key)) = &tls.client {
+        options = options.add_client_certificate(cert.clone(), key.clone());
+    }
+    options
+}
+
+fn log_in(options: ConnectOptions, login: &Login) -> io::Result<ConnectOptions> {
+    Ok(match login {
+        Login::Nobody => options,
+        Login::Password(user, password) => {
             options.user_and_password(user.clone(), password.expose().to_owned())
         }
-        None => options,
-    }
+        Login::Nkey(seed) => options.nkey(seed.expose().to_owned()),
+        Login::Credentials(credentials) => options.credentials(credentials.expose())?,
+    })
 }
 
 /// The pause before attempt `attempt` of the same thing, counted from 1: doubled each time, from 50 ms
@@ -159,9 +185,9 @@ where
 }
 
 impl Nats {
-    /// Asks other services over this connection.
+    /// Asks other services over this connection, as the caller `C`.
     #[must_use]
-    pub fn services(&self, chassis: &Chassis) -> ServiceClient {
+    pub fn services<C: Caller>(&self, chassis: &Chassis) -> ServiceClient<C> {
         ServiceClient::new(self.client.clone(), chassis.nats.subjects.clone(), REQUEST_TIMEOUT)
     }
 

@@ -7,7 +7,7 @@ use fred::{
     interfaces::ClientLike as _,
     types::{
         Builder, ClusterHash, CustomCommand,
-        config::{Config, ReconnectPolicy, TcpConfig},
+        config::{Config, ReconnectPolicy, TcpConfig, TlsConfig},
     },
 };
 
@@ -31,6 +31,7 @@ pub async fn connect(chassis: &Chassis, config: &RedisConfig) -> Result<Client, 
     let mut parsed = Config::from_url(config.url.expose())
         .map_err(|_| StartError::because("REDIS_URL", "is not a Redis URL"))?;
     parsed.fail_fast = true;
+    parsed.tls = config.tls.as_ref().map(|tls| TlsConfig::from((*tls.config).clone()));
     let client = persist(chassis, "Redis", || {
         let config = parsed.clone();
         async move {

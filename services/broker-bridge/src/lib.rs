@@ -15,3 +15,7 @@ mod webhooks;
 
 pub use config::BridgeConfig;
 pub use serve::serve;
+
+/// Asks other services for what the contract lists.
+pub(crate) type ServiceClient =
+    goch_contract::services::ServiceClient<goch_contract::services::callers::BrokerBridge>;

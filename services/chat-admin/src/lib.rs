@@ -24,3 +24,7 @@ mod waiting;
 
 pub use config::AdminConfig;
 pub use serve::serve;
+
+/// Asks other services for what the contract lists.
+pub(crate) type ServiceClient =
+    goch_contract::services::ServiceClient<goch_contract::services::callers::ChatAdmin>;

@@ -20,8 +20,9 @@ use futures_util::{
 use goch_contract::{
     ChannelName, Error, Role, Secret, SecretDigest, Uid,
     services::{
-        ServiceClient, ServiceRequest,
+        ServiceRequest,
         admin::{Authorize, Authorized, Enrol},
+        callers::{Gateway, Sends},
     },
 };
 use lru::LruCache;
@@ -29,6 +30,7 @@ use prometheus_client::metrics::counter::Counter;
 use subtle::ConstantTimeEq as _;
 
 use crate::{
+    ServiceClient,
     edge::Caller,
     profile::Profile,
     revocations::{Mark, Revocations},
@@ -173,14 +175,18 @@ impl Authorizer {
         self.recall_or_ask(services, key, proof, request, caller).await
     }
 
-    async fn recall_or_ask<R: ServiceRequest<Response = Authorized> + Sync>(
+    async fn recall_or_ask<R>(
         self: &Arc<Self>,
         services: &ServiceClient,
         key: Key,
         proof: Proof,
         request: impl FnOnce() -> R,
         caller: &Caller,
-    ) -> Result<Authorization, Error> {
+    ) -> Result<Authorization, Error>
+    where
+        R: ServiceRequest<Response = Authorized> + Sync,
+        Gateway: Sends<R>,
+    {
         let asking = {
             // Held over both lookups: what is answered in between is remembered before it is no longer
             // asked.
@@ -211,7 +217,7 @@ impl Authorizer {
 
     /// Asks in a task of its own, so that the others get the answer even if the socket that asked first
     /// is gone.
-    fn ask<R: ServiceRequest<Response = Authorized> + Sync>(
+    fn ask<R>(
         self: &Arc<Self>,
         services: ServiceClient,
         key: Key,
@@ -219,7 +225,11 @@ impl Authorizer {
         request: R,
         mark: Mark,
         caller: Caller,
-    ) -> Asking {
+    ) -> Asking
+    where
+        R: ServiceRequest<Response = Authorized> + Sync,
+        Gateway: Sends<R>,
+    {
         let authorizer = Arc::clone(self);
         let task = rt::spawn(async move {
             let answer = async {

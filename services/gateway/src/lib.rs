@@ -22,6 +22,10 @@ pub use edge::{AllowedOrigins, EdgeConfig, TrustedProxies};
 pub use serve::serve;
 pub use token::{Audience, KeySource, TokenConfig};
 
+/// Asks other services for what the contract lists.
+pub(crate) type ServiceClient =
+    goch_contract::services::ServiceClient<goch_contract::services::callers::Gateway>;
+
 /// What parses strangers' bytes, within reach of the fuzz targets.
 #[doc(hidden)]
 pub mod untrusted {

@@ -3,11 +3,12 @@
 use goch_contract::{
     ChannelName, Error,
     services::{
-        ServiceClient,
         broker::LogPage,
         history::{Page, PageRequest, Window},
     },
 };
+
+use crate::ServiceClient;
 
 /// Asks history first.
 ///

@@ -20,15 +20,12 @@ use goch_chassis::{
     Chassis, StartError,
     nats::{self, Nats, NatsMetrics},
 };
-use goch_contract::{
-    services::{ServiceClient, admin::Revoked},
-    subjects::Subjects,
-};
+use goch_contract::{services::admin::Revoked, subjects::Subjects};
 use tokio::time::MissedTickBehavior;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use crate::{
-    GatewayConfig,
+    GatewayConfig, ServiceClient,
     authorize::Authorizer,
     edge::Edge,
     metrics::GatewayMetrics,

@@ -11,12 +11,11 @@ use std::{
 use goch_chassis::Chassis;
 use goch_contract::{
     ChannelName, Error, ErrorCode, Seq,
-    services::{
-        ServiceClient,
-        broker::{Count, SPANS_MAX, Span, SpanCount},
-    },
+    services::broker::{Count, SPANS_MAX, Span, SpanCount},
 };
 use tokio::sync::oneshot;
+
+use crate::ServiceClient;
 
 /// Somebody who waits for a count. They are as many as requests are answered at a time.
 struct Question {

@@ -12,7 +12,6 @@ use goch_contract::{
     ChannelName, Error, Seq,
     limits::PAGE_MAX,
     services::{
-        ServiceClient,
         broker::LogPage,
         history::{Page, Window},
     },
@@ -20,6 +19,7 @@ use goch_contract::{
 use tokio::sync::Semaphore;
 
 use crate::{
+    ServiceClient,
     metrics::HistoryMetrics,
     progress::Progress,
     store::{Entry, Store, StoreError, random_token},

@@ -7,7 +7,6 @@ use goch_contract::{
     ChannelName, Error, ErrorCode, Seq, Uid,
     event::{Logged, Outline},
     services::{
-        ServiceClient,
         broker::{LogPage, Span, Tails},
         history::{
             LAST_MESSAGES_MAX, LastMessages, PAGE_BYTES_MAX, Page, PageRequest, Read, Unread,
@@ -18,6 +17,7 @@ use goch_contract::{
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
+    ServiceClient,
     counter::LogCounter,
     filler::Filler,
     metrics::{HistoryMetrics, SourceLabels},

@@ -19,3 +19,7 @@ mod store;
 
 pub use config::HistoryConfig;
 pub use serve::serve;
+
+/// Asks other services for what the contract lists.
+pub(crate) type ServiceClient =
+    goch_contract::services::ServiceClient<goch_contract::services::callers::IngestHistory>;

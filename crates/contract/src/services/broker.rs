@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Service, ServiceClient, ServiceRequest,
+    callers::Sends,
     history::{Page, Window},
 };
 use crate::{
@@ -75,8 +76,8 @@ impl ServiceRequest for LogPage {
 ///
 /// # Errors
 /// `internal` when the log does not have it, and what [`ServiceClient::call`] says.
-pub async fn stored_time(
-    services: &ServiceClient,
+pub async fn stored_time<C: Sends<LogPage>>(
+    services: &ServiceClient<C>,
     channel: ChannelName,
     seq: Seq,
 ) -> Result<UnixMillis, Error> {
@@ -146,8 +147,8 @@ impl ServiceRequest for Count {
 ///
 /// # Errors
 /// What [`ServiceClient::call`] says.
-pub async fn count_span(
-    services: &ServiceClient,
+pub async fn count_span<C: Sends<Count>>(
+    services: &ServiceClient<C>,
     channel: ChannelName,
     span: Span,
 ) -> Result<SpanCount, Error> {

@@ -1,14 +1,16 @@
 //! Typed request/reply between services, over the NATS services API.
 //!
 //! Each request type names its endpoint and its answer; [`ServiceClient`] sends it and turns what
-//! comes back into that answer or into the one [`Error`]. The serving side is in the chassis.
+//! comes back into that answer or into the one [`Error`]. Which service sends which requests is listed in
+//! [`callers`]. The serving side is in the chassis.
 
 pub mod admin;
 pub mod broker;
+pub mod callers;
 pub mod history;
 pub mod webhooks;
 
-use std::time::Duration;
+use std::{marker::PhantomData, time::Duration};
 
 use async_nats::{
     Client, HeaderMap, Message, Request, RequestErrorKind,
@@ -18,6 +20,7 @@ use async_nats::{
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::Instrument as _;
 
+use self::callers::{Caller, Sends};
 use crate::{
     error::{Error, ErrorCode},
     subjects::Subjects,
@@ -25,7 +28,7 @@ use crate::{
 };
 
 /// The services that answer requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Service {
     /// chat-admin.
     Admin,
@@ -91,19 +94,20 @@ fn error_in(reply: &Message) -> Option<Error> {
     Some(Error { code, message: status.as_str().to_owned().into(), field })
 }
 
-/// Asks other services. Cheap to clone.
+/// Asks other services, as the caller `C`. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct ServiceClient {
+pub struct ServiceClient<C> {
     client: Client,
     subjects: Subjects,
     timeout: Duration,
+    caller: PhantomData<C>,
 }
 
-impl ServiceClient {
+impl<C: Caller> ServiceClient<C> {
     /// A client that waits at most `timeout` for each answer.
     #[must_use]
     pub fn new(client: Client, subjects: Subjects, timeout: Duration) -> Self {
-        Self { client, subjects, timeout }
+        Self { client, subjects, timeout, caller: PhantomData }
     }
 
     /// Sends `request` and waits for its answer.
@@ -111,7 +115,10 @@ impl ServiceClient {
     /// # Errors
     /// The service's own refusal; `unavailable` when it does not answer in time, or at once when no
     /// replica of it runs; `internal` when request or answer cannot be read.
-    pub async fn call<R: ServiceRequest>(&self, request: &R) -> Result<R::Response, Error> {
+    pub async fn call<R: ServiceRequest>(&self, request: &R) -> Result<R::Response, Error>
+    where
+        C: Sends<R>,
+    {
         let span = tracing::debug_span!(
             "service request",
             otel.kind = "client",

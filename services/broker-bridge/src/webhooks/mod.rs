@@ -24,7 +24,7 @@ mod sender;
 use std::{sync::Arc, time::Duration};
 
 use goch_chassis::{Chassis, StartError, nats::Nats};
-use goch_contract::{Error, ErrorCode, services::ServiceClient};
+use goch_contract::{Error, ErrorCode};
 
 pub(crate) use self::manager::Manager;
 use self::{
@@ -34,7 +34,7 @@ use self::{
     record::{Backlog, Cursor, DeadRecord, WebhookRecord},
     sender::Sender,
 };
-use crate::replay::Replay;
+use crate::{ServiceClient, replay::Replay};
 
 /// Random bytes of an identifier.
 const ID_BYTES: usize = 8;

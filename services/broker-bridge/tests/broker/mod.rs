@@ -17,6 +17,7 @@ use goch_contract::{
     services::{
         ServiceClient,
         broker::{Catchup, CaughtUp, LogPage, Span, Tails, count_span},
+        callers::Operator,
         history::{Page, Window},
     },
     subjects::Subjects,
@@ -32,7 +33,7 @@ pub(crate) struct Broker {
     nats: Process,
     bridge: Process,
     pub(crate) jetstream: Context,
-    pub(crate) services: ServiceClient,
+    pub(crate) services: ServiceClient<Operator>,
     pub(crate) subjects: Subjects,
 }
 
@@ -174,7 +175,7 @@ fn uid(name: &str) -> Uid {
     Uid::parse(name).unwrap()
 }
 
-fn services(client: &Client) -> ServiceClient {
+fn services(client: &Client) -> ServiceClient<Operator> {
     ServiceClient::new(client.clone(), Subjects::default(), Duration::from_secs(6))
 }
 

@@ -6,16 +6,16 @@ use goch_contract::{
     ChannelName, Error,
     event::Logged,
     rest::{ChannelBody, ChannelsBody},
-    services::{
-        ServiceClient,
-        history::{LAST_MESSAGES_MAX, LastMessages},
-    },
+    services::history::{LAST_MESSAGES_MAX, LastMessages},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Desk;
-use crate::record::{ChannelRecord, MemberRecord};
+use crate::{
+    ServiceClient,
+    record::{ChannelRecord, MemberRecord},
+};
 
 /// Channels of a page, if the request does not say.
 const LIMIT_DEFAULT: usize = 50;

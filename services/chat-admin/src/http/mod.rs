@@ -34,13 +34,12 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use goch_chassis::problem::{Refusal, json_config, method_not_allowed, not_found, query_config};
-use goch_contract::{
-    ChannelName, Error, ErrorCode, Roles, Uid, limits::Limits, services::ServiceClient,
-};
+use goch_contract::{ChannelName, Error, ErrorCode, Roles, Uid, limits::Limits};
 
 use self::authenticate::LoggedIn;
 pub(crate) use self::{authenticate::Doorman, describe::Description, observe::observe};
 use crate::{
+    ServiceClient,
     lifecycle::{Lifecycle, Progress},
     log::Log,
     memberships::Memberships,

@@ -16,13 +16,14 @@ pub(crate) mod sweeper;
 use std::{future::Future, sync::Arc, time::Duration};
 
 use goch_chassis::{Chassis, nats::Nats};
-use goch_contract::{ChannelName, Error, ErrorCode, services::ServiceClient};
+use goch_contract::{ChannelName, Error, ErrorCode};
 
 use tokio_util::task::TaskTracker;
 
 use self::finisher::Unfinished;
 pub(crate) use self::revising::{Deletion, Edit, Right};
 use crate::{
+    ServiceClient,
     announcer::Announcer,
     log::Log,
     memberships::Memberships,

@@ -57,7 +57,8 @@ impl Projection {
         Self {
             client,
             prefix: Arc::from(prefix),
-            marker: Arc::from(format!("{prefix}:{{projection}}:{process}")),
+            // Apart from every channel's keys, so that ACLs can tell the two apart.
+            marker: Arc::from(format!("{prefix}:projection:{process}")),
             whole: Arc::default(),
             build_asked: Arc::default(),
             channels_epoch: Arc::default(),

@@ -13,11 +13,15 @@ use std::{
 use goch_chassis::nats::REQUEST_TIMEOUT;
 use goch_contract::{
     ChannelName, Error, ErrorCode,
-    services::{ServiceClient, ServiceRequest},
+    services::{
+        ServiceRequest,
+        callers::{Gateway, Sends},
+    },
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Address, Channel, Edge, Throttled};
+use crate::ServiceClient;
 
 /// Questions of strangers that one process asks at a time: a part of what one chat-admin works on.
 pub(super) const PLACES: usize = 64;
@@ -95,12 +99,16 @@ impl Caller {
     }
 
     /// Asks chat-admin about the channel, for a request over HTTP.
-    pub(crate) async fn ask<R: ServiceRequest + Sync>(
+    pub(crate) async fn ask<R>(
         &self,
         services: &ServiceClient,
         channel: &ChannelName,
         request: &R,
-    ) -> Result<R::Response, Throttled> {
+    ) -> Result<R::Response, Throttled>
+    where
+        R: ServiceRequest + Sync,
+        Gateway: Sends<R>,
+    {
         let limited = |Limited { error, wait }| Throttled::new(error, wait);
         self.may_ask(channel).map_err(limited)?;
         let _place = self.place(channel).await?;

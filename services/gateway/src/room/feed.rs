@@ -16,11 +16,12 @@ use goch_contract::{
     event::{FROM_HEADER, is_trusted, write_positioned},
     frame::Signal,
     presence::PresenceSignal,
-    services::{ServiceClient, broker::Catchup},
+    services::broker::Catchup,
 };
 
 use super::{Kept, Room, deliver::Delivered, keep};
 use crate::{
+    ServiceClient,
     metrics::{CloseLabel, GatewayMetrics},
     socket::{closing::Closing, flusher::Flusher},
 };

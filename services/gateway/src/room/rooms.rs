@@ -16,7 +16,6 @@ use futures_util::{
 use goch_contract::{
     ChannelName, Error, Seq,
     services::{
-        ServiceClient,
         broker::{TAILS_MAX, Tails},
         history::{Page, Window},
     },
@@ -30,7 +29,7 @@ use super::{
     feed::{Burst, Feed, catch_up},
     keep,
 };
-use crate::{metrics::GatewayMetrics, pages, socket::flusher::Flusher};
+use crate::{ServiceClient, metrics::GatewayMetrics, pages, socket::flusher::Flusher};
 
 /// Events that a room begins with.
 const FIRST_EVENTS: u32 = 100;

@@ -10,7 +10,6 @@ use std::{rc::Rc, time::Instant};
 use goch_contract::{
     Error, Seq, Uid,
     services::{
-        ServiceClient,
         broker::{Span, count_span},
         history::{Unread, UnreadCount},
     },
@@ -20,6 +19,8 @@ use super::{
     Ring, Room,
     positions::{Counted, Known},
 };
+
+use crate::ServiceClient;
 
 /// How often counting starts anew because the channel moved on in the meantime.
 const ATTEMPTS_MAX: usize = 4;

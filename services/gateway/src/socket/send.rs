@@ -14,13 +14,13 @@ use goch_contract::{
     Error, ErrorCode, MessageId, Seq, UnixMillis,
     event::{Event, FROM_HEADER, MEMBERSHIP_HEADER, Message, Sender, deduplication_id},
     frame::{Send, ServerFrame},
-    services::{ServiceClient, broker::stored_time},
+    services::broker::stored_time,
     trace,
 };
 use tracing::Instrument as _;
 
 use super::connection::Connection;
-use crate::room::Room;
+use crate::{ServiceClient, room::Room};
 
 /// What became of a `send`.
 pub(super) struct Sent {

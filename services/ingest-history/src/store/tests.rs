@@ -62,8 +62,11 @@ impl Redis {
 
     /// A store that nobody else uses.
     fn store(&self, client: Client) -> Store {
-        let redis =
-            RedisConfig { url: Secret::new(self.url.clone()), prefix: random_token().unwrap() };
+        let redis = RedisConfig {
+            url: Secret::new(self.url.clone()),
+            tls: None,
+            prefix: random_token().unwrap(),
+        };
         Store::new(client, &HistoryConfig { redis, window: WINDOW, idle_seconds: 600 })
     }
 }
