@@ -1,5 +1,11 @@
 //! Attacks on a gateway's memory: strangers and members who ask and never read.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic, and what was taken is a measurement"
+)]
+
 use std::{
     env,
     sync::atomic::{AtomicBool, Ordering},
