@@ -115,11 +115,11 @@ async fn an_address_that_guesses_is_refused_without_a_question_and_others_are_no
     // All at once, before the first of them is known to be wrong.
     let before = asked(&system, "authorize").await;
     let headers = [("X-Forwarded-For", "192.0.2.4")];
-    let strangers = (0..GUESSERS).map(|_| Socket::try_connect_as(gateway, "", &headers));
-    let tried = join_all(strangers).await.into_iter().map(async |socket| {
+    let connecting = (0..GUESSERS).map(|_| Socket::try_connect_as(gateway, "", &headers));
+    let answered = join_all(connecting).await.into_iter().map(async |socket| {
         socket.unwrap().ask(&subscribe(&other, "ann", &guess()), "error").await
     });
-    join_all(tried).await;
+    join_all(answered).await;
     let questions = asked(&system, "authorize").await - before;
     assert!(questions <= 10 + 16, "chat-admin was asked {questions} times");
 

@@ -1,9 +1,9 @@
 //! Attacks on a gateway's memory: strangers and members who ask and never read.
 
 #![expect(
-    clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "helpers fail by panicking, and tell figures"
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic, and what was taken is a measurement"
 )]
 
 use std::{
