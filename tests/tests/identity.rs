@@ -376,17 +376,19 @@ async fn a_token_says_the_role() {
     let boss = token(&json!({"sub": "dot", "channels": [channel], "role": "boss"}));
     socket.send(&json!({"type": "subscribe", "channel": channel, "token": boss})).await;
     socket.expect_error("unauthorized", Some("token")).await;
-    // A newer token's role replaces the one before; one without leaves it.
+    // A newer token's role replaces the one before, on every socket; one without makes a member.
     let promoted = json!({"sub": "ann", "channels": [channel], "role": "agent"});
     let (mut socket, _) = enter_by_token(&system, &channel, &promoted).await;
     let claims = json!({"sub": "ann", "channels": [channel]});
     let (mut other, _) = enter_by_token(&system, &channel, &claims).await;
+    let updated = |frame: &Value| frame["type"] == "updated" && frame["role"] == "member";
+    socket.expect_where("the new role", updated).await;
     for socket in [&mut socket, &mut other] {
         let seq = socket.say(&channel, "Hello").await["seq"].clone();
         let message = socket.expect_where("the own message", |frame| {
             frame["type"] == "message" && frame["seq"] == seq
         });
-        assert_eq!(message.await["from_role"], "agent");
+        assert_eq!(message.await["from_role"], "member");
     }
 }
 

@@ -140,6 +140,9 @@ impl Memberships {
                                        remove that member first";
                         return Err(Error::of_field(ErrorCode::Conflict, "role", message));
                     }
+                    // A token's user is ticketing's from now on: the uid stays taken.
+                    let origin = (!is_guest).then_some(Origin::Registered);
+                    let update = MemberUpdate { origin, ..update.clone() };
                     if let Some(record) = self.update(channel, stored, &update, Some(actor)).await?
                     {
                         return Ok((record, None));

@@ -181,13 +181,15 @@ pub(crate) struct NewMember {
     pub(crate) actor: Option<Actor>,
 }
 
-/// What is to become of a member's name, address and role; what is none stays, and an empty address
+/// What is to become of a member's name, address, role and origin; what is none stays, and an empty address
 /// removes the one that is known.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MemberUpdate {
     pub(crate) display_name: Option<String>,
     pub(crate) email: Option<String>,
     pub(crate) role: Option<Role>,
+    /// On whose word somebody is a member from now on.
+    pub(crate) origin: Option<Origin>,
 }
 
 impl MemberRecord {
@@ -252,21 +254,24 @@ impl MemberRecord {
 
     /// Whether an update makes any difference.
     pub(crate) fn is_changed_by(&self, update: &MemberUpdate) -> bool {
-        let MemberUpdate { display_name, email, role } = update;
+        let MemberUpdate { display_name, email, role, origin } = update;
         display_name.as_ref().is_some_and(|name| *name != self.display_name)
             || role.as_ref().is_some_and(|role| *role != self.role)
+            || origin.is_some_and(|origin| origin != self.origin)
             || email
                 .as_deref()
                 .is_some_and(|email| email != self.email.as_deref().unwrap_or_default())
     }
 
-    /// Changes name, address and role. Of an address nobody is told; else `updated` is to be published.
+    /// Changes name, address, role and origin. If name or role do change, `updated` is to be published.
     pub(crate) fn update(&mut self, update: &MemberUpdate) {
         let before = (self.display_name.clone(), self.role.clone());
-        let MemberUpdate { display_name, email, role } = update.clone();
+        let MemberUpdate { display_name, email, role, origin } = update.clone();
         self.display_name = display_name.unwrap_or_else(|| std::mem::take(&mut self.display_name));
         self.role = role.unwrap_or_else(|| self.role.clone());
         self.email = email.or_else(|| self.email.take()).filter(|email| !email.is_empty());
+        self.origin = origin.unwrap_or(self.origin);
+        self.is_reserved |= self.origin == Origin::Registered;
         if (&before.0, &before.1) != (&self.display_name, &self.role) {
             self.updates += 1;
             self.updated_at = Some(UnixMillis::now());
@@ -566,6 +571,18 @@ pub(crate) mod tests {
             assert!(!ids.contains(&id));
             ids.push(id);
         }
+    }
+
+    #[test]
+    fn a_tokens_user_whom_ticketing_changes_is_ticketings_from_then_on() {
+        let mut ann = member("ann", Origin::Token, None);
+        ann.announced = true;
+        let origin = Some(Origin::Registered);
+        let update = MemberUpdate { origin, ..MemberUpdate::default() };
+        assert!(!ann.is_reserved && ann.is_changed_by(&update));
+        ann.update(&update);
+        assert!(ann.is_reserved && ann.announced && !ann.is_changed_by(&update));
+        assert_eq!(ann.origin, Origin::Registered);
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub struct Enrol {
     pub uid: Uid,
     /// The user's present name, if the token says it; a new member without is called by the uid.
     pub display_name: Option<String>,
-    /// The user's present role, if the token says it; a new member without is a `member`.
+    /// The user's present role, if the token says it; else `member`, unless ticketing has put the user in.
     pub role: Option<Role>,
 }
 

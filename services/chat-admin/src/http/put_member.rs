@@ -49,7 +49,12 @@ fn check(body: PutMemberBody, limits: &Limits, roles: &Roles) -> Result<MemberUp
     limits.check_display_name("display_name", &body.display_name)?;
     body.email.as_deref().map_or(Ok(()), |email| Limits::check_email("email", email))?;
     let role = body.role.map(|role| roles.find("role", &role)).transpose()?;
-    Ok(MemberUpdate { display_name: Some(body.display_name), email: body.email, role })
+    Ok(MemberUpdate {
+        display_name: Some(body.display_name),
+        email: body.email,
+        role,
+        origin: None,
+    })
 }
 
 #[cfg(test)]

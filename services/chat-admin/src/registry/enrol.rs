@@ -54,8 +54,8 @@ impl Registry {
             }
             let update = MemberUpdate {
                 display_name: display_name.clone(),
-                email: None,
-                role: role.clone(),
+                role: role.clone().or_else(|| role_without_claim(&stored.record)),
+                ..MemberUpdate::default()
             };
             if let Some(member) = self.memberships.update(&name, stored, &update, None).await? {
                 return Ok(authorized(&channel, member));
@@ -71,6 +71,12 @@ fn is_same_person(member: &MemberRecord) -> bool {
     member.is_member() && member.origin != Origin::Joined
 }
 
+/// The role of somebody whose token names none: what an earlier token gave ends with it, and what
+/// ticketing gave stays.
+fn role_without_claim(member: &MemberRecord) -> Option<Role> {
+    (member.origin == Origin::Token).then(Role::member)
+}
+
 fn refused() -> Error {
     let message = "there is no such channel, or the token is not for it";
     Error::new(ErrorCode::Unauthorized, message)
@@ -80,6 +86,13 @@ fn refused() -> Error {
 mod tests {
     use super::*;
     use crate::record::tests::member;
+
+    #[test]
+    fn a_role_that_a_token_gave_ends_with_it_and_one_that_ticketing_gave_does_not() {
+        let role = |origin| role_without_claim(&member("ann", origin, None));
+        assert_eq!(role(Origin::Token), Some(Role::member()));
+        assert_eq!(role(Origin::Registered), None);
+    }
 
     #[test]
     fn a_token_is_not_for_whoever_joined_under_its_uid() {

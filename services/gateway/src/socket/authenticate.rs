@@ -1,14 +1,17 @@
 //! Tokens on a socket: who it is for, until when, and a newer one in time.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use goch_contract::{
     ChannelName, Error, ErrorCode, MessageId, Secret, Uid, UnixMillis,
     frame::{Credentials, ServerFrame},
 };
 
-use super::connection::Connection;
-use crate::{authorize::Authorization, edge::Caller, room::Room, token::TokenUser, worker::Worker};
+use super::connection::{Connection, Subscription};
+use crate::{
+    authorize::Authorization, edge::Caller, profile::Profile, room::Room, token::TokenUser,
+    worker::Worker,
+};
 
 /// How often a member is authorised anew because something was revoked meanwhile.
 const AUTHORIZE_ATTEMPTS_MAX: usize = 3;
@@ -46,13 +49,14 @@ impl Connection {
         token: &Secret,
     ) -> Result<(), Error> {
         let user = check_token(&self.worker, token, &self.caller()).await?;
+        self.update_members(&user).await?;
         let mut renewed = false;
         let subscribed = self.subscriptions.iter_mut();
         let subscribed = subscribed.map(|(channel, it)| (channel, &it.uid, &mut it.expires_at));
         let watched = self.watches.iter_mut();
         let watched = watched.map(|(channel, it)| (channel, &it.uid, &mut it.expires_at));
         for (channel, uid, expires_at) in subscribed.chain(watched) {
-            if expires_at.is_some() && *uid == user.uid && user.may_use(channel) {
+            if renews(&user, channel, uid, *expires_at) {
                 *expires_at = Some(user.expires_at);
                 renewed = true;
             }
@@ -67,6 +71,34 @@ impl Connection {
                 Err(Error::of_field(ErrorCode::NotSubscribed, "token", message))
             }
         }
+    }
+
+    /// Changes the members whom a newer token calls otherwise than the one before: a role must not outlive
+    /// the token that gave it.
+    async fn update_members(&self, user: &TokenUser) -> Result<(), Error> {
+        for (channel, Subscription { seat, uid, expires_at, .. }) in &self.subscriptions {
+            if renews(user, channel, uid, *expires_at) && !user.is_known_as(&seat.profile()) {
+                seat.set_profile(self.profile_of(channel, user).await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Who a token's user is in a channel, once there is no news of that any more: the change that the token
+    /// makes is news, too.
+    async fn profile_of(
+        &self,
+        channel: &ChannelName,
+        user: &TokenUser,
+    ) -> Result<Arc<Profile>, Error> {
+        let Worker { authorizer, services, .. } = &*self.worker;
+        for _ in 0..AUTHORIZE_ATTEMPTS_MAX {
+            let authorization = authorizer.enrol(services, channel, user, &self.caller()).await?;
+            if authorizer.still_holds(&authorization, channel, &user.uid) {
+                return Ok(authorization.profile);
+            }
+        }
+        Err(changing())
     }
 
     /// Has the socket closed when the first of its tokens ends; tells when that is.
@@ -99,7 +131,21 @@ pub(super) async fn admit_to_room<T>(
             return Ok((admitted, room, prepared));
         }
     }
-    Err(Error::unavailable("the channel is changing; ask again"))
+    Err(changing())
+}
+
+fn changing() -> Error {
+    Error::unavailable("the channel is changing; ask again")
+}
+
+/// Whether a newer token is for what was opened by `uid` with a token that ends.
+fn renews(
+    user: &TokenUser,
+    channel: &ChannelName,
+    uid: &Uid,
+    expires_at: Option<UnixMillis>,
+) -> bool {
+    expires_at.is_some() && *uid == user.uid && user.may_use(channel)
 }
 
 /// Has what was opened with a token go on with another one. What was opened with a secret needs none.

@@ -7,6 +7,7 @@ use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
 
 use super::{Audience, LEEWAY_SECONDS, TokenConfig, keys::Refused};
+use crate::profile::Profile;
 
 /// The claims that are read. Times, issuer and audience are checked before.
 #[derive(Debug, Deserialize)]
@@ -42,6 +43,13 @@ impl TokenUser {
             Channels::Any => true,
             Channels::These(names) => names.iter().any(|name| name == channel.as_str()),
         }
+    }
+
+    /// Whether the others know the user by the name and the role that the token says.
+    pub(crate) fn is_known_as(&self, profile: &Profile) -> bool {
+        let role = self.role.clone().unwrap_or_else(Role::member);
+        let is_called = |name: &String| *name == profile.display_name;
+        role == profile.role && self.display_name.as_ref().is_none_or(is_called)
     }
 
     pub(crate) fn has_expired(&self, now: UnixMillis) -> bool {
