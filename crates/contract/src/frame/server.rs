@@ -33,7 +33,7 @@ pub enum ServerFrame<'a> {
         /// The channel.
         channel: &'a ChannelName,
     },
-    /// Another member came online in a channel, or went.
+    /// Another member came online in a channel, has another role, or went.
     Presence {
         /// The channel.
         channel: &'a ChannelName,

@@ -47,7 +47,7 @@ struct Remote {
 /// What has become of the gathered changes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Settled {
-    /// What clients are to be told: who came, and who went.
+    /// What clients are to be told: who came or has another role, and who went.
     pub(super) changes: Vec<(OnlineMember, bool)>,
     /// What the other workers are to be told.
     pub(super) report: Option<PresenceReport>,
@@ -263,7 +263,9 @@ impl Presence {
         let told_before = std::mem::take(&mut self.told);
         let gone = told_before.iter().filter(|(uid, _)| !union.contains_key(*uid));
         let gone = gone.map(|(uid, role)| (member(uid, role), false));
-        let came = union.iter().filter(|(uid, _)| self.is_crowd || !told_before.contains_key(*uid));
+        // A role that has changed is told too: whoever has the uid now may be somebody else.
+        let is_news = |(uid, role): &(&Uid, &Role)| told_before.get(*uid) != Some(*role);
+        let came = union.iter().filter(|member| self.is_crowd || is_news(member));
         let came = came.map(|(uid, role)| (member(uid, role), true));
         let changes = gone.chain(came).collect();
         self.is_crowd = false;
@@ -476,7 +478,8 @@ mod tests {
         workers[1].enter(&uid("bob"), &Role::guest());
         talk(&mut workers, now);
         workers[0].note_role(&uid("ann"), &Role::agent());
-        assert_eq!(talk(&mut workers, now), [vec![], vec![]], "nobody came or went");
+        let told = vec![("ann".to_owned(), true)];
+        assert_eq!(talk(&mut workers, now), [told.clone(), told]);
         for worker in &workers {
             let online = worker.online(&uid("bob")).unwrap();
             assert_eq!(online, [member(&uid("ann"), &Role::agent())]);
