@@ -18,6 +18,7 @@ use crate::{
     log::{About, Log},
     record::{ChannelRecord, MemberRecord, Standing, member_key},
     registry::bucket::{Bucket, Revised},
+    revoker::Revoker,
     waiting::Waiting,
 };
 
@@ -35,6 +36,7 @@ pub(crate) struct Announcer {
     log: Log,
     channels: Arc<Bucket<ChannelRecord>>,
     members: Arc<Bucket<MemberRecord>>,
+    revoker: Revoker,
     waiting: Arc<Waiting<(ChannelName, Uid)>>,
 }
 
@@ -43,10 +45,11 @@ impl Announcer {
         log: Log,
         channels: Arc<Bucket<ChannelRecord>>,
         members: Arc<Bucket<MemberRecord>>,
+        revoker: Revoker,
         count: Gauge,
     ) -> Self {
         let waiting = Arc::new(Waiting::new(PATIENCE, SPREAD, count));
-        Self { log, channels, members, waiting }
+        Self { log, channels, members, revoker, waiting }
     }
 
     /// Learns whether a member is announced, as the bucket says.
@@ -141,6 +144,8 @@ impl Announcer {
             self.members.remove(&key, Some(member.revision)).await?;
             return Ok(());
         }
+        // Whoever changed the record may have got no further than that.
+        self.revoker.revoke(channel, Some(uid)).await;
         self.announce(channel, member).await?;
         tracing::info!(%channel, %uid, "announced late");
         Ok(())

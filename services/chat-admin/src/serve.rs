@@ -81,9 +81,14 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         random_hex::<8>().map_err(|error| StartError::because("naming this process", error))?;
     let projection = Projection::new(redis.clone(), &config.redis.prefix, &process);
     let log = Log::new(&chassis, &nats);
-    let waiting = metrics.announcements_waiting.clone();
-    let announcer =
-        Announcer::new(log.clone(), Arc::clone(&channels), Arc::clone(&members), waiting);
+    let revoker = Revoker::new(nats.client.clone(), subjects.clone());
+    let announcer = Announcer::new(
+        log.clone(),
+        Arc::clone(&channels),
+        Arc::clone(&members),
+        revoker.clone(),
+        metrics.announcements_waiting.clone(),
+    );
     let unfinished = metrics.unfinished.clone();
     let unfinished = Arc::new(Waiting::new(finisher::PATIENCE, finisher::SPREAD, unfinished));
     let memberships = Memberships {
@@ -91,7 +96,7 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         members: Arc::clone(&members),
         projection: projection.clone(),
         announcer: announcer.clone(),
-        revoker: Revoker::new(nats.client.clone(), subjects.clone()),
+        revoker,
         metrics: metrics.clone(),
     };
     let lifecycle = Lifecycle::new(
