@@ -116,3 +116,22 @@ async fn whom_a_replica_removed_that_went_no_further_does_not_come_back_by_memor
     again.send(&ann.subscribe_frame()).await;
     again.expect_error("unauthorized", None).await;
 }
+
+#[tokio::test]
+async fn what_a_stranger_of_the_same_uid_has_read_is_unread_for_a_tokens_user() {
+    let system = with_tokens().start().await;
+    let channel = system.channel().await;
+    let stranger = Member::join(system.gateway(), &channel, "bea").await;
+    let (mut at_stranger, _) = stranger.enter(system.gateway()).await;
+    let mut last = Value::Null;
+    for text in ["one", "two"] {
+        let path = format!("/admin/channels/{channel}/messages");
+        last = system.admin().post(&path, &json!({"text": text})).await.expect(201).body;
+    }
+    at_stranger.expect_where("the last", |frame| frame["seq"] == last["seq"]).await;
+    at_stranger.send(&json!({"type": "read", "channel": channel, "seq": last["seq"]})).await;
+    at_stranger.expect("read").await;
+    let mut bea = Socket::connect(system.gateway()).await;
+    let subscribed = bea.ask(&subscribe(&channel, None), "subscribed").await;
+    assert_eq!(subscribed["unread"], 2, "{subscribed}");
+}

@@ -5,9 +5,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use goch_contract::{Actor, ChannelName, Error, ErrorCode, Role, Secret, Uid, UnixMillis};
+use goch_contract::{
+    Actor, ChannelName, Error, ErrorCode, Role, Secret, Uid, UnixMillis,
+    services::history::ForgetPositions,
+};
 
 use crate::{
+    ServiceClient,
     announcer::Announcer,
     metrics::AdminMetrics,
     record::{ChannelRecord, MemberRecord, MemberUpdate, NewMember, Origin, Standing, member_key},
@@ -42,6 +46,7 @@ pub(crate) struct Memberships {
     pub(crate) projection: Projection,
     pub(crate) announcer: Announcer,
     pub(crate) revoker: Revoker,
+    pub(crate) services: ServiceClient,
     pub(crate) metrics: AdminMetrics,
 }
 
@@ -59,6 +64,7 @@ impl Memberships {
         mut record: MemberRecord,
     ) -> Result<Entry, Error> {
         let key = member_key(channel, &record.uid);
+        let mut takes_over = false;
         for _ in 0..ATTEMPTS_MAX {
             let stored = match bucket::create(&self.members, &key, &record).await? {
                 Creation::Done(revision) => {
@@ -68,7 +74,12 @@ impl Memberships {
             };
             match stored.record.standing {
                 // Whoever is just being removed makes room first.
-                Standing::Removed(_) => self.announcer.announce(channel, stored).await?,
+                Standing::Removed(_) => {
+                    self.announcer.announce(channel, stored).await?;
+                    if takes_over {
+                        self.forget_position(channel, &record.uid).await;
+                    }
+                }
                 Standing::Reserved if record.origin != Origin::Joined => {
                     record.is_reserved = true;
                     let replaced = self.members.replace(&key, &record, stored.revision).await?;
@@ -81,11 +92,21 @@ impl Memberships {
                 {
                     let standing = Standing::Removed(UnixMillis::now());
                     self.dismiss(channel, stored, standing, None).await?;
+                    takes_over = true;
                 }
                 _ => return Ok(Entry::Taken(stored)),
             }
         }
         Err(too_many_changes())
+    }
+
+    /// Forgets how far somebody has read whose uid goes to another person. That person comes in even if it
+    /// cannot be done.
+    async fn forget_position(&self, channel: &ChannelName, uid: &Uid) {
+        let forget = ForgetPositions::OfMember(channel.clone(), uid.clone());
+        if let Err(error) = self.services.call(&forget).await {
+            tracing::warn!(%channel, %uid, %error, "a stranger's read position stays");
+        }
     }
 
     async fn welcome(

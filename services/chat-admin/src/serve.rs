@@ -97,6 +97,7 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         projection: projection.clone(),
         announcer: announcer.clone(),
         revoker,
+        services: nats.services(&chassis),
         metrics: metrics.clone(),
     };
     let lifecycle = Lifecycle::new(

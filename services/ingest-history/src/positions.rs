@@ -74,6 +74,7 @@ impl Positions {
     pub(crate) async fn forget(&self, which: &ForgetPositions) -> Result<(), Error> {
         let filter = match which {
             ForgetPositions::OfChannel(channel) => format!("{channel}.*"),
+            ForgetPositions::OfMember(channel, uid) => key(channel, uid),
             ForgetPositions::OfPerson(uid) => format!("*.{uid}"),
         };
         let purge = self.bucket.stream.purge().filter(format!("{}{filter}", self.bucket.prefix));

@@ -170,6 +170,8 @@ impl ServiceRequest for ForgetEvents {
 pub enum ForgetPositions {
     /// Of every member of a channel.
     OfChannel(ChannelName),
+    /// Of whoever has been a member of a channel as this uid.
+    OfMember(ChannelName, Uid),
     /// Of a person, in all channels.
     OfPerson(Uid),
 }

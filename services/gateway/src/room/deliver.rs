@@ -66,7 +66,10 @@ impl Room {
                 self.state.borrow_mut().closed = Some(closed);
                 0
             }
-            Turn::Left(member) => self.put_out(&member),
+            Turn::Left(member) => {
+                self.state.borrow_mut().reading.forget(&member.uid);
+                self.put_out(&member)
+            }
             Turn::Updated(profile) => {
                 self.update(&Arc::new(profile));
                 0

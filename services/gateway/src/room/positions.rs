@@ -131,6 +131,11 @@ impl ChannelPositions {
         }
     }
 
+    /// Forgets a member.
+    pub(super) fn forget_member(&self, uid: &Uid) {
+        lock(&self.state).members.pop(uid);
+    }
+
     /// Forgets everything.
     pub(super) fn forget(&self) {
         lock(&self.state).forget();

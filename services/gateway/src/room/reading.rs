@@ -223,6 +223,15 @@ impl Reading {
         uncounted.map(|(uid, _)| uid.clone()).collect()
     }
 
+    /// Forgets how far somebody has read who has left: whoever has the uid next may be another person.
+    pub(super) fn forget(&mut self, uid: &Uid) {
+        self.marks.remove(uid);
+        self.positions.forget_member(uid);
+        if let Some(tally) = self.tallies.get_mut(uid) {
+            *tally = Tally { watchers: tally.watchers, ..Tally::default() };
+        }
+    }
+
     /// Forgets what signals told, some of which may have been missed.
     pub(super) fn distrust(&mut self) {
         self.positions.forget();
