@@ -186,4 +186,15 @@ async fn the_page_shows_who_is_really_support() {
     let authors = "return Array.from(document.querySelectorAll('[data-testid=log] .author'), \
                    (node) => node.checkVisibility() ? node.textContent : '')";
     assert_eq!(ann.evaluate(authors).await, json!(["AGENT-7", "AGENT-7 agent"]));
+    // Another one puts the role into the name.
+    let body = json!({"channel": channel, "uid": "bea", "display_name": "Bea (agent)"});
+    let joined = system.gateway().rest().post("/channels", &body).await.expect(201).body;
+    let secret = joined["secret"].as_str().unwrap().to_owned();
+    let bea = Member { channel: channel.clone(), uid: "bea".to_owned(), secret };
+    let _entered = bea.enter(system.gateway()).await;
+    until("the page shows her among those who are there", async || {
+        let here = ann.evaluate("return document.getElementById('online').textContent").await;
+        here.as_str().unwrap().contains("Bea (agent) (guest)").then_some(())
+    })
+    .await;
 }

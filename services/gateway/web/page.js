@@ -243,13 +243,13 @@ function statusText(status) {
 }
 
 /**
- * A member's name, with the role if ticketing has given one: what people call themselves proves nothing.
+ * A member's name with the role, a guest's too: whoever calls themselves "Bea (agent)" must not look like one.
  *
  * @param {{ uid?: string, display_name?: string, role?: string }} member
  */
 function nameOf({ uid, display_name: displayName, role }) {
   const name = displayName || uid || 'Somebody';
-  return role && role !== GUEST ? `${name} (${role})` : name;
+  return role ? `${name} (${role})` : name;
 }
 
 /**
