@@ -30,6 +30,10 @@ const SALT_BYTES: usize = 16;
 /// Chosen secrets that are hashed at a time: each takes 19 MiB and a processor.
 const SLOW_AT_A_TIME: usize = 2;
 
+/// Those that may wait for their turn: half of the requests that this service works on at a time, so that
+/// the others are left to members whose secret is quickly compared.
+const WAITING_MAX: u32 = 128;
+
 /// How long one may wait for its turn.
 const TURN_WITHIN: Duration = Duration::from_secs(2);
 
@@ -90,6 +94,7 @@ pub(crate) fn is_generated(stored: Option<&SecretHash>, secret: &SecretDigest) -
 #[derive(Debug, Clone)]
 pub(crate) struct Secrets {
     slow: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
     /// Digests of a stored hash together with the secret that has matched it.
     matched: Arc<Mutex<LruCache<[u8; 32], ()>>>,
 }
@@ -98,7 +103,8 @@ impl Secrets {
     pub(crate) fn new() -> Self {
         // Unbounded means "no allocation up front"; the bound is kept in `remember`.
         let matched = Arc::new(Mutex::new(LruCache::unbounded()));
-        Self { slow: Arc::new(Semaphore::new(SLOW_AT_A_TIME)), matched }
+        let slow = Arc::new(Semaphore::new(SLOW_AT_A_TIME));
+        Self { slow, waiting: Arc::new(Semaphore::new(WAITING_MAX as usize)), matched }
     }
 
     /// Hashes a secret, slowly if somebody has chosen it.
@@ -154,8 +160,10 @@ impl Secrets {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
         let busy = || Error::unavailable("too many secrets are being checked; try again");
+        let waiting = self.waiting.try_acquire().map_err(|_| busy())?;
         let turn = timeout(TURN_WITHIN, Arc::clone(&self.slow).acquire_owned()).await;
         let turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
+        drop(waiting);
         let worked = tokio::task::spawn_blocking(move || {
             // Held to the end of the work, even if nobody waits for it any more.
             let _turn = turn;
@@ -227,6 +235,11 @@ mod tests {
         tokio::time::pause();
         let refused = secrets.verify(Some(&stored), &digest("one")).await.unwrap_err();
         assert_eq!(refused.code, ErrorCode::Unavailable);
+        // Beyond a number nobody waits at all.
+        let _waiting = secrets.waiting.acquire_many(WAITING_MAX).await.unwrap();
+        let begin = tokio::time::Instant::now();
+        let refused = secrets.verify(Some(&stored), &digest("one")).await.unwrap_err();
+        assert_eq!((refused.code, begin.elapsed()), (ErrorCode::Unavailable, Duration::ZERO));
         // Those who have a generated secret do not wait.
         let generated = secrets.hash(digest("two"), false).await.unwrap();
         assert!(secrets.verify(Some(&generated), &digest("two")).await.unwrap());

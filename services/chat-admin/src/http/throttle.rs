@@ -4,9 +4,10 @@
 //! each time, and meanwhile nothing that it shows is looked at. While there are many failures from all
 //! addresses together, the first one is followed by a wait. Whatever others do, an address that has not
 //! failed is never made to wait, so nobody can lock ticketing out from elsewhere.
+//! Of IPv6 an address is its /64, the least that one customer is given (RFC 6177).
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -79,13 +80,14 @@ impl Throttle {
     /// How long it has to wait.
     pub(crate) fn check(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
         let mut state = self.state();
-        let Some(failures) = state.addresses.get(&address) else { return Ok(()) };
+        let Some(failures) = state.addresses.get(&limited_as(address)) else { return Ok(()) };
         let wait = failures.wait_until.saturating_duration_since(now);
         if wait.is_zero() { Ok(()) } else { Err(wait) }
     }
 
     /// Notes that an address was wrong.
     pub(crate) fn note_failure(&self, address: IpAddr, now: Instant) {
+        let address = limited_as(address);
         let mut state = self.state();
         let free = if state.window.count(now) { 0 } else { FREE };
         let earlier = state.addresses.pop(&address).map(|failures| {
@@ -102,7 +104,15 @@ impl Throttle {
 
     /// Notes that an address was right.
     pub(crate) fn note_success(&self, address: IpAddr) {
-        self.state().addresses.pop(&address);
+        self.state().addresses.pop(&limited_as(address));
+    }
+}
+
+/// What an address is slowed down as.
+fn limited_as(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
     }
 }
 
@@ -175,6 +185,19 @@ mod tests {
         now += WINDOW;
         throttle.note_failure(BEN, now);
         assert_eq!(wait(&throttle, BEN, now), 0, "the storm is over");
+    }
+
+    #[test]
+    fn another_address_of_the_same_ipv6_network_is_no_way_around_the_wait() {
+        let (throttle, now) = (Throttle::new(), Instant::now());
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        for last in 0..=FREE {
+            throttle.note_failure(address(&format!("2001:db8::{last:x}")), now);
+        }
+        assert_eq!(wait(&throttle, address("2001:db8::ffff"), now), 1);
+        assert_eq!(wait(&throttle, address("2001:db8:0:1::1"), now), 0);
+        throttle.note_success(address("2001:db8::1"));
+        assert_eq!(wait(&throttle, address("2001:db8::ffff"), now), 0);
     }
 
     #[test]
