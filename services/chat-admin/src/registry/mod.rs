@@ -335,8 +335,16 @@ impl Registry {
 
     /// Lets those through who may join.
     async fn admit(&self, name: &ChannelName, secret: Option<&SecretDigest>) -> Result<(), Error> {
-        let channel = self.living(name).await?;
-        if admits(channel.as_ref(), secret) {
+        let is_open = |stored: Option<Revised<ChannelRecord>>| {
+            let channel = stored.map(|stored| stored.record).filter(|channel| !channel.deleting);
+            admits(channel.as_ref(), secret)
+        };
+        if is_open(self.channels.get(name.as_str()).await?) {
+            return Ok(());
+        }
+        // A replica may lag. Asked whether there was a channel or not: else the time of the answer would
+        // tell which.
+        if is_open(self.channels.get_from_leader(name.as_str()).await?) {
             return Ok(());
         }
         let message = "there is no such channel, or its secret is wrong or missing";
