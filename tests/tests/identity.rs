@@ -128,6 +128,7 @@ async fn what_ticketing_posts_is_changed_by_ticketing_alone_and_its_ids_are_its_
     expect_not_own(&mut at_stranger, &channel, &posted["seq"]).await;
     let path = format!("/admin/channels/{channel}/messages/{}", posted["seq"]);
     call(&system.admin(), Method::PATCH, &path, &json!({"text": "We can help."})).await.expect(200);
+    at_stranger.expect("edited").await;
     // What the stranger says is shown as a guest's, and whoever comes next cannot be it either.
     let bogus = at_stranger
         .ask(
