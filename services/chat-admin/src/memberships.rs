@@ -301,6 +301,6 @@ impl Memberships {
     }
 }
 
-fn too_many_changes() -> Error {
+pub(crate) fn too_many_changes() -> Error {
     Error::unavailable("somebody else is changing the same; try again")
 }

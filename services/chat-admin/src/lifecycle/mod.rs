@@ -26,7 +26,7 @@ use crate::{
     ServiceClient,
     announcer::Announcer,
     log::Log,
-    memberships::Memberships,
+    memberships::{Memberships, too_many_changes},
     record::{ChannelRecord, DeletionRecord, ErasureRecord, MemberRecord, Record},
     registry::{
         bucket::{Bucket, Revised},
@@ -151,8 +151,4 @@ impl Lifecycle {
 
 fn no_channel() -> Error {
     Error::of_field(ErrorCode::NotFound, "name", "there is no channel of this name")
-}
-
-fn too_many_changes() -> Error {
-    Error::unavailable("somebody else is changing the same; try again")
 }

@@ -7,7 +7,7 @@ use goch_contract::{
 
 use super::{Registry, authorized};
 use crate::{
-    memberships::Entry,
+    memberships::{Entry, too_many_changes},
     record::{MemberRecord, MemberUpdate, NewMember, Origin, Standing, member_key},
 };
 
@@ -61,7 +61,7 @@ impl Registry {
                 return Ok(authorized(&channel, member));
             }
         }
-        Err(Error::unavailable("somebody else is changing the same; try again"))
+        Err(too_many_changes())
     }
 }
 
