@@ -14,8 +14,8 @@ use actix_web::{
 use goch_chassis::{
     Chassis, StartError,
     endpoints::Endpoints,
-    http::{Guarded, HEAD_WITHIN, LINGER, Place, Places},
-    nats::{self, NatsMetrics},
+    http::{Guarded, HEAD_WITHIN, LINGER, Place, Places, limited_as},
+    nats::{self, Nats, NatsMetrics},
     redis,
 };
 use goch_contract::{ids::random_hex, services::Service};
@@ -31,6 +31,7 @@ use crate::{
     memberships::Memberships,
     metrics::AdminMetrics,
     presence::Presence,
+    record::Record,
     registry::{
         Registry,
         bucket::{self, Bucket},
@@ -62,20 +63,8 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
     let nats = nats::connect(&chassis, "nats", &NatsMetrics::register(&chassis)).await?;
     let redis = redis::connect(&chassis, &config.redis).await?;
     let subjects = &chassis.nats.subjects;
-    let channels = nats.bucket(&chassis, &subjects.channels_bucket()).await?;
-    let channels = Arc::new(Bucket::new(nats.client.clone(), channels, bucket::RULES));
-    let members = nats.bucket(&chassis, &subjects.members_bucket()).await?;
-    let members = Arc::new(Bucket::new(nats.client.clone(), members, bucket::RULES));
-    let erasures = nats.bucket(&chassis, &subjects.erasures_bucket()).await?;
-    let erasures = Arc::new(Bucket::new(nats.client.clone(), erasures, bucket::RULES));
-    let deletions = nats.bucket(&chassis, &subjects.deletions_bucket()).await?;
-    let deletions = Arc::new(Bucket::new(nats.client.clone(), deletions, bucket::RULES));
-    let buckets = Buckets {
-        channels: Arc::clone(&channels),
-        members: Arc::clone(&members),
-        erasures,
-        deletions,
-    };
+    let buckets = open_buckets(&chassis, &nats).await?;
+    let (channels, members) = (Arc::clone(&buckets.channels), Arc::clone(&buckets.members));
 
     let process =
         random_hex::<8>().map_err(|error| StartError::because("naming this process", error))?;
@@ -163,6 +152,25 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
     Ok(())
 }
 
+async fn open_buckets(chassis: &Chassis, nats: &Nats) -> Result<Buckets, StartError> {
+    let subjects = &chassis.nats.subjects;
+    Ok(Buckets {
+        channels: open_bucket(chassis, nats, &subjects.channels_bucket()).await?,
+        members: open_bucket(chassis, nats, &subjects.members_bucket()).await?,
+        erasures: open_bucket(chassis, nats, &subjects.erasures_bucket()).await?,
+        deletions: open_bucket(chassis, nats, &subjects.deletions_bucket()).await?,
+    })
+}
+
+async fn open_bucket<R: Record>(
+    chassis: &Chassis,
+    nats: &Nats,
+    name: &str,
+) -> Result<Arc<Bucket<R>>, StartError> {
+    let store = nats.bucket(chassis, name).await?;
+    Ok(Arc::new(Bucket::new(nats.client.clone(), store, bucket::RULES)))
+}
+
 /// The HTTP server of ticketing.
 fn rest(
     config: &AdminConfig,
@@ -185,7 +193,7 @@ fn rest(
         let admit = fn_service(move |stream: TcpStream| {
             let peer = stream.peer_addr().ok();
             let place = peer.map_or(Some(Place::unlimited()), |peer| {
-                connections.take(peer.ip().to_canonical(), connections_max)
+                connections.take(limited_as(peer.ip()), connections_max)
             });
             let refused = || DispatchError::Io(io::ErrorKind::ConnectionRefused.into());
             let admitted = place.map(|place| (Guarded::new(stream, place), peer));

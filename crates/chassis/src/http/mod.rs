@@ -16,7 +16,7 @@ use std::time::Duration;
 pub use guarded::Guarded;
 pub(crate) use pace::is_too_slow;
 pub use pace::{pace, within_deadline};
-pub use places::{Place, Places};
+pub use places::{Place, Places, limited_as};
 
 /// How long a client may take to send the head of a connection's first request.
 pub const HEAD_WITHIN: Duration = Duration::from_secs(10);

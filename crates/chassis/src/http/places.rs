@@ -2,9 +2,18 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+/// What an address is limited as: of IPv6 its /64, the least that one customer is given (RFC 6177).
+#[must_use]
+pub fn limited_as(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        address @ IpAddr::V4(_) => address,
+    }
+}
 
 /// The connections of one process, by address. Locked when one comes and when it goes.
 #[derive(Debug, Default)]
@@ -64,6 +73,14 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_of_one_ipv6_customer_are_limited_together() {
+        let limited = |address: &str| limited_as(address.parse().unwrap());
+        assert_eq!(limited("2001:db8:1:2:3::4"), limited("2001:db8:1:2:ffff::1"));
+        assert_ne!(limited("2001:db8:1:2::1"), limited("2001:db8:1:3::1"));
+        assert_ne!(limited("192.0.2.1"), limited("192.0.2.2"));
+    }
 
     #[test]
     fn an_address_has_so_many_places_and_one_that_has_none_is_forgotten() {

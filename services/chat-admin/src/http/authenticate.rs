@@ -96,7 +96,7 @@ pub(super) async fn authenticate<B: MessageBody + 'static>(
     // Without credentials nothing is guessed.
     let given = Authorization::<Basic>::parse(&request).map(Authorization::into_scheme);
     let given = given.map_err(|_| Refusal(unauthorized()))?;
-    let address = request.peer_addr().map(|peer| peer.ip().to_canonical());
+    let address = request.peer_addr().map(|peer| peer.ip());
     let address = address.unwrap_or(IpAddr::from([0; 4]));
     let actor = doorman.admit(address, &given, Instant::now())?;
     if let Some(login) = request.extensions().get::<Login>() {

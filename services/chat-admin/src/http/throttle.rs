@@ -7,11 +7,12 @@
 //! Of IPv6 an address is its /64, the least that one customer is given (RFC 6177).
 
 use std::{
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use goch_chassis::http::limited_as;
 use lru::LruCache;
 
 /// Failures of an address before it has to wait.
@@ -105,14 +106,6 @@ impl Throttle {
     /// Notes that an address was right.
     pub(crate) fn note_success(&self, address: IpAddr) {
         self.state().addresses.pop(&limited_as(address));
-    }
-}
-
-/// What an address is slowed down as.
-fn limited_as(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which address a request comes from, behind proxies or not.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr},
     str::FromStr,
 };
 
@@ -97,14 +97,6 @@ fn parse_entry(entry: &str) -> Option<IpAddr> {
     address.ok().map(|address| address.to_canonical())
 }
 
-/// What an address is limited as: of IPv6 its /64, the least that one customer is given (RFC 6177).
-pub(super) fn limited_as(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -165,14 +157,6 @@ mod tests {
     fn a_faulty_network_is_named() {
         let error = "10.0.0.0/8,10.0.0.0/33".parse::<TrustedProxies>().unwrap_err();
         assert!(error.contains("10.0.0.0/33"), "{error}");
-    }
-
-    #[test]
-    fn addresses_of_one_ipv6_customer_are_limited_together() {
-        let limited = |address: &str| limited_as(address.parse().unwrap());
-        assert_eq!(limited("2001:db8:1:2:3::4"), limited("2001:db8:1:2:ffff::1"));
-        assert_ne!(limited("2001:db8:1:2::1"), limited("2001:db8:1:3::1"));
-        assert_ne!(limited("192.0.2.1"), limited("192.0.2.2"));
     }
 
     proptest! {

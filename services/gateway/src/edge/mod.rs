@@ -21,7 +21,7 @@ use std::{
 };
 
 use actix_web::{HttpRequest, http::header};
-use goch_chassis::http::{Place, Places};
+use goch_chassis::http::{Place, Places, limited_as};
 pub(crate) use goch_chassis::problem::Throttled;
 use goch_contract::{ChannelName, Error, ErrorCode, Uid};
 use prometheus_client::metrics::{counter::Counter, family::Family};
@@ -120,7 +120,7 @@ impl Edge {
     pub(crate) fn admit(&self, peer: IpAddr) -> Option<Place> {
         let peer = peer.to_canonical();
         let max = self.config.connections_of_peer(peer);
-        let place = self.connections.take(address::limited_as(peer), max);
+        let place = self.connections.take(limited_as(peer), max);
         if place.is_none() {
             self.count("connections");
         }
@@ -195,7 +195,7 @@ impl Edge {
         let peer = request.peer_addr().map(|peer| peer.ip());
         let client = self.config.trusted_proxies.client(peer, &headers);
         let limits = self.config.limits_of(client);
-        self.addresses.get(address::limited_as(client), || Address {
+        self.addresses.get(limited_as(client), || Address {
             sockets_max: limits.sockets_max,
             sockets: AtomicUsize::new(0),
             connects: Meter::new(limits.connects),
