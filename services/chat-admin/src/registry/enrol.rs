@@ -15,11 +15,11 @@ use crate::{
 const ATTEMPTS_MAX: usize = 4;
 
 impl Registry {
-    /// Makes somebody a member who is none yet, without a secret.
+    /// Makes somebody a member who is none yet, without a secret. However many have joined the channel:
+    /// strangers must not be able to keep out whom the product sends.
     ///
     /// # Errors
-    /// `unauthorized` for an unknown channel, and for somebody who is banned from it; `forbidden` for a
-    /// channel that is full.
+    /// `unauthorized` for an unknown channel, and for somebody who is banned from it.
     pub(crate) async fn enrol(&self, request: Enrol) -> Result<Authorized, Error> {
         let Enrol { channel: name, uid, display_name, role } = request;
         let key = member_key(&name, &uid);
@@ -28,10 +28,7 @@ impl Registry {
             let channel = channel.ok_or_else(refused)?;
             let stored = match stored {
                 Some(stored) if is_same_person(&stored.record) => stored,
-                stored => {
-                    if stored.is_none() {
-                        self.check_room(&name).await?;
-                    }
+                _ => {
                     let record = MemberRecord::new(NewMember {
                         uid: uid.clone(),
                         display_name: display_name.clone().unwrap_or_else(|| uid.to_string()),

@@ -296,7 +296,7 @@ impl Registry {
         }
     }
 
-    /// Checks that the channel takes another member. Who come at the same time are not counted yet, so it
+    /// Checks that the channel takes another member over the public face. Who come at the same time are not counted yet, so it
     /// may get a few more.
     async fn check_room(&self, channel: &ChannelName) -> Result<(), Error> {
         let max = self.channel_members_max;
