@@ -24,6 +24,7 @@ pub struct Service {
     listen_port: u16,
     health_port: u16,
     log: PathBuf,
+    open_files: Option<u32>,
     process: Option<Process>,
 }
 
@@ -47,6 +48,7 @@ impl Service {
             listen_port,
             health_port,
             log,
+            open_files: None,
             process: None,
         }
     }
@@ -70,11 +72,22 @@ impl Service {
         self.environment.insert(variable.to_owned(), value.to_owned());
     }
 
+    /// Lets it have no more files open, from its next start on.
+    pub fn limit_open_files(&mut self, count: u32) {
+        self.open_files = Some(count);
+    }
+
     /// Starts it, without waiting until it is ready.
     pub fn spawn(&mut self) {
         let environment = self.environment.clone();
         let binary = programs::service(self.binary);
-        self.process = Some(Process::start(&binary, [""; 0], environment, &self.log));
+        let Some(count) = self.open_files else {
+            self.process = Some(Process::start(&binary, [""; 0], environment, &self.log));
+            return;
+        };
+        let prlimit = programs::require("PRLIMIT", "prlimit");
+        let arguments = [format!("--nofile={count}:{count}"), binary.display().to_string()];
+        self.process = Some(Process::start(&prlimit, arguments, environment, &self.log));
     }
 
     /// Waits until it is ready.

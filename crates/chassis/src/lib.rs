@@ -7,6 +7,7 @@
 
 pub mod bucket;
 pub mod config;
+mod descriptors;
 pub mod endpoints;
 pub mod health;
 pub mod http;

@@ -4,6 +4,7 @@ use std::{future::Future, process::ExitCode};
 
 use crate::{
     config::{ChassisConfig, Config, Environment, Faults, NatsConfig},
+    descriptors,
     health::{self, Health},
     metrics::Metrics,
     shutdown::Shutdown,
@@ -26,6 +27,8 @@ pub struct Chassis {
     pub metrics: Metrics,
     /// How it ends.
     pub shutdown: Shutdown,
+    /// How many files it may have open, connections included.
+    pub open_files: u64,
 }
 
 /// Why a service could not start.
@@ -105,6 +108,7 @@ where
     S: FnOnce(C, Chassis) -> F,
     F: Future<Output = Result<(), StartError>>,
 {
+    let open_files = descriptors::raise();
     let shutdown = Shutdown::new(base.shutdown_grace);
     shutdown
         .begin_at_signal()
@@ -116,7 +120,8 @@ where
     let port = health::serve(base.health_address, &health, &metrics).map_err(|error| {
         StartError::because(format!("listening on HEALTH_ADDRESS {}", base.health_address), error)
     })?;
-    let chassis = Chassis { name, nats: base.nats, health, metrics, shutdown: shutdown.clone() };
+    let chassis =
+        Chassis { name, nats: base.nats, health, metrics, shutdown: shutdown.clone(), open_files };
     let outcome = serve(own, chassis).await;
     shutdown.begin();
     if !shutdown.finish().await {

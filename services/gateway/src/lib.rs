@@ -4,6 +4,7 @@
 //! nothing on a message's way is shared. To follow a message, read [`socket`], then [`room`].
 
 mod authorize;
+mod capacity;
 mod config;
 mod edge;
 mod http;

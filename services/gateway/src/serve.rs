@@ -31,6 +31,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     GatewayConfig,
     authorize::Authorizer,
+    capacity::Capacity,
     edge::Edge,
     http::{
         self, Descriptions,
@@ -60,7 +61,9 @@ const REST_DRAIN_SECONDS: u64 = 5;
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartError> {
+pub async fn serve(mut config: GatewayConfig, chassis: Chassis) -> Result<(), StartError> {
+    let capacity = capacity(&config, &chassis);
+    config.connections_max = capacity.sockets;
     let nats_metrics = NatsMetrics::register(&chassis);
     // Waits here, where signals are heard, rather than in the workers, whose start blocks.
     let first = nats::connect(&chassis, "nats", &nats_metrics).await?;
@@ -126,7 +129,7 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
     let server = Server::build()
         .workers(config.workers)
         // Of each worker. Sockets are bounded where they are registered.
-        .max_concurrent_connections(HTTP_CONNECTIONS_MAX.div_ceil(config.workers))
+        .max_concurrent_connections(capacity.http.div_ceil(config.workers))
         .disable_signals()
         .shutdown_timeout(REST_DRAIN_SECONDS)
         .bind("gateway", config.listen_address, service)
@@ -153,6 +156,19 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
     let _ = server.await;
     drop(first);
     Ok(())
+}
+
+/// How many connections there are files for.
+fn capacity(config: &GatewayConfig, chassis: &Chassis) -> Capacity {
+    let wanted = Capacity { sockets: config.connections_max, http: HTTP_CONNECTIONS_MAX };
+    let open_files = chassis.open_files;
+    let capacity = Capacity::within(open_files, config.workers, wanted);
+    if capacity != wanted {
+        let (wanted, Capacity { sockets, http }) = (wanted.sockets, capacity);
+        let message = "CONNECTIONS_MAX is more than the limit of open files allows";
+        tracing::warn!(open_files, wanted, sockets, http, "{message}");
+    }
+    capacity
 }
 
 /// Sets what every connection needs from the kernel.
