@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use async_nats::jetstream::{self, consumer};
+use async_nats::jetstream::{self, stream::RawMessageErrorKind};
 use futures_util::StreamExt as _;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -48,23 +48,24 @@ impl Log {
         }
     }
 
-    /// Every event, by channel.
+    /// Every event, by channel. The stream's leader is asked for one after the other: whoever went by the
+    /// number of events that the stream says it has waited in vain for one, now and then, after crashes of
+    /// NATS 2.9 between deletions.
     pub(super) async fn read(&self) -> BTreeMap<String, Vec<Given>> {
         let stream = format!("{}_log", self.prefix);
         let stream = within("the log", self.jetstream.get_stream(stream)).await.unwrap();
-        let mut pending = stream.cached_info().state.messages;
-        let config = consumer::pull::OrderedConfig::default();
-        let consumer = within("a consumer", stream.create_consumer(config)).await.unwrap();
-        let mut messages = consumer.messages().await.unwrap();
+        let state = &stream.cached_info().state;
         let mut channels: BTreeMap<String, Vec<Given>> = BTreeMap::new();
-        while pending > 0 {
-            let message = within("an event", messages.next()).await.unwrap().unwrap();
-            pending -= 1;
-            let info = message.info().unwrap();
+        for seq in state.first_sequence..=state.last_sequence {
+            let message = match within("an event", stream.get_raw_message(seq)).await {
+                Ok(message) => message,
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => continue,
+                Err(error) => panic!("the log cannot be read: {error}"),
+            };
             let channel = message.subject.rsplit('.').next().unwrap_or_default().to_owned();
             let events = channels.entry(channel).or_default();
             let mut event: Value = serde_json::from_slice(&message.payload).unwrap();
-            event["seq"] = info.stream_sequence.into();
+            event["seq"] = seq.into();
             event["prev"] = events.last().map_or(0, |last| last.seq).into();
             events.push(given(&event, Way::Live));
         }
