@@ -1,6 +1,6 @@
 //! Lists of channels and members: from Redis if it can be trusted, else from the buckets.
 //!
-//! A bucket has no order, so a page of channels is found by reading all of them, some ten thousand a second,
+//! A bucket has no order, so a page of channels is found by reading all of them, tens of thousands a second,
 //! of which no more than the page is held.
 
 use std::time::Duration;
