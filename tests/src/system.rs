@@ -11,7 +11,13 @@ use std::{
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::{rest::Rest, servers::Servers, service::Service, wait::unique};
+use crate::{
+    metrics::Metrics,
+    rest::Rest,
+    servers::Servers,
+    service::Service,
+    wait::{unique, until},
+};
 
 /// The four services, which are also their users' names on the servers.
 pub const SERVICES: [&str; 4] = ["gateway", "chat-admin", "ingest-history", "broker-bridge"];
@@ -173,6 +179,8 @@ impl Builder {
         let mut system = self.build().await;
         system.spawn();
         system.ready().await;
+        // They are ready without it.
+        system.connected_to_redis().await;
         system
     }
 }
@@ -214,6 +222,17 @@ impl System {
     pub async fn ready(&mut self) {
         for service in self.services() {
             service.ready().await;
+        }
+    }
+
+    /// Waits until Redis answers those who use it.
+    pub async fn connected_to_redis(&self) {
+        for service in [&self.chat_admin, &self.ingest_history] {
+            until("it is connected to Redis", async || {
+                let connected = Metrics::of(service).await.sum("goch_redis_connected", "");
+                (connected == 1).then_some(())
+            })
+            .await;
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use goch_tests::{Authority, Builder, Member, Servers, System, texts, until};
+use goch_tests::{Authority, Builder, Member, Metrics, Servers, System, texts, until};
 use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -87,11 +87,11 @@ async fn services_show_certificates_and_nkeys_where_servers_ask_for_them() {
     for variable in ["REDIS_CERT_FILE", "REDIS_KEY_FILE"] {
         system.chat_admin.set(variable, "");
     }
-    stays_unready(&mut system, "waiting for Redis").await;
+    does_without_redis(&mut system).await;
     for variable in ["NATS_CERT_FILE", "NATS_KEY_FILE"] {
         system.chat_admin.set(variable, "");
     }
-    stays_unready(&mut system, "waiting for NATS").await;
+    stays_unready(&mut system).await;
 }
 
 #[tokio::test]
@@ -118,20 +118,33 @@ async fn services_are_let_in_by_credentials_files() {
     .await;
 }
 
-/// Starts chat-admin, which says this and does not become ready.
-async fn stays_unready(system: &mut System, says: &str) -> String {
+/// Starts chat-admin, which does not become ready, and what it says then.
+async fn stays_unready(system: &mut System) -> String {
+    let said = start_saying(system, "waiting for NATS").await;
+    assert_eq!(system.chat_admin.readiness().await.status, 503);
+    system.chat_admin.stop().await;
+    said
+}
+
+/// Starts chat-admin, which has no Redis, and what it says then.
+async fn does_without_redis(system: &mut System) -> String {
+    let said = start_saying(system, "waiting for Redis").await;
+    system.chat_admin.ready().await;
+    assert_eq!(Metrics::of(&system.chat_admin).await.sum("goch_redis_connected", ""), 0);
+    system.chat_admin.stop().await;
+    said
+}
+
+async fn start_saying(system: &mut System, says: &str) -> String {
     let before = system.chat_admin.log().len();
     system.chat_admin.spawn();
     let chat_admin = &system.chat_admin;
-    let said = until(says, async || {
+    until(says, async || {
         let said = chat_admin.log().split_off(before);
         let is_said = said.lines().filter(|line| line.contains(says)).count() > 2;
         is_said.then_some(said)
     })
-    .await;
-    assert_eq!(chat_admin.readiness().await.status, 503);
-    system.chat_admin.stop().await;
-    said
+    .await
 }
 
 #[tokio::test]
@@ -140,13 +153,14 @@ async fn a_server_that_another_authority_vouches_for_is_refused() {
     let mut system = at(servers(&authority)).start().await;
     system.chat_admin.stop().await;
     let (right, wrong) = (text(&authority.issue("a").ca), text(&other.issue("b").ca));
-    for (variable, says) in
-        [("NATS_CA_FILE", "waiting for NATS"), ("REDIS_CA_FILE", "waiting for Redis")]
-    {
+    for variable in ["NATS_CA_FILE", "REDIS_CA_FILE"] {
         // An authority that is not known, and the system's own when none is named.
         for file in [&*wrong, ""] {
             system.chat_admin.set(variable, file);
-            let said = stays_unready(&mut system, says).await;
+            let said = match variable {
+                "NATS_CA_FILE" => stays_unready(&mut system).await,
+                _ => does_without_redis(&mut system).await,
+            };
             assert!(said.contains("UnknownIssuer"), "{variable}={file}: {said}");
             system.chat_admin.set(variable, &right);
         }
@@ -161,7 +175,7 @@ async fn a_certificate_for_another_host_is_refused() {
     servers.nats.with_tls(authority.issue_for("nats", "nats.example.org"), None);
     servers.start().await;
     let mut system = at(servers).build().await;
-    let said = stays_unready(&mut system, "waiting for NATS").await;
+    let said = stays_unready(&mut system).await;
     assert!(said.contains("certificate not valid for name"), "{said}");
 }
 
@@ -190,14 +204,14 @@ async fn nothing_is_told_without_tls() {
     system.chat_admin.stop().await;
     let (address, heard) = impostor("").await;
     system.chat_admin.set("REDIS_URL", &format!("rediss://chat-admin:hunter2@{address}"));
-    stays_unready(&mut system, "waiting for Redis").await;
+    does_without_redis(&mut system).await;
     assert!(!is_empty_or_has(&heard, "hunter2"));
     let (address, heard) =
         impostor("INFO {\"version\":\"2.12.0\",\"max_payload\":1048576}\r\n").await;
     system.chat_admin.set("NATS_URL", &format!("tls://{address}"));
     system.chat_admin.set("NATS_USER", "chat-admin");
     system.chat_admin.set("NATS_PASSWORD", "hunter2");
-    stays_unready(&mut system, "waiting for NATS").await;
+    stays_unready(&mut system).await;
     assert!(!is_empty_or_has(&heard, "hunter2"));
 }
 

@@ -125,6 +125,13 @@ impl<R: Serialize + DeserializeOwned> Bucket<R> {
         Self { client, store, rules, records: PhantomData }
     }
 
+    /// The same bucket, for reading the keys of a filter within another time.
+    #[must_use]
+    pub fn listing_within(&self, list_within: Duration) -> Self {
+        let rules = BucketRules { list_within, ..self.rules };
+        Self::new(self.client.clone(), self.store.clone(), rules)
+    }
+
     /// The record of a key.
     ///
     /// # Errors

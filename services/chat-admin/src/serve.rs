@@ -61,7 +61,7 @@ const MARGIN: Duration = Duration::from_secs(2);
 pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartError> {
     let metrics = AdminMetrics::register(&chassis);
     let nats = nats::connect(&chassis, "nats", &NatsMetrics::register(&chassis)).await?;
-    let redis = redis::connect(&chassis, &config.redis).await?;
+    let redis = redis::connect(&config.redis, &chassis.metrics, &chassis.shutdown)?;
     let subjects = &chassis.nats.subjects;
     let buckets = open_buckets(&chassis, &nats).await?;
     let (channels, members) = (Arc::clone(&buckets.channels), Arc::clone(&buckets.members));

@@ -230,10 +230,12 @@ impl Consumer {
                 tracing::warn!(%error, "Redis does not take events; trying again");
                 is_reported = true;
             }
-            let slept =
-                self.chassis.shutdown.unless_begun(tokio::time::sleep(pause(attempt))).await;
+            let again = async {
+                tokio::time::sleep(pause(attempt)).await;
+                self.store.answering().await;
+            };
             // The events are delivered again, to whoever pulls next.
-            slept.ok_or(Interrupted::Stopped)?;
+            self.chassis.shutdown.unless_begun(again).await.ok_or(Interrupted::Stopped)?;
             attempt += 1;
         }
         Ok(())

@@ -70,8 +70,11 @@ impl Filler {
         Self { chassis, store, broker, metrics, waiting: Arc::default(), permits }
     }
 
-    /// Fills a channel soon, unless that is under way already.
+    /// Fills a channel soon, unless that is under way already, or there is no Redis to fill.
     pub(crate) fn ask(&self, progress: Progress, channel: &ChannelName) {
+        if !self.store.is_answering() {
+            return;
+        }
         {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             if waiting.len() >= WAITING_MAX || !waiting.insert(channel.clone()) {

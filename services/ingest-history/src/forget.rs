@@ -24,6 +24,9 @@ impl History {
     /// `unavailable`: ask again.
     pub(crate) async fn forget_events(&self, request: ForgetEvents) -> Result<(), Error> {
         let ForgetEvents { channel, through } = request;
+        if !self.store.is_answering() {
+            return Err(Error::unavailable("Redis is away"));
+        }
         tokio::time::timeout(SETTLE_TIMEOUT, self.settle(through))
             .await
             .map_err(|_| Error::unavailable("the log is still being written to Redis"))??;

@@ -58,8 +58,11 @@ impl History {
 
     /// How far Redis is, and whether that suffices. For a fresh answer it has to have the channels' last
     /// events, and is given a moment to get there. If nobody can tell which those are, what it has is
-    /// better than nothing.
+    /// better than nothing. While Redis does not answer, nothing that it has suffices.
     async fn reached(&self, channels: &[ChannelName], fresh: bool) -> (Progress, bool) {
+        if !self.store.is_answering() {
+            return (self.progress(), false);
+        }
         if !fresh {
             return (self.progress(), true);
         }

@@ -29,7 +29,7 @@ use crate::{
 pub async fn serve(config: HistoryConfig, chassis: Chassis) -> Result<(), StartError> {
     let metrics = HistoryMetrics::register(&chassis);
     let nats = nats::connect(&chassis, "nats", &NatsMetrics::register(&chassis)).await?;
-    let redis = redis::connect(&chassis, &config.redis).await?;
+    let redis = redis::connect(&config.redis, &chassis.metrics, &chassis.shutdown)?;
     let bucket = nats.bucket(&chassis, &chassis.nats.subjects.positions_bucket()).await?;
     let opened = consumer::open(&chassis, &nats).await?;
 

@@ -11,6 +11,9 @@ use crate::{service::Service, system::System};
 /// How long a service may take to end after SIGTERM: its grace period and a margin.
 const END_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long an answer may take without Redis.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
 /// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
@@ -26,10 +29,11 @@ enum Fault {
     CutGateway,
     SilenceGateway,
     RollingRestart,
+    RestartWithoutRedis,
 }
 
 impl Fault {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::KillService,
         Self::PauseService,
         Self::HistoryBehind,
@@ -42,6 +46,7 @@ impl Fault {
         Self::CutGateway,
         Self::SilenceGateway,
         Self::RollingRestart,
+        Self::RestartWithoutRedis,
     ];
 
     const fn name(self) -> &'static str {
@@ -58,6 +63,7 @@ impl Fault {
             Self::CutGateway => "a gateway cut off NATS",
             Self::SilenceGateway => "a gateway's line to NATS silent",
             Self::RollingRestart => "rolling restart of everything",
+            Self::RestartWithoutRedis => "everything restarted while Redis is away",
         }
     }
 }
@@ -67,6 +73,8 @@ pub(super) struct Saboteur<'a> {
     pub(super) system: &'a mut System,
     /// One for each gateway, between it and NATS; none in a cluster.
     pub(super) proxies: &'a [Proxy],
+    /// How long Redis is away while everything is restarted, at least.
+    pub(super) without_redis: Duration,
     pub(super) rng: Rng,
     pub(super) injected: BTreeMap<&'static str, usize>,
     pub(super) surprises: Vec<String>,
@@ -157,6 +165,33 @@ impl Saboteur<'_> {
             Fault::CutGateway => self.disturb(Line::Cut).await,
             Fault::SilenceGateway => self.disturb(Line::Silent).await,
             Fault::RollingRestart => self.roll().await,
+            Fault::RestartWithoutRedis => self.restart_without_redis().await,
+        }
+    }
+
+    /// Redis is gone, or there and silent, while every service is restarted and has to do without.
+    async fn restart_without_redis(&mut self) {
+        let back = Instant::now() + self.without_redis;
+        let is_paused = self.rng.bool();
+        if is_paused {
+            self.system.servers().redis.pause();
+        } else {
+            self.system.own_servers().redis.kill();
+        }
+        self.roll().await;
+        let asked = Instant::now();
+        let list = self.system.admin().try_get("/admin/channels").await;
+        let (status, took) = (list.map(|answer| answer.status), asked.elapsed());
+        if status != Some(200) || took > ANSWER_WITHIN {
+            let surprise =
+                format!("without Redis the list of channels was {status:?} after {took:?}");
+            self.surprises.push(surprise);
+        }
+        tokio::time::sleep_until(back).await;
+        if is_paused {
+            self.system.servers().redis.resume();
+        } else {
+            self.system.own_servers().redis.start().await;
         }
     }
 

@@ -46,6 +46,10 @@ const QUIET_WITHIN: Duration = Duration::from_secs(90);
 /// looks for it every 15 seconds, and then waits for up to 20 in case somebody else is at it.
 const SETTLED_WITHIN: Duration = Duration::from_secs(90);
 
+/// For which part of a run Redis is away while everything is restarted, and for how long at most.
+const WITHOUT_REDIS_PART: u32 = 10;
+const WITHOUT_REDIS_MAX: Duration = Duration::from_mins(1);
+
 struct Readers {
     name: String,
     channel: String,
@@ -92,6 +96,7 @@ pub async fn run(plan: &Plan) -> Report {
     let mut saboteur = Saboteur {
         system: &mut system,
         proxies: &proxies,
+        without_redis: (plan.duration / WITHOUT_REDIS_PART).min(WITHOUT_REDIS_MAX),
         rng: rng.fork(),
         injected: BTreeMap::new(),
         surprises: Vec::new(),

@@ -1,15 +1,18 @@
 //! Keeps the projection whole: follows both buckets and writes every change to Redis.
 //!
 //! Whenever anything may be missing there (Redis was wiped, restarted or away, a write failed, the
-//! buckets were replaced) the projection is distrusted and built from the beginning.
+//! buckets were replaced) the projection is distrusted and built from the beginning. While Redis is away the
+//! buckets are followed all the same, because what is left to be done is found that way.
 
 use std::{sync::Arc, time::Duration};
 
+use fred::interfaces::EventInterface as _;
 use futures_util::{StreamExt as _, stream};
 use goch_chassis::{
     Chassis,
     bucket::{Bucket, Change, Changes, FollowError},
     nats::{Nats, pause},
+    redis::{Redis, RedisError},
 };
 use goch_contract::{ChannelName, Error};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -36,7 +39,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Keeper {
     pub(crate) chassis: Chassis,
     pub(crate) nats: Nats,
-    pub(crate) redis: fred::clients::Client,
+    pub(crate) redis: Redis,
     pub(crate) channels: Arc<Bucket<ChannelRecord>>,
     pub(crate) members: Arc<Bucket<MemberRecord>>,
     pub(crate) projection: Projection,
@@ -49,8 +52,8 @@ pub(crate) struct Keeper {
 /// Why the projection must be built again.
 #[derive(Debug, thiserror::Error)]
 enum Damage {
-    #[error("Redis: {0}")]
-    Redis(#[from] fred::error::Error),
+    #[error("Redis is back")]
+    Back,
     #[error("Redis was wiped")]
     Wiped,
     #[error("the connection to Redis was lost for a moment")]
@@ -106,12 +109,11 @@ impl Keeper {
 
     /// Writes all that the buckets hold, and then every change, until something goes wrong.
     async fn follow(&mut self, was_whole: &mut bool) -> Result<std::convert::Infallible, Damage> {
-        let mut reconnected = fred::interfaces::EventInterface::reconnect_rx(&self.redis);
+        let mut reconnected = self.redis.client().reconnect_rx();
         self.nats.interruptions.mark_unchanged();
         let started = Instant::now();
         let epochs = self.read_epochs().await?;
-        self.projection.begin(epochs).await?;
-        self.metrics.projection_builds.inc();
+        let mut copies = self.begin(epochs).await;
         let channels = self.channels.follow(">").await?;
         let members = self.members.follow(">").await?;
         let mut lag = Lag { channels: channels.pending, members: members.pending };
@@ -121,7 +123,7 @@ impl Keeper {
         let mut compare_epochs = false;
         loop {
             self.metrics.projection_lag.set(i64::try_from(lag.total()).unwrap_or(i64::MAX));
-            if !*was_whole && lag.total() == 0 {
+            if copies && !*was_whole && lag.total() == 0 {
                 *was_whole = true;
                 self.projection.complete();
                 self.metrics.projection_whole.set(1);
@@ -130,11 +132,18 @@ impl Keeper {
             }
             tokio::select! {
                 batch = changes.next() => {
-                    self.apply(batch.ok_or(Damage::Ended)?, &mut lag).await?;
+                    let writes = self.understand_all(batch.ok_or(Damage::Ended)?, &mut lag)?;
+                    if copies && let Err(error) = self.projection.write(&writes).await {
+                        copies = self.do_without(&error);
+                    }
                 }
                 _ = check.tick() => {
-                    if !self.projection.is_marked().await? {
-                        return Err(Damage::Wiped);
+                    if copies {
+                        match self.projection.is_marked().await {
+                            Ok(true) => {}
+                            Ok(false) => return Err(Damage::Wiped),
+                            Err(error) => copies = self.do_without(&error),
+                        }
                     }
                     if compare_epochs && let Ok(now) = self.read_epochs().await {
                         if now != epochs {
@@ -143,7 +152,8 @@ impl Keeper {
                         compare_epochs = false;
                     }
                 }
-                _ = reconnected.recv() => return Err(Damage::Reconnected),
+                _ = reconnected.recv(), if copies => return Err(Damage::Reconnected),
+                () = self.redis.answering(), if !copies => return Err(Damage::Back),
                 () = self.projection.build_asked() => return Err(Damage::Asked),
                 // The consumers go on by themselves, if the buckets are still the same ones.
                 Ok(()) = self.nats.interruptions.changed() => compare_epochs = true,
@@ -155,11 +165,31 @@ impl Keeper {
         Ok(Epochs { channels: self.channels.epoch().await?, members: self.members.epoch().await? })
     }
 
-    async fn apply(
+    /// Whether there is a Redis to write to.
+    async fn begin(&self, epochs: Epochs) -> bool {
+        match self.projection.begin(epochs).await {
+            Ok(()) => {
+                self.metrics.projection_builds.inc();
+                true
+            }
+            Err(error) => self.do_without(&error),
+        }
+    }
+
+    /// Goes on without Redis until it is back; always false, for it is written to no more.
+    fn do_without(&self, error: &RedisError) -> bool {
+        self.projection.distrust();
+        self.metrics.projection_whole.set(0);
+        tracing::warn!(%error, "channels and members are not copied to Redis");
+        false
+    }
+
+    /// What a batch of changes writes.
+    fn understand_all(
         &self,
         batch: Vec<(Source, Option<Result<Change, FollowError>>)>,
         lag: &mut Lag,
-    ) -> Result<(), Damage> {
+    ) -> Result<Vec<Write>, Damage> {
         let mut writes = Vec::with_capacity(batch.len());
         for (source, change) in batch {
             let change = change.ok_or(Damage::Ended)??;
@@ -169,7 +199,7 @@ impl Keeper {
             }
             writes.extend(self.understand(source, &change));
         }
-        Ok(self.projection.write(&writes).await?)
+        Ok(writes)
     }
 
     /// What a change writes. What is not ours is left out.

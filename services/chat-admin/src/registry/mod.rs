@@ -2,11 +2,13 @@
 //!
 //! The buckets are the truth ([`bucket`]), and they alone decide who is let in: whoever could write to
 //! Redis must not be able to let anybody in, and a copy that lags must not refuse anybody. What is
-//! shown and listed comes from Redis where it can ([`projection`], kept whole by [`keeper`]).
+//! shown and listed comes from Redis where it can ([`projection`], kept whole by [`keeper`]), else from the
+//! buckets, more slowly ([`lists`]).
 
 pub(crate) mod bucket;
 mod enrol;
 pub(crate) mod keeper;
+mod lists;
 pub(crate) mod projection;
 
 use std::{sync::Arc, time::Duration};
@@ -23,7 +25,7 @@ use tokio::sync::Semaphore;
 
 use self::{
     bucket::{Bucket, Creation, Revised},
-    projection::{ChannelPage, Key, Projection, Write},
+    projection::{Key, Projection, Write},
 };
 use crate::{
     memberships::{Entry, Memberships},
@@ -33,14 +35,10 @@ use crate::{
     secret::{self, SecretHash, Secrets},
 };
 
-/// The most members that are listed of one channel.
-pub(crate) const MEMBERS_MAX: usize = 1_000;
-
-/// Lists read from the bucket at a time: each is a consumer on the server for its duration.
-const BUCKET_LISTS_MAX: usize = 8;
-
 /// How long a join that is repeated waits for the log.
 const ANNOUNCE_WITHIN: Duration = Duration::from_secs(1);
+
+pub(crate) use self::lists::MEMBERS_MAX;
 
 /// Channels and members. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -52,6 +50,7 @@ pub(crate) struct Registry {
     secrets: Secrets,
     reserved: Arc<ReservedUids>,
     metrics: AdminMetrics,
+    /// One for each list that may be read from a bucket at a time.
     bucket_lists: Arc<Semaphore>,
     /// How many a channel may have of those who join by themselves; 0 for any number.
     channel_members_max: usize,
@@ -71,7 +70,7 @@ impl Registry {
             memberships,
             secrets: Secrets::new(),
             reserved,
-            bucket_lists: Arc::new(Semaphore::new(BUCKET_LISTS_MAX)),
+            bucket_lists: Arc::new(Semaphore::new(lists::AT_A_TIME)),
             channel_members_max,
         }
     }
@@ -128,30 +127,6 @@ impl Registry {
         }
         let stored = self.members.get(&member_key(channel, uid)).await?.map(|stored| stored.record);
         Ok(stored.filter(MemberRecord::is_member))
-    }
-
-    /// The channel's members by uid, at most [`MEMBERS_MAX`].
-    pub(crate) async fn members(&self, channel: &ChannelName) -> Result<Vec<MemberRecord>, Error> {
-        if let Some(members) = self.projection.members(channel).await {
-            return Ok(members);
-        }
-        let _permit = self
-            .bucket_lists
-            .try_acquire()
-            .map_err(|_| Error::unavailable("members cannot be listed now"))?;
-        let mut members = self.members.records(&format!("{channel}.*"), MEMBERS_MAX).await?;
-        members.retain(MemberRecord::is_member);
-        members.sort_unstable_by(|one, other| one.uid.cmp(&other.uid));
-        Ok(members)
-    }
-
-    /// Up to `limit` channels by name, after `after`, each with its members.
-    pub(crate) async fn page(
-        &self,
-        after: Option<&ChannelName>,
-        limit: usize,
-    ) -> Result<ChannelPage, Error> {
-        self.projection.page(after, limit).await
     }
 
     /// Whether a member may use a channel.
@@ -305,19 +280,6 @@ impl Registry {
         }
         let message = format!("the channel has {max} members, and takes no more");
         Err(Error::of_field(ErrorCode::Forbidden, "channel", message))
-    }
-
-    /// How many members, bans and reserved uids a channel has; of many more than it may have, some.
-    async fn count_members(&self, channel: &ChannelName) -> Result<usize, Error> {
-        if let Some(count) = self.projection.count_members(channel).await {
-            return Ok(count);
-        }
-        let _permit = self
-            .bucket_lists
-            .try_acquire()
-            .map_err(|_| Error::unavailable("members cannot be counted now"))?;
-        let entries = self.members.list(&format!("{channel}.*"), self.channel_members_max).await?;
-        Ok(entries.len())
     }
 
     /// The members of a channel, for whoever could join it.

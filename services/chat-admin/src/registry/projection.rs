@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use fred::clients::Client;
+use goch_chassis::redis::Redis;
 use goch_contract::ChannelName;
 use tokio::sync::Notify;
 
@@ -40,7 +40,7 @@ pub(crate) struct Epochs {
 /// Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Projection {
-    client: Client,
+    redis: Redis,
     prefix: Arc<str>,
     /// Set anew at the start of each build by this process; once it is gone, so may be anything
     /// else that was written since.
@@ -53,9 +53,9 @@ pub(crate) struct Projection {
 
 impl Projection {
     /// `process` tells this process from all others that use the same keys.
-    pub(crate) fn new(client: Client, prefix: &str, process: &str) -> Self {
+    pub(crate) fn new(redis: Redis, prefix: &str, process: &str) -> Self {
         Self {
-            client,
+            redis,
             prefix: Arc::from(prefix),
             // Apart from every channel's keys, so that ACLs can tell the two apart.
             marker: Arc::from(format!("{prefix}:projection:{process}")),

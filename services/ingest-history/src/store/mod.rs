@@ -36,11 +36,8 @@ mod write;
 
 use std::{sync::Arc, time::Duration};
 
-use fred::{
-    clients::Client,
-    interfaces::ClientLike as _,
-    types::{Value, scripts::Script},
-};
+use fred::types::{Value, scripts::Script};
+use goch_chassis::redis::{Redis, RedisError};
 use goch_contract::{ChannelName, Seq};
 
 pub(crate) use self::{
@@ -69,10 +66,8 @@ const READ_TIMEOUT: Duration = Duration::from_millis(300);
 pub(crate) enum StoreError {
     #[error("no random number: {0}")]
     Token(#[from] getrandom::Error),
-    #[error("Redis: {0}")]
-    Redis(#[from] fred::error::Error),
-    #[error("Redis is slow or away")]
-    Slow,
+    #[error(transparent)]
+    Redis(#[from] RedisError),
     #[error("Redis holds something unreadable")]
     Unreadable,
 }
@@ -89,7 +84,7 @@ struct Scripts {
 /// Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Store {
-    client: Client,
+    redis: Redis,
     prefix: Arc<str>,
     window: usize,
     idle_seconds: i64,
@@ -97,7 +92,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn new(client: Client, config: &HistoryConfig) -> Self {
+    pub(crate) fn new(redis: Redis, config: &HistoryConfig) -> Self {
         let scripts = Scripts {
             read: Script::from_lua(READ),
             count: Script::from_lua(COUNT),
@@ -107,7 +102,7 @@ impl Store {
             complete: Script::from_lua(COMPLETE),
         };
         Self {
-            client,
+            redis,
             prefix: Arc::from(&*config.redis.prefix),
             window: config.window,
             idle_seconds: config.idle_seconds,
@@ -119,6 +114,16 @@ impl Store {
     /// else.
     fn key(&self, generation: u64, channel: &ChannelName) -> String {
         format!("{}:{{{channel}}}:history:{generation}", self.prefix)
+    }
+
+    /// Whether it is worth asking Redis.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.redis.is_answering()
+    }
+
+    /// Waits until it is.
+    pub(crate) async fn answering(&self) {
+        self.redis.answering().await;
     }
 
     /// How many events of a channel are kept.
@@ -133,12 +138,9 @@ impl Store {
         key: String,
         arguments: Vec<String>,
     ) -> Result<Option<Value>, StoreError> {
-        if !self.client.is_connected() {
-            return Err(StoreError::Slow);
-        }
-        let answer = script.evalsha_with_reload::<Value, _, _>(&self.client, key, arguments);
-        let answer = tokio::time::timeout(READ_TIMEOUT, answer).await;
-        let answer = answer.map_err(|_| StoreError::Slow)??;
+        let client = self.redis.client();
+        let answer = script.evalsha_with_reload::<Value, _, _>(client, key, arguments);
+        let answer = self.redis.read(READ_TIMEOUT, answer).await?;
         Ok(Some(answer).filter(|answer| !answer.is_null()))
     }
 }

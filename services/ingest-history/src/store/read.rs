@@ -75,17 +75,19 @@ impl Store {
         progress: Progress,
         channels: &[ChannelName],
     ) -> Result<Vec<Last>, StoreError> {
-        let written = digits(progress.written.0);
-        let pipeline = self.client.pipeline();
-        for channel in channels {
-            let key = self.key(progress.generation, channel);
-            queue_script(&pipeline, LAST, &[key], &[&written]).await?;
-        }
         if channels.is_empty() {
             return Ok(Vec::new());
         }
-        let answers = tokio::time::timeout(READ_TIMEOUT, pipeline.all::<Vec<Value>>()).await;
-        let answers = answers.map_err(|_| StoreError::Slow)??;
+        let written = digits(progress.written.0);
+        let asked = async {
+            let pipeline = self.redis.client().pipeline();
+            for channel in channels {
+                let key = self.key(progress.generation, channel);
+                queue_script(&pipeline, LAST, &[key], &[&written]).await?;
+            }
+            pipeline.all::<Vec<Value>>().await
+        };
+        let answers = self.redis.read(READ_TIMEOUT, asked).await?;
         let last = |answer| read_last(answer).ok_or(StoreError::Unreadable);
         answers.into_iter().map(last).collect()
     }
@@ -97,10 +99,9 @@ impl Store {
         channel: &ChannelName,
     ) -> Result<Seq, StoreError> {
         let key = self.key(progress.generation, channel);
-        let newest =
-            self.client.zrevrangebylex::<Vec<Bytes>, _, _, _>(key, "(f", "[e", Some((0, 1)));
-        let newest = tokio::time::timeout(READ_TIMEOUT, newest).await;
-        let newest = newest.map_err(|_| StoreError::Slow)??;
+        let client = self.redis.client();
+        let newest = client.zrevrangebylex::<Vec<Bytes>, _, _, _>(key, "(f", "[e", Some((0, 1)));
+        let newest = self.redis.read(READ_TIMEOUT, newest).await?;
         Ok(newest.first().and_then(|member| read_event(member)).map_or(Seq(0), |event| event.seq))
     }
 }

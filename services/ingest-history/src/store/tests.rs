@@ -6,11 +6,10 @@ use std::{
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use fred::types::{Builder, config::Config};
-use goch_chassis::config::RedisConfig;
+use goch_chassis::{config::RedisConfig, metrics::Metrics, redis, shutdown::Shutdown};
 use goch_contract::{Secret, Uid};
 use proptest::prelude::*;
 use serde_json::json;
@@ -26,13 +25,13 @@ const MEMBERS: [&str; 3] = ["ann", "bob", "eve"];
 /// How long the server may take to start.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Redis {
+struct Server {
     process: Child,
     url: String,
     _folder: TempDir,
 }
 
-impl Redis {
+impl Server {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -47,31 +46,26 @@ impl Redis {
         Self { process, url: format!("redis://127.0.0.1:{port}"), _folder: folder }
     }
 
-    async fn client(&self) -> Client {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let client =
-                Builder::from_config(Config::from_url(&self.url).unwrap()).build().unwrap();
-            match client.init().await {
-                Ok(_) => return client,
-                Err(error) => assert!(Instant::now() < deadline, "{error}"),
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+    fn config(&self) -> RedisConfig {
+        let (url, prefix) = (Secret::new(self.url.clone()), random_token().unwrap());
+        RedisConfig { url, tls: None, prefix }
+    }
+
+    async fn connect(&self) -> Redis {
+        let shutdown = Shutdown::new(PATIENCE);
+        let redis = redis::connect(&self.config(), &Metrics::default(), &shutdown).unwrap();
+        tokio::time::timeout(PATIENCE, redis.answering()).await.expect("Redis does not answer");
+        redis
     }
 
     /// A store that nobody else uses.
-    fn store(&self, client: Client) -> Store {
-        let redis = RedisConfig {
-            url: Secret::new(self.url.clone()),
-            tls: None,
-            prefix: random_token().unwrap(),
-        };
-        Store::new(client, &HistoryConfig { redis, window: WINDOW, idle_seconds: 600 })
+    fn store(&self, connection: Redis) -> Store {
+        let config = HistoryConfig { redis: self.config(), window: WINDOW, idle_seconds: 600 };
+        Store::new(connection, &config)
     }
 }
 
-impl Drop for Redis {
+impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -244,12 +238,12 @@ async fn play(store: &Store, steps: Vec<Step>) {
 
 #[test]
 fn a_count_is_exact_whatever_is_said_deleted_and_forgotten_meanwhile() {
-    let redis = Redis::start();
+    let server = Server::start();
     let runtime = Runtime::new().unwrap();
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(48));
-    let client = runtime.block_on(redis.client());
+    let redis = runtime.block_on(server.connect());
     let outcome = runner.run(&prop::collection::vec(step(), 1..120), |steps| {
-        runtime.block_on(play(&redis.store(client.clone()), steps));
+        runtime.block_on(play(&server.store(redis.clone()), steps));
         Ok(())
     });
     outcome.unwrap();
@@ -257,8 +251,8 @@ fn a_count_is_exact_whatever_is_said_deleted_and_forgotten_meanwhile() {
 
 #[tokio::test]
 async fn what_was_counted_while_something_was_deleted_is_not_kept() {
-    let redis = Redis::start();
-    let store = redis.store(redis.client().await);
+    let server = Server::start();
+    let store = server.store(server.connect().await);
     let channel = ChannelName::parse("c").unwrap();
     let mut log = Log { channel: channel.clone(), events: Vec::new(), counts: Vec::new() };
     log.fill(&store).await;

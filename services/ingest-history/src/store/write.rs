@@ -32,27 +32,32 @@ impl Store {
             let members = entry.members().map(|member| (0.0, Value::Bytes(member)));
             sets.entry(&entry.channel).or_default().extend(members);
         }
-        let pipeline = self.client.pipeline();
-        let mut keys = Vec::with_capacity(sets.len());
-        for (channel, members) in sets {
-            let key = self.key(generation, channel);
-            pipeline.zadd::<(), _, _>(&key, None, None, false, false, members).await?;
-            pipeline.expire::<(), _>(&key, self.idle_seconds, None).await?;
-            pipeline.zlexcount::<(), _, _, _>(&key, "[e", "(f").await?;
-            keys.push(key);
-        }
-        if keys.is_empty() {
+        let sets: Vec<_> = sets
+            .into_iter()
+            .map(|(channel, members)| (self.key(generation, channel), members))
+            .collect();
+        if sets.is_empty() {
             return Ok(());
         }
-        // After the deletions are in: a count that is made from then on leaves out what they delete.
         let deletions = entries.iter().filter(|entry| entry.deletes());
         let channels: BTreeSet<_> = deletions.map(|entry| &entry.channel).collect();
-        for channel in channels {
-            let key = self.key(generation, channel);
-            pipeline.zremrangebylex::<(), _, _, _>(&key, "[c", "(d").await?;
-            pipeline.zremrangebylex::<(), _, _, _>(&key, "[n", "(p").await?;
-        }
-        let answers: Vec<Value> = pipeline.all().await?;
+        let keys: Vec<_> = sets.iter().map(|(key, _)| key.clone()).collect();
+        let written = async {
+            let pipeline = self.redis.client().pipeline();
+            for (key, members) in sets {
+                pipeline.zadd::<(), _, _>(&key, None, None, false, false, members).await?;
+                pipeline.expire::<(), _>(&key, self.idle_seconds, None).await?;
+                pipeline.zlexcount::<(), _, _, _>(&key, "[e", "(f").await?;
+            }
+            // After the deletions are in: a count that is made from then on leaves out what they delete.
+            for channel in channels {
+                let key = self.key(generation, channel);
+                pipeline.zremrangebylex::<(), _, _, _>(&key, "[c", "(d").await?;
+                pipeline.zremrangebylex::<(), _, _, _>(&key, "[n", "(p").await?;
+            }
+            pipeline.all().await
+        };
+        let answers: Vec<Value> = self.redis.write(written).await?;
         let counts = answers.iter().skip(2).step_by(3).take(keys.len());
         let counts = counts.map(|count| count.as_u64().unwrap_or(0));
         self.trim(keys.into_iter().zip(counts)).await
@@ -61,15 +66,18 @@ impl Store {
     /// Trims the sets that are well beyond the window: an eighth, so that it is not done each time.
     async fn trim(&self, counts: impl Iterator<Item = (String, u64)>) -> Result<(), StoreError> {
         let most = u64::try_from(self.window + self.window / 8).unwrap_or(u64::MAX);
-        let pipeline = self.client.pipeline();
-        let mut any = false;
-        for (key, _) in counts.filter(|(_, count)| *count > most) {
-            queue_script(&pipeline, TRIM, &[key], &[&self.window.to_string()]).await?;
-            any = true;
+        let keys: Vec<_> = counts.filter(|(_, count)| *count > most).map(|(key, _)| key).collect();
+        if keys.is_empty() {
+            return Ok(());
         }
-        if any {
-            pipeline.all::<Value>().await?;
-        }
+        let trimmed = async {
+            let pipeline = self.redis.client().pipeline();
+            for key in keys {
+                queue_script(&pipeline, TRIM, &[key], &[&self.window.to_string()]).await?;
+            }
+            pipeline.all::<Value>().await
+        };
+        self.redis.write(trimmed).await?;
         Ok(())
     }
 
@@ -82,8 +90,9 @@ impl Store {
     ) -> Result<Filling, StoreError> {
         let key = self.key(generation, channel);
         let arguments = vec![token.clone(), self.idle_seconds.to_string()];
-        let history = self.scripts.begin.evalsha_with_reload(&self.client, key.as_str(), arguments);
-        Ok(Filling { history: history.await?, key, token })
+        let client = self.redis.client();
+        let history = self.scripts.begin.evalsha_with_reload(client, key.as_str(), arguments);
+        Ok(Filling { history: self.redis.write(history).await?, key, token })
     }
 
     /// Adds events that were read from the log; false if the channel has been forgotten since the
@@ -99,7 +108,9 @@ impl Store {
                 std::iter::once(Value::from(filling.token.as_str())).chain(members).collect();
             let script = &self.scripts.fill;
             let key = filling.key.as_str();
-            if !script.evalsha_with_reload::<bool, _, _>(&self.client, key, arguments).await? {
+            let client = self.redis.client();
+            let added = script.evalsha_with_reload::<bool, _, _>(client, key, arguments);
+            if !self.redis.write(added).await? {
                 return Ok(false);
             }
         }
@@ -112,7 +123,8 @@ impl Store {
         generation: u64,
         channel: &ChannelName,
     ) -> Result<(), StoreError> {
-        Ok(self.client.del(self.key(generation, channel)).await?)
+        let key = self.key(generation, channel);
+        Ok(self.redis.write(self.redis.client().del(key)).await?)
     }
 
     /// Marks the channel as whole between `floor` and `top` once that is written; false if it has
@@ -126,6 +138,7 @@ impl Store {
         let Filling { key, token, history } = filling;
         let arguments = vec![token, history, digits(floor.0), digits(top.0)];
         let script = &self.scripts.complete;
-        Ok(script.evalsha_with_reload(&self.client, key.as_str(), arguments).await?)
+        let marked = script.evalsha_with_reload(self.redis.client(), key.as_str(), arguments);
+        Ok(self.redis.write(marked).await?)
     }
 }

@@ -1,14 +1,14 @@
 //! Reading the copy, as far as it can be trusted. Nothing is ever refused because Redis does not have it:
 //! the bucket decides.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeMap, slice, sync::atomic::Ordering, time::Duration};
 
 use fred::{
     interfaces::{HashesInterface as _, KeysInterface as _, SortedSetsInterface as _},
     types::Value,
 };
-use goch_chassis::redis::queue_script;
-use goch_contract::{ChannelName, Error, Uid};
+use goch_chassis::redis::{RedisError, queue_script};
+use goch_contract::{ChannelName, Uid};
 use serde::de::DeserializeOwned;
 
 use super::{Projection, READ_TIMEOUT, STATE};
@@ -17,8 +17,8 @@ use crate::{
     registry::MEMBERS_MAX,
 };
 
-/// How long the list of channels may take.
-const LIST_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the channels of a page with all their members may take.
+const LIST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The fields and values of the hash `KEYS[1]`: all, or some `ARGV[1]` if there are more.
 const SCAN: &str = "return redis.call('HSCAN', KEYS[1], '0', 'COUNT', ARGV[1])[2]";
@@ -47,8 +47,8 @@ impl Projection {
         if !self.whole.load(Ordering::Relaxed) {
             return None;
         }
-        let read = self.client.hget::<Option<String>, _, _>(key, field);
-        tokio::time::timeout(READ_TIMEOUT, read).await.ok()?.ok()?
+        let read = self.redis.client().hget::<Option<String>, _, _>(key, field);
+        self.redis.read(READ_TIMEOUT, read).await.ok()?
     }
 
     /// How many members and bans a channel has, if Redis can be trusted.
@@ -57,35 +57,30 @@ impl Projection {
             return None;
         }
         let counted = async {
-            let pipeline = self.client.pipeline();
-            pipeline.hlen::<(), _>(self.members_key(channel)).await.ok()?;
+            let pipeline = self.redis.client().pipeline();
+            pipeline.hlen::<(), _>(self.members_key(channel)).await?;
             // Last: if it is still there, nothing was wiped before the count.
-            pipeline.exists::<(), _>(&*self.marker).await.ok()?;
-            let (count, marked): (usize, u64) = pipeline.all().await.ok()?;
-            (marked == 1).then_some(count)
+            pipeline.exists::<(), _>(&*self.marker).await?;
+            pipeline.all::<(usize, u64)>().await
         };
-        tokio::time::timeout(READ_TIMEOUT, counted).await.ok()?
+        let (count, marked) = self.redis.read(READ_TIMEOUT, counted).await.ok()?;
+        (marked == 1).then_some(count)
     }
 
     /// The members of a channel, if Redis can be trusted.
     pub(crate) async fn members(&self, channel: &ChannelName) -> Option<Vec<MemberRecord>> {
-        let names = [channel.clone()];
-        let described = tokio::time::timeout(READ_TIMEOUT, self.describe(&names)).await.ok()?;
-        described.ok()?.into_iter().next().map(|(_, members)| members)
+        let described = self.describe(slice::from_ref(channel), READ_TIMEOUT).await.ok()?;
+        described.into_iter().next().map(|(_, members)| members)
     }
 
-    /// Up to `limit` channels after the name `after`.
+    /// Up to `limit` channels after the name `after`, if Redis can be trusted.
     pub(crate) async fn page(
         &self,
         after: Option<&ChannelName>,
         limit: usize,
-    ) -> Result<ChannelPage, Error> {
-        let page = self.read_page(after.cloned(), limit);
-        tokio::time::timeout(LIST_TIMEOUT, page)
-            .await
-            .ok()
-            .and_then(|read| read.inspect_err(|error| tracing::debug!(%error, "no list")).ok())
-            .ok_or_else(|| Error::unavailable("the list of channels is being rebuilt"))
+    ) -> Option<ChannelPage> {
+        let page = self.read_page(after.cloned(), limit).await;
+        page.inspect_err(|error| tracing::debug!(%error, "the list comes from the bucket")).ok()
     }
 
     async fn read_page(
@@ -93,18 +88,21 @@ impl Projection {
         mut after: Option<ChannelName>,
         limit: usize,
     ) -> Result<ChannelPage, ReadError> {
+        if !self.whole.load(Ordering::Relaxed) {
+            return Err(ReadError::NotWhole);
+        }
         let count = i64::try_from(limit)?;
         loop {
             let from = after.map_or_else(|| "-".to_owned(), |name| format!("({name}"));
-            let mut names: Vec<String> = self
-                .client
-                .zrangebylex(self.names_key(), from, "+", Some((0, count.saturating_add(1))))
-                .await?;
+            let client = self.redis.client();
+            let limits = Some((0, count.saturating_add(1)));
+            let names = client.zrangebylex(self.names_key(), from, "+", limits);
+            let mut names: Vec<String> = self.redis.read(READ_TIMEOUT, names).await?;
             let more = names.len() > limit;
             names.truncate(limit);
             let names: Vec<_> =
                 names.iter().filter_map(|name| ChannelName::parse(name).ok()).collect();
-            let described = self.describe(&names).await?;
+            let described = self.describe(&names, LIST_TIMEOUT).await?;
             let channels: Vec<_> = described
                 .into_iter()
                 .filter_map(|(channel, members)| {
@@ -123,19 +121,23 @@ impl Projection {
     async fn describe(
         &self,
         names: &[ChannelName],
+        within: Duration,
     ) -> Result<Vec<(Option<ChannelRecord>, Vec<MemberRecord>)>, ReadError> {
         if !self.whole.load(Ordering::Relaxed) {
             return Err(ReadError::NotWhole);
         }
-        let pipeline = self.client.pipeline();
-        for name in names {
-            pipeline.hget::<(), _, _>(self.channel_key(name), STATE).await?;
-            let count = MEMBERS_MAX.to_string();
-            queue_script(&pipeline, SCAN, &[self.members_key(name)], &[&count]).await?;
-        }
-        // Last: if it is still there, nothing was wiped before the reads.
-        pipeline.exists::<(), _>(&*self.marker).await?;
-        let mut answers: Vec<Value> = pipeline.all().await?;
+        let described = async {
+            let pipeline = self.redis.client().pipeline();
+            for name in names {
+                pipeline.hget::<(), _, _>(self.channel_key(name), STATE).await?;
+                let count = MEMBERS_MAX.to_string();
+                queue_script(&pipeline, SCAN, &[self.members_key(name)], &[&count]).await?;
+            }
+            // Last: if it is still there, nothing was wiped before the reads.
+            pipeline.exists::<(), _>(&*self.marker).await?;
+            pipeline.all::<Vec<Value>>().await
+        };
+        let mut answers = self.redis.read(within, described).await?;
         if answers.pop().and_then(|marked| marked.as_i64()) != Some(1) {
             return Err(ReadError::NotWhole);
         }
@@ -155,7 +157,9 @@ enum ReadError {
     #[error("the projection is not whole")]
     NotWhole,
     #[error(transparent)]
-    Redis(#[from] fred::error::Error),
+    Redis(#[from] RedisError),
+    #[error("Redis holds something unreadable: {0}")]
+    Unreadable(#[from] fred::error::Error),
     #[error(transparent)]
     Limit(#[from] std::num::TryFromIntError),
 }

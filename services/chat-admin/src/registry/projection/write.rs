@@ -7,7 +7,7 @@ use fred::{
     interfaces::{KeysInterface as _, SortedSetsInterface as _},
     types::{Expiration, Value},
 };
-use goch_chassis::redis::queue_script;
+use goch_chassis::redis::{RedisError, queue_script};
 use goch_contract::{ChannelName, Uid};
 
 use super::{Epochs, Projection, READ_TIMEOUT, STATE};
@@ -66,12 +66,16 @@ impl Write {
 
 impl Projection {
     /// Begins a build: nothing is trusted until [`Self::complete`].
-    pub(crate) async fn begin(&self, epochs: Epochs) -> Result<(), fred::error::Error> {
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub(crate) async fn begin(&self, epochs: Epochs) -> Result<(), RedisError> {
         self.whole.store(false, Ordering::Relaxed);
         self.channels_epoch.store(epochs.channels, Ordering::Relaxed);
         self.members_epoch.store(epochs.members, Ordering::Relaxed);
         let expiration = Some(Expiration::EX(MARKER_SECONDS));
-        self.client.set(&*self.marker, 1, expiration, None, false).await
+        let client = self.redis.client();
+        self.redis.write(client.set(&*self.marker, 1, expiration, None, false)).await
     }
 
     /// Everything that the buckets hold is written.
@@ -95,20 +99,25 @@ impl Projection {
     }
 
     /// Whether this process's marker is still there; keeps it for longer.
-    pub(crate) async fn is_marked(&self) -> Result<bool, fred::error::Error> {
-        self.client.expire(&*self.marker, MARKER_SECONDS, None).await
+    pub(crate) async fn is_marked(&self) -> Result<bool, RedisError> {
+        let client = self.redis.client();
+        self.redis.write(client.expire(&*self.marker, MARKER_SECONDS, None)).await
     }
 
     /// Writes records, in one round trip.
-    pub(crate) async fn write(&self, writes: &[Write]) -> Result<(), fred::error::Error> {
-        let pipeline = self.client.pipeline();
+    pub(crate) async fn write(&self, writes: &[Write]) -> Result<(), RedisError> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        self.redis.write(self.put(writes)).await
+    }
+
+    async fn put(&self, writes: &[Write]) -> Result<(), fred::error::Error> {
+        let pipeline = self.redis.client().pipeline();
         for write in writes {
             self.queue(&pipeline, write).await?;
         }
-        if !writes.is_empty() {
-            pipeline.all::<Value>().await?;
-        }
-        Ok(())
+        pipeline.all::<Value>().await.map(drop)
     }
 
     /// Writes what the keeper would write a moment later. While a build goes on, that is soon
@@ -117,9 +126,8 @@ impl Projection {
         if !self.whole.load(Ordering::Relaxed) {
             return;
         }
-        let written = tokio::time::timeout(READ_TIMEOUT, self.write(&[write])).await;
-        if !matches!(written, Ok(Ok(()))) {
-            tracing::debug!("a record is left to the keeper");
+        if let Err(error) = self.redis.read(READ_TIMEOUT, self.put(&[write])).await {
+            tracing::debug!(%error, "a record is left to the keeper");
         }
     }
 
