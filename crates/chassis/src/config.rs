@@ -284,10 +284,10 @@ limits! {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn read<C: Config>(variables: &[(&str, &str)]) -> Result<C, Faults> {
+    pub(crate) fn read<C: Config>(variables: &[(&str, &str)]) -> Result<C, Faults> {
         let mut faults = Faults::default();
         let config = C::read(&Environment::of(variables), &mut faults);
         faults.or_value(config)

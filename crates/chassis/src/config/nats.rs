@@ -179,12 +179,10 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::tls::tests::files;
+    use crate::{config::tests, tls::tests::files};
 
     fn read(variables: &[(&str, &str)]) -> Result<NatsConfig, String> {
-        let mut faults = Faults::default();
-        let config = NatsConfig::read(&Environment::of(variables), &mut faults);
-        faults.or_value(config).map_err(|faults| faults.to_string())
+        tests::read(variables).map_err(|faults| faults.to_string())
     }
 
     #[test]

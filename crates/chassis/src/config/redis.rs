@@ -70,12 +70,10 @@ fn without_tls(url: &str) -> (Cow<'_, str>, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::tests::files;
+    use crate::{config::tests, tls::tests::files};
 
     fn read(variables: &[(&str, &str)]) -> Result<RedisConfig, String> {
-        let mut faults = Faults::default();
-        let config = RedisConfig::read(&Environment::of(variables), &mut faults);
-        faults.or_value(config).map_err(|faults| faults.to_string())
+        tests::read(variables).map_err(|faults| faults.to_string())
     }
 
     #[test]
