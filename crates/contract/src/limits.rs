@@ -181,7 +181,7 @@ impl Limits {
     ///
     /// # Errors
     /// Names the field and the rule or limit it breaks.
-    pub fn check_email(field: &'static str, value: &str) -> Result<(), Error> {
+    fn check_email(field: &'static str, value: &str) -> Result<(), Error> {
         if value.len() > EMAIL_MAX {
             let message = format!("{field} must have at most {EMAIL_MAX} bytes");
             return Err(Error::of_field(ErrorCode::TooLong, field, message));
@@ -195,6 +195,15 @@ impl Limits {
         }
         let message = format!("{field} must be an address such as ann@example.org");
         Err(Error::bad_request(field, message))
+    }
+
+    /// Checks who somebody says to be: the fields `display_name` and, if there is one, `email`.
+    ///
+    /// # Errors
+    /// Names the first field that breaks a rule, and the rule.
+    pub fn check_person(&self, display_name: &str, email: Option<&str>) -> Result<(), Error> {
+        self.check_display_name("display_name", display_name)?;
+        email.map_or(Ok(()), |email| Self::check_email("email", email))
     }
 
     /// Checks a message's text: within the limit and not all white space.

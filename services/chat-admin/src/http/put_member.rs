@@ -46,8 +46,7 @@ pub(super) async fn put_member(
 }
 
 fn check(body: PutMemberBody, limits: &Limits, roles: &Roles) -> Result<MemberUpdate, Error> {
-    limits.check_display_name("display_name", &body.display_name)?;
-    body.email.as_deref().map_or(Ok(()), |email| Limits::check_email("email", email))?;
+    limits.check_person(&body.display_name, body.email.as_deref())?;
     let role = body.role.map(|role| roles.find("role", &role)).transpose()?;
     Ok(MemberUpdate {
         display_name: Some(body.display_name),

@@ -55,10 +55,7 @@ pub(super) async fn join(
 pub fn check(body: JoinBody, limits: &Limits) -> Result<(Register, Secret), Error> {
     let channel = limits.parse_channel("channel", &body.channel)?;
     let uid = limits.parse_uid("uid", &body.uid)?;
-    limits.check_display_name("display_name", &body.display_name)?;
-    if let Some(email) = &body.email {
-        Limits::check_email("email", email)?;
-    }
+    limits.check_person(&body.display_name, body.email.as_deref())?;
     let checked = |secret: Option<Secret>, length: Length, field| {
         secret.map(|secret| length.check(field, secret.expose()).map(|()| secret)).transpose()
     };
