@@ -22,6 +22,9 @@ use crate::{
     waiting::Waiting,
 };
 
+/// How long a request waits for the log to take an event that may also be published later.
+pub(crate) const ANNOUNCE_WITHIN: Duration = Duration::from_secs(1);
+
 /// How long the replica that writes a record is given before another one does its work; the spread
 /// keeps replicas from doing it all at once.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -58,15 +61,10 @@ impl Announcer {
         if announced { self.waiting.remove(&key) } else { self.waiting.add(key) }
     }
 
-    /// Announces a member now, or leaves it for later.
-    pub(crate) async fn announce_within(
-        &self,
-        time: Duration,
-        channel: &ChannelName,
-        member: Revised<MemberRecord>,
-    ) {
+    /// Announces a member within [`ANNOUNCE_WITHIN`], or leaves it for later.
+    pub(crate) async fn announce_soon(&self, channel: &ChannelName, member: Revised<MemberRecord>) {
         let uid = member.record.uid.clone();
-        let announced = tokio::time::timeout(time, self.announce(channel, member)).await;
+        let announced = tokio::time::timeout(ANNOUNCE_WITHIN, self.announce(channel, member)).await;
         if !matches!(announced, Ok(Ok(()))) {
             tracing::warn!(%channel, %uid, "the joined or left event will follow");
             self.waiting.add((channel.clone(), uid));

@@ -3,7 +3,7 @@
 //! The record in the bucket changes first. Redis, the gateways and the log follow: each step can be
 //! repeated, and what is left undone is done by whoever finds the record ([`crate::announcer`]).
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use goch_contract::{
     Actor, ChannelName, Error, ErrorCode, Role, Secret, Uid, UnixMillis,
@@ -23,11 +23,8 @@ use crate::{
     secret::SecretHash,
 };
 
-/// How long a request waits for the log to take an event that may also be published later.
-const ANNOUNCE_WITHIN: Duration = Duration::from_secs(1);
-
 /// How often a change is tried anew because another one came first.
-const ATTEMPTS_MAX: usize = 8;
+pub(crate) const ATTEMPTS_MAX: usize = 8;
 
 /// What became of somebody who was to become a member.
 #[derive(Debug)]
@@ -119,7 +116,7 @@ impl Memberships {
         self.project(channel, &stored).await;
         self.metrics.members_registered.inc();
         tracing::info!(%channel, uid = %record.uid, role = %record.role, origin = ?record.origin, actor = record.actor.as_ref().map(Actor::as_str), "new member");
-        self.announcer.announce_within(ANNOUNCE_WITHIN, channel, stored).await;
+        self.announcer.announce_soon(channel, stored).await;
         Ok(Entry::Member(record))
     }
 
@@ -223,7 +220,7 @@ impl Memberships {
         self.revoker.revoke(channel, Some(&stored.record.uid)).await;
         tracing::info!(%channel, uid = %stored.record.uid, role = %stored.record.role, actor = actor.map(Actor::as_str), "member updated");
         let record = stored.record.clone();
-        self.announcer.announce_within(ANNOUNCE_WITHIN, channel, stored).await;
+        self.announcer.announce_soon(channel, stored).await;
         Ok(Some(record))
     }
 

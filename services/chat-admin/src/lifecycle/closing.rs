@@ -2,8 +2,9 @@
 
 use goch_contract::{Actor, ChannelName, Error, rest::CreatedChannelBody};
 
-use super::{ANNOUNCE_WITHIN, Lifecycle, finisher::Unfinished};
+use super::{Lifecycle, finisher::Unfinished};
 use crate::{
+    announcer::ANNOUNCE_WITHIN,
     log::About,
     record::ChannelRecord,
     registry::{Registry, bucket::Revised, projection::Key},

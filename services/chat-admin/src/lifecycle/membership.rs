@@ -8,7 +8,7 @@ use goch_contract::{
     rest::{Ban, Membership},
 };
 
-use super::{ANNOUNCE_WITHIN, ATTEMPTS_MAX, Lifecycle, too_many_changes};
+use super::{ATTEMPTS_MAX, Lifecycle, too_many_changes};
 use crate::{
     record::{MemberRecord, Standing, member_key, parse_member_key},
     registry::bucket::{self, Creation, Revised},
@@ -43,7 +43,7 @@ impl Lifecycle {
                 }
             };
             if let Some(dismissed) = dismissed {
-                self.announcer.announce_within(ANNOUNCE_WITHIN, channel, dismissed).await;
+                self.announcer.announce_soon(channel, dismissed).await;
                 return Ok(());
             }
         }
@@ -84,7 +84,7 @@ impl Lifecycle {
             };
             if let Some(banned) = banned {
                 let ban = banned.record.clone().into_ban().ok_or_else(too_many_changes)?;
-                self.announcer.announce_within(ANNOUNCE_WITHIN, channel, banned).await;
+                self.announcer.announce_soon(channel, banned).await;
                 return Ok(ban);
             }
         }
@@ -121,7 +121,7 @@ impl Lifecycle {
             {
                 stored.revision = revision;
                 tracing::info!(%channel, %uid, %actor, "ban lifted");
-                self.announcer.announce_within(ANNOUNCE_WITHIN, channel, stored).await;
+                self.announcer.announce_soon(channel, stored).await;
                 return Ok(());
             }
         }

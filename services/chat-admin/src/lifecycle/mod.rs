@@ -26,7 +26,7 @@ use crate::{
     ServiceClient,
     announcer::Announcer,
     log::Log,
-    memberships::{Memberships, too_many_changes},
+    memberships::{ATTEMPTS_MAX, Memberships, too_many_changes},
     record::{ChannelRecord, DeletionRecord, ErasureRecord, MemberRecord, Record},
     registry::{
         bucket::{Bucket, Revised},
@@ -37,12 +37,6 @@ use crate::{
 
 /// How long a request waits for what may also be finished later.
 const FINISH_WITHIN: Duration = Duration::from_secs(8);
-
-/// How long a request waits for the log to take an event that may also be published later.
-const ANNOUNCE_WITHIN: Duration = Duration::from_secs(1);
-
-/// How often a change is tried anew because another one came first.
-const ATTEMPTS_MAX: usize = 8;
 
 /// How far something is that takes several steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ pub(crate) mod keeper;
 mod lists;
 pub(crate) mod projection;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_contract::{
@@ -34,9 +34,6 @@ use crate::{
     reserved::ReservedUids,
     secret::{self, SecretHash, Secrets},
 };
-
-/// How long a join that is repeated waits for the log.
-const ANNOUNCE_WITHIN: Duration = Duration::from_secs(1);
 
 pub(crate) use self::lists::MEMBERS_MAX;
 
@@ -263,7 +260,7 @@ impl Registry {
             {
                 if !stored.record.announced {
                     let announcer = &self.memberships.announcer;
-                    announcer.announce_within(ANNOUNCE_WITHIN, &channel, stored).await;
+                    announcer.announce_soon(&channel, stored).await;
                 }
                 Ok(Registered { created: false })
             }
