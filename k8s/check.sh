@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Renders base and the overlays, and checks each object against Kubernetes' own schemas, without a cluster.
-# Unknown fields are errors. Checks docker-compose.yml for what it promises, too. What the machine lacks for that is put into the folder given: the checker from
-# PyPI, and a kustomize where there is no kubectl.
+# Unknown fields are errors. Checks docker-compose.yml for what it promises, too. What the machine lacks for
+# that is put into the folder given: the checker from PyPI, and a kustomize where there is no kubectl.
 #
 #   check.sh FOLDER
 set -euo pipefail
