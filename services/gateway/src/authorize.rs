@@ -310,7 +310,7 @@ fn forget_expired<K: Hash + Eq>(remembered: &mut LruCache<K, Remembered>, now: I
 
 #[cfg(test)]
 mod tests {
-    use goch_contract::MembershipId;
+    use goch_contract::{MembershipId, services::admin::Revoked};
 
     use super::*;
 
@@ -324,6 +324,97 @@ mod tests {
         });
         let authorization = Authorization { profile, closed: false, mark };
         Remembered { proof: Proof::Secret(Secret::new("s").digest()), authorization, until }
+    }
+
+    const REMEMBER_FOR: Duration = Duration::from_secs(60);
+
+    fn authorizer(remember_for: Duration) -> Arc<Authorizer> {
+        Authorizer::new(remember_for, Counter::default())
+    }
+
+    fn key_of(uid: &str) -> Key {
+        (ChannelName::parse("c").unwrap(), Uid::parse(uid).unwrap())
+    }
+
+    fn key() -> Key {
+        key_of("ann")
+    }
+
+    fn secret(secret: &str) -> Proof {
+        Proof::Secret(Secret::new(secret).digest())
+    }
+
+    fn token(name: Option<&str>, role: Option<&str>) -> Proof {
+        Proof::Token(name.map(str::to_owned), role.map(|role| Role::parse(role).unwrap()))
+    }
+
+    /// As if chat-admin had said yes to `proof` just now.
+    fn remember(authorizer: &Authorizer, proof: &Proof) -> Authorization {
+        remember_as(authorizer, key(), proof)
+    }
+
+    fn remember_as(authorizer: &Authorizer, key: Key, proof: &Proof) -> Authorization {
+        let authorized = Authorized {
+            display_name: "Ann".to_owned(),
+            role: Role::guest(),
+            membership: MembershipId::parse("a").unwrap(),
+            closed: false,
+        };
+        let mark = authorizer.revocations().mark();
+        authorizer.remember(key, proof.clone(), authorized, mark)
+    }
+
+    #[test]
+    fn only_what_was_shown_before_is_answered_from_memory() {
+        let proofs = [
+            secret("one"),
+            secret("two"),
+            token(None, None),
+            token(Some("Ann"), None),
+            token(Some("Ann"), Some("agent")),
+            token(Some("Bob"), Some("agent")),
+        ];
+        for (remembered, proof) in proofs.iter().enumerate() {
+            let authorizer = authorizer(REMEMBER_FOR);
+            remember(&authorizer, proof);
+            for (shown, proof) in proofs.iter().enumerate() {
+                let recalled = authorizer.recall(&key(), proof).is_some();
+                assert_eq!(recalled, shown == remembered, "{shown} after {remembered}");
+            }
+            assert_eq!(authorizer.answered_from_memory.get(), 1);
+        }
+    }
+
+    #[test]
+    fn nothing_is_answered_from_memory_that_was_revoked_or_is_too_old() {
+        let revoked = authorizer(REMEMBER_FOR);
+        let authorization = remember(&revoked, &secret("s"));
+        let (channel, uid) = key();
+        assert!(revoked.still_holds(&authorization, &channel, &uid));
+        revoked.revocations().note(Revoked { channel: channel.clone(), uid: Some(uid.clone()) });
+        assert!(!revoked.still_holds(&authorization, &channel, &uid));
+        assert!(revoked.recall(&key(), &secret("s")).is_none());
+        assert!(lock(&revoked.remembered).is_empty());
+
+        let expired = authorizer(Duration::ZERO);
+        remember(&expired, &secret("s"));
+        let is_forgotten = |_| expired.recall(&key(), &secret("s")).is_none();
+        assert!((0..1_000_000).any(is_forgotten));
+        assert!(lock(&expired.remembered).is_empty());
+    }
+
+    #[test]
+    fn the_longest_unused_makes_room_when_all_places_are_taken() {
+        let authorizer = authorizer(REMEMBER_FOR);
+        let key = |member: usize| key_of(&format!("member-{member}"));
+        for member in 0..REMEMBERED_MAX {
+            remember_as(&authorizer, key(member), &secret("s"));
+        }
+        assert!(authorizer.recall(&key(0), &secret("s")).is_some());
+        remember_as(&authorizer, key(REMEMBERED_MAX), &secret("s"));
+        assert!(authorizer.recall(&key(0), &secret("s")).is_some());
+        assert!(authorizer.recall(&key(1), &secret("s")).is_none());
+        assert_eq!(lock(&authorizer.remembered).len(), REMEMBERED_MAX);
     }
 
     #[test]
