@@ -1,13 +1,13 @@
 //! The serving side of typed requests, over the NATS services API.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_nats::{
     Client,
     service::{self, Service as NatsService, ServiceExt as _, endpoint::Endpoint},
 };
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use goch_contract::{
     Error, ErrorCode,
     services::{Service, ServiceRequest, refusal},
@@ -133,7 +133,7 @@ impl Endpoints {
             .map_err(|error| StartError::because(format!("serving {}", R::ENDPOINT), error))?;
         let serving =
             answer_all(self.chassis.clone(), endpoint, permits, self.requests.clone(), handler);
-        self.chassis.shutdown.tasks().spawn(serving);
+        self.chassis.shutdown.spawn_vital(format!("endpoint {}", R::ENDPOINT), serving);
         Ok(())
     }
 
@@ -196,7 +196,10 @@ where
             .map(Bytes::from)
             .map_err(|_| Error::new(ErrorCode::Internal, "the answer cannot be serialized"))
     };
-    let (outcome, sent) = match answer.instrument(span).await {
+    // Whoever asks is not to wait for an answer that nobody works on any more.
+    let answer = AssertUnwindSafe(answer.instrument(span)).catch_unwind().await;
+    let answer = answer.unwrap_or_else(|_| Err(Error::new(ErrorCode::Internal, "a defect")));
+    let (outcome, sent) = match answer {
         Ok(response) => ("ok", request.respond(Ok(response)).await),
         Err(error) => {
             if error.code == ErrorCode::Internal {

@@ -1,6 +1,14 @@
 //! The service from start to drained: connections, the registry, and its two faces.
 
-use std::{future::ready, io, sync::Arc, time::Duration};
+use std::{
+    future::ready,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use actix_http::{HttpService, error::DispatchError};
 use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
@@ -8,7 +16,7 @@ use actix_web::{
     App,
     dev::{AppConfig, Server},
     middleware::from_fn,
-    rt::net::TcpStream,
+    rt::{self, net::TcpStream},
     web,
 };
 use goch_chassis::{
@@ -107,9 +115,9 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         let projection = projection.clone();
         move || projection.ask_for_build()
     };
-    shutdown.tasks().spawn(announcer.clone().run(shutdown.clone(), reread()));
-    shutdown.tasks().spawn(lifecycle.clone().run(shutdown.clone(), reread()));
-    shutdown.tasks().spawn(sweeper.clone().run(shutdown.clone(), reread()));
+    shutdown.spawn_vital("announcer", announcer.clone().run(shutdown.clone(), reread()));
+    shutdown.spawn_vital("finisher", lifecycle.clone().run(shutdown.clone(), reread()));
+    shutdown.spawn_vital("sweeper", sweeper.clone().run(shutdown.clone(), reread()));
     let keeper = Keeper {
         chassis: chassis.clone(),
         nats: nats.clone(),
@@ -122,7 +130,7 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         sweeper,
         metrics: metrics.clone(),
     };
-    chassis.shutdown.tasks().spawn(keeper.run());
+    chassis.shutdown.spawn_vital("keeper of the copy in Redis", keeper.run());
 
     let endpoints = Endpoints::register(&chassis, &nats.client, Service::Admin).await?;
     let presence = Presence::new(nats.client.clone(), subjects.clone());
@@ -141,14 +149,19 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
     let stopping = CancellationToken::new();
     let server = rest(&config, &chassis, desk, metrics, &stopping)?;
     let handle = server.handle();
-    let server = tokio::spawn(server);
+    let serving = async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the HTTP server");
+        }
+    };
+    let serving = tokio::spawn(chassis.shutdown.vital("HTTP server", serving));
     chassis.health.require("started", || true);
     tracing::info!(address = %config.listen_address, "serving");
 
     endpoints.until_shutdown().await;
     stopping.cancel();
     handle.stop(true).await;
-    let _ = server.await;
+    let _ = serving.await;
     Ok(())
 }
 
@@ -188,7 +201,13 @@ fn rest(
     let metrics = web::Data::new(metrics);
     let (connections, connections_max) = (Arc::<Places>::default(), config.connections_max);
     let stopping = stopping.clone();
+    let (health, shutdown) = (chassis.health.clone(), chassis.shutdown.clone());
+    let workers = Arc::<AtomicUsize>::default();
+    // Called once on each worker's thread.
     let service = move || {
+        let number = workers.fetch_add(1, Ordering::Relaxed);
+        let heartbeat = health.heartbeat(format!("worker {number}"));
+        rt::spawn(shutdown.vital(format!("heartbeat of worker {number}"), heartbeat));
         let (connections, stopped) = (Arc::clone(&connections), stopping.clone());
         let admit = fn_service(move |stream: TcpStream| {
             let peer = stream.peer_addr().ok();

@@ -4,7 +4,10 @@ use std::{
     future::ready,
     io,
     rc::Rc,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -72,7 +75,7 @@ pub async fn serve(mut config: GatewayConfig, chassis: Chassis) -> Result<(), St
     let cached = metrics.authorizations_cached.clone();
     let sockets = Arc::new(AtomicUsize::new(0));
     let shared = Shared {
-        authorizer: Authorizer::new(config.authorization_cache, cached),
+        authorizer: Authorizer::new(config.authorization_cache, cached, chassis.shutdown.clone()),
         positions: Arc::default(),
         metrics,
         edge: Arc::clone(&edge),
@@ -80,12 +83,14 @@ pub async fn serve(mut config: GatewayConfig, chassis: Chassis) -> Result<(), St
         nats_metrics,
         budget: Budget::new(config.outbox_total_bytes, Arc::clone(&sockets)),
         sockets,
-        workers_started: Arc::new(AtomicUsize::new(0)),
+        workers_started: Arc::default(),
+        workers_ready: Arc::default(),
         draining: TaskTracker::new(),
         chassis: chassis.clone(),
         config: config.clone(),
     };
     let draining = shared.draining.clone();
+    let workers_ready = Arc::clone(&shared.workers_ready);
     let limits = config.limits.clone();
     let descriptions = web::Data::new(Descriptions::new(&limits));
     let stopping = CancellationToken::new();
@@ -139,8 +144,14 @@ pub async fn serve(mut config: GatewayConfig, chassis: Chassis) -> Result<(), St
         })?
         .run();
     let handle = server.handle();
-    let server = tokio::spawn(server);
-    chassis.health.require("started", || true);
+    let serving = async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the HTTP server");
+        }
+    };
+    let serving = tokio::spawn(chassis.shutdown.vital("HTTP server", serving));
+    let workers = config.workers;
+    chassis.health.require("started", move || workers_ready.load(Ordering::Relaxed) >= workers);
     tracing::info!(address = %config.listen_address, workers = config.workers, "serving");
 
     chassis.shutdown.begun().await;
@@ -153,7 +164,7 @@ pub async fn serve(mut config: GatewayConfig, chassis: Chassis) -> Result<(), St
     }
     stopping.cancel();
     handle.stop(true).await;
-    let _ = server.await;
+    let _ = serving.await;
     drop(first);
     Ok(())
 }
