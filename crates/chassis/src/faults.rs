@@ -1,8 +1,9 @@
 //! Defects that a test brings about in a running service, to see what becomes of it.
 //!
-//! This is compiled only with debug assertions, so no optimised binary has it; deploy/Dockerfile makes sure. `FAULT` names what is to
-//! happen to a vital task when the process gets SIGUSR1, and to which: `panic TASK`, `end TASK` or
-//! `hang TASK`. `FAULT_HUNG_AFTER_SECONDS` says after how long something counts as hung.
+//! This is compiled only with debug assertions, so no optimised binary has it; deploy/Dockerfile makes
+//! sure. `FAULT` names what is to happen to a vital task when the process gets SIGUSR1, and to which:
+//! `panic TASK`, `end TASK` or `hang TASK`. `FAULT_HUNG_AFTER_SECONDS` says after how long something counts
+//! as hung.
 
 use std::{env, future::Future, pin::pin, thread, time::Duration};
 

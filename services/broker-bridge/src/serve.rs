@@ -33,6 +33,7 @@ pub async fn serve(config: BridgeConfig, chassis: Chassis) -> Result<(), StartEr
     chassis.shutdown.spawn_vital("manager of webhooks", manager.run());
     let endpoints = Endpoints::register(&chassis, &nats.client, Service::Broker).await?;
     endpoints::serve(&endpoints, &replay, &eraser, &webhooks).await?;
+    endpoints.announced().await?;
     chassis.health.require("started", || true);
     tracing::info!("serving");
     endpoints.until_shutdown().await;

@@ -27,6 +27,7 @@ use goch_chassis::{
     redis,
 };
 use goch_contract::{ids::random_hex, services::Service};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -58,6 +59,10 @@ const CONNECTIONS_MAX: usize = 256;
 
 /// How long an idle connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// How long requests are still taken after the end has begun. Each answer then ends its connection, so
+/// that clients which keep theirs open come over to another replica without meeting a closed one.
+const HAND_OVER: Duration = Duration::from_secs(2);
 
 /// What is left of the grace period for what comes after the last REST request.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -135,6 +140,7 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
     let endpoints = Endpoints::register(&chassis, &nats.client, Service::Admin).await?;
     let presence = Presence::new(nats.client.clone(), subjects.clone());
     endpoints::serve(&endpoints, &registry, &lifecycle, &presence).await?;
+    endpoints.announced().await?;
     let desk = Desk {
         registry,
         lifecycle,
@@ -159,6 +165,7 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
     tracing::info!(address = %config.listen_address, "serving");
 
     endpoints.until_shutdown().await;
+    sleep(HAND_OVER.min(chassis.shutdown.time_left())).await;
     stopping.cancel();
     handle.stop(true).await;
     let _ = serving.await;
@@ -223,6 +230,7 @@ fn rest(
             .app_data(desk.clone())
             .app_data(description.clone())
             .app_data(metrics.clone())
+            .app_data(web::Data::new(shutdown.clone()))
             .wrap(from_fn(http::observe))
             .configure(|app| http::configure(app, body_bytes));
         let served = HttpService::build()
@@ -237,7 +245,7 @@ fn rest(
         .workers(HTTP_WORKERS)
         .max_concurrent_connections(CONNECTIONS_MAX)
         .disable_signals()
-        .shutdown_timeout(chassis.shutdown.time_left().saturating_sub(MARGIN).as_secs())
+        .shutdown_timeout(chassis.shutdown.time_left().saturating_sub(HAND_OVER + MARGIN).as_secs())
         .bind("chat-admin", config.listen_address, service)
         .map_err(|error| {
             let doing = format!("listening on LISTEN_ADDRESS {}", config.listen_address);

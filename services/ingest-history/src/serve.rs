@@ -52,6 +52,7 @@ pub async fn serve(config: HistoryConfig, chassis: Chassis) -> Result<(), StartE
 
     let endpoints = Endpoints::register(&chassis, &nats.client, Service::History).await?;
     endpoints::serve(&endpoints, &history).await?;
+    endpoints.announced().await?;
     chassis.health.require("started", || true);
     tracing::info!("serving");
     endpoints.until_shutdown().await;
