@@ -6,6 +6,7 @@
 //! [`endpoints`], [`metrics`], [`health`], [`http`] connections and [`shutdown`], with the tasks that must not end before.
 
 pub mod bucket;
+mod cgroup;
 pub mod config;
 mod descriptors;
 pub mod endpoints;

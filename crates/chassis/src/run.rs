@@ -3,6 +3,7 @@
 use std::{future::Future, pin::pin, process::ExitCode, time::Duration};
 
 use crate::{
+    cgroup,
     config::{ChassisConfig, Config, Environment, Faults, NatsConfig},
     descriptors,
     health::{self, Health},
@@ -32,6 +33,8 @@ pub struct Chassis {
     pub shutdown: Shutdown,
     /// How many files it may have open, connections included.
     pub open_files: u64,
+    /// How many bytes of memory it may have, if there is a limit.
+    pub memory_limit: Option<u64>,
 }
 
 /// Why a service could not start.
@@ -87,7 +90,10 @@ where
         Err(error) => return refuse_configuration(name, &error),
     };
     tracing::info!(service = name, version = env!("CARGO_PKG_VERSION"), "starting");
-    let outcome = run_configured(name, base, own, serve).await;
+    let shutdown = Shutdown::of_process(base.shutdown_grace);
+    let outcome = run_configured(name, base, own, &shutdown, serve).await;
+    // Also where that failed: tasks that are still there now are to end.
+    shutdown.begin();
     let code = match outcome {
         Ok(()) | Err(StartError::Stopped) => {
             tracing::info!("stopped");
@@ -106,6 +112,7 @@ async fn run_configured<C, S, F>(
     name: &'static str,
     base: ChassisConfig,
     own: C,
+    shutdown: &Shutdown,
     serve: S,
 ) -> Result<(), StartError>
 where
@@ -113,7 +120,7 @@ where
     F: Future<Output = Result<(), StartError>>,
 {
     let open_files = descriptors::raise();
-    let shutdown = Shutdown::of_process(base.shutdown_grace);
+    let memory_limit = cgroup::memory_limit();
     shutdown
         .begin_at_signal()
         .map_err(|error| StartError::because("listening for signals", error))?;
@@ -126,9 +133,16 @@ where
     })?;
     let heartbeat = health.heartbeat("runtime".to_owned());
     tokio::spawn(shutdown.vital("heartbeat of the runtime", heartbeat));
-    let chassis =
-        Chassis { name, nats: base.nats, health, metrics, shutdown: shutdown.clone(), open_files };
-    let outcome = unless_overdue(&shutdown, serve(own, chassis)).await;
+    let chassis = Chassis {
+        name,
+        nats: base.nats,
+        health,
+        metrics,
+        shutdown: shutdown.clone(),
+        open_files,
+        memory_limit,
+    };
+    let outcome = unless_overdue(shutdown, serve(own, chassis)).await;
     shutdown.begin();
     if !shutdown.finish().await {
         tracing::warn!("some tasks did not end within the grace period");

@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) authorizer: Arc<Authorizer>,
     pub(crate) positions: Arc<Positions>,
     pub(crate) sockets: Arc<AtomicUsize>,
+    /// Sockets of the process at most.
+    pub(crate) sockets_max: usize,
     pub(crate) budget: Arc<Budget>,
     pub(crate) workers_started: Arc<AtomicUsize>,
     /// Those that can take sockets.
@@ -126,6 +128,7 @@ impl Worker {
         let worker = Rc::new(Self {
             sockets: Sockets::new(
                 shared.sockets,
+                shared.sockets_max,
                 &shared.config,
                 Rc::clone(&flusher),
                 metrics.clone(),
