@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    process::ExitStatus,
+    process::{Command, ExitStatus},
 };
 
 use rustix::process::Signal;
@@ -24,7 +24,8 @@ pub struct Service {
     listen_port: u16,
     health_port: u16,
     log: PathBuf,
-    open_files: Option<u32>,
+    /// What starts the binary, if it is not started by itself.
+    launcher: Vec<String>,
     process: Option<Process>,
 }
 
@@ -48,7 +49,7 @@ impl Service {
             listen_port,
             health_port,
             log,
-            open_files: None,
+            launcher: Vec::new(),
             process: None,
         }
     }
@@ -74,20 +75,40 @@ impl Service {
 
     /// Lets it have no more files open, from its next start on.
     pub fn limit_open_files(&mut self, count: u32) {
-        self.open_files = Some(count);
+        let prlimit = programs::require("PRLIMIT", "prlimit");
+        self.launcher = vec![prlimit.display().to_string(), format!("--nofile={count}:{count}")];
+    }
+
+    /// Shows it a control group that may have so many bytes of memory, from its next start on. False where
+    /// nobody may mount anything.
+    pub fn show_memory_limit(&mut self, bytes: u64) -> bool {
+        let Some(unshare) = programs::find("UNSHARE", "unshare") else { return false };
+        let script = r#"
+            mount -t tmpfs none /sys/fs/cgroup && echo "$0" >/sys/fs/cgroup/memory.max && exec "$@""#;
+        let script = ["sh", "-c", script].map(str::to_owned);
+        for kind in [&["--mount"][..], &["--mount", "--map-root-user"]] {
+            let unshare = unshare.display().to_string();
+            let kind = kind.iter().map(|word| (*word).to_owned());
+            let launcher: Vec<String> =
+                [unshare].into_iter().chain(kind).chain(script.clone()).collect();
+            let launcher = [launcher, vec![bytes.to_string()]].concat();
+            let tried = Command::new(&launcher[0]).args(&launcher[1..]).arg("true").output();
+            if tried.is_ok_and(|tried| tried.status.success()) {
+                self.launcher = launcher;
+                return true;
+            }
+        }
+        eprintln!("nothing may be mounted here: the memory limit is not shown");
+        false
     }
 
     /// Starts it, without waiting until it is ready.
     pub fn spawn(&mut self) {
         let environment = self.environment.clone();
-        let binary = programs::service(self.binary);
-        let Some(count) = self.open_files else {
-            self.process = Some(Process::start(&binary, [""; 0], environment, &self.log));
-            return;
-        };
-        let prlimit = programs::require("PRLIMIT", "prlimit");
-        let arguments = [format!("--nofile={count}:{count}"), binary.display().to_string()];
-        self.process = Some(Process::start(&prlimit, arguments, environment, &self.log));
+        let mut command = self.launcher.clone();
+        command.push(programs::service(self.binary).display().to_string());
+        let program = PathBuf::from(command.remove(0));
+        self.process = Some(Process::start(&program, command, environment, &self.log));
     }
 
     /// Waits until it is ready.

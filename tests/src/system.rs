@@ -262,7 +262,13 @@ impl System {
     /// chat-admin's REST interface, logged in.
     #[must_use]
     pub fn admin(&self) -> Rest {
-        self.chat_admin.rest().login(ADMIN_USERNAME, ADMIN_PASSWORD)
+        self.admin_at(&self.chat_admin)
+    }
+
+    /// The REST interface of a replica of chat-admin, logged in.
+    #[must_use]
+    pub fn admin_at(&self, replica: &Service) -> Rest {
+        replica.rest().login(ADMIN_USERNAME, ADMIN_PASSWORD)
     }
 
     /// Creates a public channel with a name of its own.

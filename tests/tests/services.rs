@@ -65,6 +65,24 @@ async fn every_service_tells_its_health_and_what_it_measures() {
 }
 
 #[tokio::test]
+async fn a_service_that_cannot_start_says_why_and_ends_with_1() {
+    let mut system = System::builder().start().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    for variable in ["HEALTH_ADDRESS", "LISTEN_ADDRESS"] {
+        for service in [&mut system.chat_admin, &mut system.gateways[0]] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let mut replica = service.replica("replica", folder.path());
+            replica.set(variable, &address);
+            replica.spawn();
+            assert_eq!(replica.exit().await.code(), Some(1), "{}", replica.log());
+            let said = format!("listening on {variable} {address}");
+            assert!(replica.log().contains(&said), "{}", replica.log());
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_service_ends_with_0_when_it_is_told_to() {
     let mut system = System::builder().start().await;
     for service in system.services() {

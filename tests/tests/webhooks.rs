@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use goch_tests::{Builder, Member, Received, Receiver, Rest, System, unique, until};
@@ -156,6 +157,26 @@ async fn of_two_replicas_one_delivers_and_the_other_takes_over() {
     })
     .await;
     second.kill();
+}
+
+#[tokio::test]
+async fn a_replica_that_leaves_gives_its_webhooks_back_at_once() {
+    let mut system = builder().start().await;
+    let receiver = Receiver::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    subscribe(&system, &receiver, &["message.created"]).await;
+    let channel = system.channel().await;
+    say(&system, &channel, "before").await;
+    receiver.until_accepted(&channel, 1).await;
+    let mut second = system.broker_bridge.replica("broker-bridge-2", folder.path());
+    second.start().await;
+    assert_eq!(system.broker_bridge.stop().await.code(), Some(0));
+    let left = Instant::now();
+    say(&system, &channel, "after").await;
+    let told = receiver.until_accepted(&channel, 2).await;
+    assert_eq!(texts(&told), ["before", "after"]);
+    // Of one that dies, they are taken after ten seconds.
+    assert!(left.elapsed() < Duration::from_secs(7), "after {:?}", left.elapsed());
 }
 
 #[tokio::test]

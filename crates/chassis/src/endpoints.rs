@@ -1,13 +1,15 @@
-//! The serving side of typed requests, over the NATS services API.
+//! The serving side of typed requests, shared with the other replicas of the service.
 
-use std::{future::Future, sync::Arc, time::Duration};
+mod requests;
+
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_nats::{
-    Client,
-    service::{self, Service as NatsService, ServiceExt as _, endpoint::Endpoint},
+    Client, Message, PublishError,
+    service::{Service as NatsService, ServiceExt as _},
 };
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::FutureExt as _;
 use goch_contract::{
     Error, ErrorCode,
     services::{Service, ServiceRequest, refusal},
@@ -17,12 +19,17 @@ use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
 };
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 use tracing::Instrument as _;
 
+use self::requests::Requests;
 use crate::{
     nats::REQUEST_TIMEOUT,
     run::{Chassis, StartError},
+    shutdown::Shutdown,
 };
 
 /// Requests that one process works on at a time. Those beyond wait in the subscription, and time out
@@ -36,6 +43,9 @@ const STRANGERS_REQUESTS_MAX: usize = 192;
 /// Nobody waits longer for an answer than this.
 const ANSWER_TIMEOUT: Duration = REQUEST_TIMEOUT;
 
+/// How long the last answers of a service may take to be written.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
     endpoint: &'static str,
@@ -45,6 +55,8 @@ struct Labels {
 /// The endpoints of one service in one process.
 pub struct Endpoints {
     chassis: Chassis,
+    client: Client,
+    /// Says that the service is there, to operators who ask on `$SRV`.
     service: NatsService,
     kind: Service,
     permits: Arc<Semaphore>,
@@ -79,12 +91,12 @@ impl Endpoints {
         });
         let permits = Arc::new(Semaphore::new(CONCURRENT_REQUESTS_MAX));
         let permits_of_strangers = Arc::new(Semaphore::new(STRANGERS_REQUESTS_MAX));
-        let chassis = chassis.clone();
-        Ok(Self { chassis, service, kind, permits, permits_of_strangers, requests })
+        let (chassis, client) = (chassis.clone(), client.clone());
+        Ok(Self { chassis, client, service, kind, permits, permits_of_strangers, requests })
     }
 
-    /// Answers requests of type `R` with `handler` until the end begins; what is being answered then
-    /// is finished.
+    /// Answers requests of type `R` with `handler` until the end begins; what this replica has been asked by
+    /// then is answered.
     ///
     /// # Errors
     /// When NATS does not take the subscription.
@@ -124,17 +136,33 @@ impl Endpoints {
     {
         permits.push(Arc::clone(&self.permits));
         let subject = self.chassis.nats.subjects.endpoint(self.kind, R::ENDPOINT);
-        let endpoint = self
-            .service
-            .endpoint_builder()
-            .name(R::ENDPOINT)
-            .add(subject)
+        let group = self.kind.as_str().to_owned();
+        let subscriber = self
+            .client
+            .queue_subscribe(subject, group)
             .await
             .map_err(|error| StartError::because(format!("serving {}", R::ENDPOINT), error))?;
-        let serving =
-            answer_all(self.chassis.clone(), endpoint, permits, self.requests.clone(), handler);
-        self.chassis.shutdown.tasks().spawn(serving);
+        let shutdown = &self.chassis.shutdown;
+        let answering = Answering {
+            client: self.client.clone(),
+            shutdown: shutdown.clone(),
+            counts: self.requests.clone(),
+            handler,
+        };
+        let requests = Requests::new(subscriber, shutdown.clone());
+        let serving = answering.answer_all::<R, F>(requests, permits);
+        shutdown.spawn_vital(format!("endpoint {}", R::ENDPOINT), serving);
         Ok(())
+    }
+
+    /// Waits until the server has been told of all endpoints: who is ready is asked, and another replica may
+    /// leave because of it.
+    ///
+    /// # Errors
+    /// When the connection is gone for good.
+    pub async fn announced(&self) -> Result<(), StartError> {
+        let flushed = self.client.flush().await;
+        flushed.map_err(|error| StartError::because("announcing the endpoints", error))
     }
 
     /// Waits for the end, and keeps the service registered until then.
@@ -146,69 +174,125 @@ impl Endpoints {
     }
 }
 
-async fn answer_all<R, H, F>(
-    chassis: Chassis,
-    mut endpoint: Endpoint,
-    permits: Vec<Arc<Semaphore>>,
-    requests: Family<Labels, Counter>,
+/// What it takes to answer the requests of one endpoint.
+#[derive(Clone)]
+struct Answering<H> {
+    client: Client,
+    shutdown: Shutdown,
+    counts: Family<Labels, Counter>,
     handler: H,
-) where
-    R: ServiceRequest,
-    H: Fn(R) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<R::Response, Error>> + Send + 'static,
-{
-    loop {
-        let mut held = Vec::with_capacity(permits.len());
-        for permits in &permits {
-            // They are never closed.
-            let Ok(permit) = Arc::clone(permits).acquire_owned().await else { return };
-            held.push(permit);
+}
+
+impl<H> Answering<H> {
+    async fn answer_all<R, F>(self, mut requests: Requests, permits: Vec<Arc<Semaphore>>)
+    where
+        R: ServiceRequest,
+        H: Fn(R) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<R::Response, Error>> + Send + 'static,
+    {
+        loop {
+            let held = self.shutdown.unless_begun(acquire(&permits)).await;
+            let held = if let Some(held) = held {
+                held
+            } else {
+                // Whoever asks from now on is to ask another replica, however busy this one is.
+                requests.leave().await;
+                acquire(&permits).await
+            };
+            let Some(request) = requests.next().await else { return };
+            let answering = self.clone();
+            self.shutdown.tasks().spawn(async move {
+                answering.answer(request).await;
+                drop(held);
+            });
         }
-        let Some(Some(request)) = chassis.shutdown.unless_begun(endpoint.next()).await else {
-            return;
-        };
-        let handler = handler.clone();
-        let requests = requests.clone();
-        chassis.shutdown.tasks().spawn(async move {
-            let outcome = answer(request, handler).await;
-            requests.get_or_create(&Labels { endpoint: R::ENDPOINT, outcome }).inc();
-            drop(held);
-        });
+    }
+
+    /// Answers one request.
+    async fn answer<R, F>(&self, request: Message)
+    where
+        R: ServiceRequest,
+        H: Fn(R) -> F,
+        F: Future<Output = Result<R::Response, Error>>,
+    {
+        let span = tracing::debug_span!("answer", otel.kind = "server", endpoint = R::ENDPOINT);
+        trace::set_parent(&span, request.headers.as_ref());
+        let answer = answer_to(&request.payload, &self.handler).instrument(span).await;
+        if let Err(error) = &answer
+            && error.code == ErrorCode::Internal
+        {
+            tracing::error!(endpoint = R::ENDPOINT, %error, "a request failed");
+        }
+        let outcome = answer.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok");
+        self.counts.get_or_create(&Labels { endpoint: R::ENDPOINT, outcome }).inc();
+        if let Err(error) = self.reply(request, answer).await {
+            tracing::warn!(endpoint = R::ENDPOINT, %error, "an answer was not sent");
+        }
+        if self.shutdown.has_begun() {
+            // The process may be gone before the client writes it by itself.
+            let _ = timeout(FLUSH_TIMEOUT, self.client.flush()).await;
+        }
+    }
+
+    async fn reply(
+        &self,
+        request: Message,
+        answer: Result<Bytes, Error>,
+    ) -> Result<(), PublishError> {
+        // Who asks without saying where to does not want to know.
+        let Some(inbox) = request.reply else { return Ok(()) };
+        match answer {
+            Ok(response) => self.client.publish(inbox, response).await,
+            Err(error) => {
+                self.client.publish_with_headers(inbox, refusal(&error), Bytes::new()).await
+            }
+        }
     }
 }
 
-/// Answers one request; tells the outcome for the metrics.
-async fn answer<R, H, F>(request: service::Request, handler: H) -> &'static str
+/// A permit of each kind.
+async fn acquire(permits: &[Arc<Semaphore>]) -> Vec<OwnedSemaphorePermit> {
+    let mut held = Vec::with_capacity(permits.len());
+    for permits in permits {
+        // They are never closed.
+        held.extend(Arc::clone(permits).acquire_owned().await.ok());
+    }
+    held
+}
+
+/// What `handler` answers to a request, in time. A defect of it is an error like others: whoever asks is not
+/// to wait for an answer that nobody works on any more.
+async fn answer_to<R, H, F>(payload: &[u8], handler: H) -> Result<Bytes, Error>
 where
     R: ServiceRequest,
     H: Fn(R) -> F,
     F: Future<Output = Result<R::Response, Error>>,
 {
-    let span = tracing::debug_span!("answer", otel.kind = "server", endpoint = R::ENDPOINT);
-    trace::set_parent(&span, request.message.headers.as_ref());
     let answer = async {
-        let parsed = serde_json::from_slice::<R>(&request.message.payload)
+        let parsed = serde_json::from_slice::<R>(payload)
             .map_err(|error| Error::unreadable("the request", &error))?;
-        let response = tokio::time::timeout(ANSWER_TIMEOUT, handler(parsed))
+        let response = timeout(ANSWER_TIMEOUT, handler(parsed))
             .await
             .map_err(|_| Error::unavailable("the answer took too long"))??;
         serde_json::to_vec(&response)
             .map(Bytes::from)
             .map_err(|_| Error::new(ErrorCode::Internal, "the answer cannot be serialized"))
     };
-    let (outcome, sent) = match answer.instrument(span).await {
-        Ok(response) => ("ok", request.respond(Ok(response)).await),
-        Err(error) => {
-            if error.code == ErrorCode::Internal {
-                tracing::error!(endpoint = R::ENDPOINT, %error, "a request failed");
-            }
-            let (headers, refused) = refusal(&error);
-            let sent = request.respond_with_headers(Err(refused), headers).await;
-            (error.code.as_str(), sent)
-        }
-    };
-    if let Err(error) = sent {
-        tracing::warn!(endpoint = R::ENDPOINT, %error, "an answer was not sent");
+    let answer = AssertUnwindSafe(answer).catch_unwind().await;
+    answer.unwrap_or_else(|_| Err(Error::new(ErrorCode::Internal, "the service has a defect")))
+}
+
+#[cfg(test)]
+mod tests {
+    use goch_contract::services::broker::Tails;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_that_panics_is_answered() {
+        let payload = serde_json::to_vec(&Tails { channels: Vec::new() }).unwrap();
+        let defect = |_: Tails| async { panic!("on purpose") };
+        let answer = answer_to(&payload, defect).await;
+        assert_eq!(answer.unwrap_err().code, ErrorCode::Internal);
     }
-    outcome
 }

@@ -1,22 +1,29 @@
-//! `/healthz`, `/readyz` and `/metrics`, on a port apart from traffic.
+//! `/healthz`, `/readyz` and `/metrics`, on a port and a thread apart from traffic.
+
+mod heartbeat;
 
 use std::{
     collections::BTreeMap,
-    fmt, io,
+    fmt,
+    future::Future,
+    io,
     net::SocketAddr,
     sync::{Arc, PoisonError, RwLock},
+    time::Instant,
 };
 
 use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, http::header, web};
 
+use self::heartbeat::Heartbeats;
 use crate::{metrics::Metrics, shutdown::Shutdown};
 
 type Check = Box<dyn Fn() -> bool + Send + Sync>;
 
-/// What must hold for this process to take traffic. Cheap to clone.
+/// What must hold for this process to take traffic, and which of its loops must run. Cheap to clone.
 #[derive(Clone)]
 pub struct Health {
     checks: Arc<RwLock<BTreeMap<String, Check>>>,
+    heartbeats: Arc<Heartbeats>,
     shutdown: Shutdown,
 }
 
@@ -30,7 +37,7 @@ impl Health {
     /// Without checks, ready until the end begins.
     #[must_use]
     pub fn new(shutdown: Shutdown) -> Self {
-        Self { checks: Arc::default(), shutdown }
+        Self { checks: Arc::default(), heartbeats: Arc::default(), shutdown }
     }
 
     /// Adds a condition, or replaces the one of that name. It is asked at each probe and must not
@@ -44,7 +51,15 @@ impl Health {
         checks.insert(name.into(), Box::new(check));
     }
 
-    /// Each condition and whether it holds; `draining` appears once the end has begun.
+    /// The heartbeat of an event loop, to be spawned there as a vital task of the service. `/healthz` fails
+    /// and names the loop when it has not run for 30 seconds, from the time of this call on; once the
+    /// heartbeat is dropped, its loop may end.
+    pub fn heartbeat(&self, name: String) -> impl Future<Output = ()> + Send + use<> {
+        self.heartbeats.add(name, Instant::now()).run()
+    }
+
+    /// Each condition and whether it holds; `not draining` appears once the end has begun, `not hung` when
+    /// a loop does not run.
     fn state(&self) -> BTreeMap<String, bool> {
         let checks = self.checks.read().unwrap_or_else(PoisonError::into_inner);
         let mut state: BTreeMap<_, _> =
@@ -52,12 +67,21 @@ impl Health {
         if self.shutdown.has_begun() {
             state.insert("not draining".to_owned(), false);
         }
+        if !self.heartbeats.hung(Instant::now()).is_empty() {
+            state.insert("not hung".to_owned(), false);
+        }
         state
     }
 }
 
-async fn alive() -> HttpResponse {
-    HttpResponse::Ok().body("alive\n")
+async fn alive(health: web::Data<Health>) -> HttpResponse {
+    let hung = health.heartbeats.hung(Instant::now());
+    if hung.is_empty() {
+        return HttpResponse::Ok().body("alive\n");
+    }
+    let hung = hung.join(", ");
+    tracing::error!(hung, "this process hangs");
+    HttpResponse::ServiceUnavailable().body(format!("hung: {hung}\n"))
 }
 
 async fn ready(health: web::Data<Health>) -> HttpResponse {
@@ -82,12 +106,14 @@ async fn scrape(metrics: web::Data<Metrics>) -> HttpResponse {
     }
 }
 
-/// Serves the health port until the process ends; the returned handle stops it.
+/// Serves the health port until the process ends; the returned handle stops it. It has a thread of its
+/// own, so it answers whatever else hangs.
 pub(crate) fn serve(
     address: SocketAddr,
     health: &Health,
     metrics: &Metrics,
 ) -> io::Result<ServerHandle> {
+    let shutdown = health.shutdown.clone();
     let health = web::Data::new(health.clone());
     let metrics = web::Data::new(metrics.clone());
     let server = HttpServer::new(move || {
@@ -104,6 +130,11 @@ pub(crate) fn serve(
     .bind(address)?
     .run();
     let handle = server.handle();
-    tokio::spawn(server);
+    let serving = async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the health port");
+        }
+    };
+    tokio::spawn(shutdown.vital("health port", serving));
     Ok(handle)
 }

@@ -3,12 +3,15 @@
 //! [`run()`] reads the configuration, starts telemetry and the health port, hands the service a
 //! [`Chassis`] and waits for its end. The rest are the parts a service builds on: connections to
 //! [`nats`] and [`redis`], with their certificates ([`tls`]), records in a [`bucket`], request
-//! [`endpoints`], [`metrics`], [`health`], [`http`] connections and [`shutdown`].
+//! [`endpoints`], [`metrics`], [`health`], [`http`] connections and [`shutdown`], with the tasks that must not end before.
 
 pub mod bucket;
+mod cgroup;
 pub mod config;
 mod descriptors;
 pub mod endpoints;
+#[cfg(debug_assertions)]
+mod faults;
 pub mod health;
 pub mod http;
 pub mod metrics;
@@ -19,6 +22,7 @@ mod run;
 pub mod shutdown;
 mod telemetry;
 pub mod tls;
+mod vital;
 
 pub use run::{Chassis, StartError, run};
 

@@ -205,14 +205,16 @@ pub fn connect(
         let help = "1 while Redis answers";
         registry.register("redis_connected", help, connected.clone());
     });
-    keep(shutdown, redis.clone().stay_connected());
-    keep(shutdown, redis.clone().probe(connected));
+    keep(shutdown, "connection to Redis", redis.clone().stay_connected());
+    keep(shutdown, "probe of Redis", redis.clone().probe(connected));
     Ok(redis)
 }
 
-fn keep(shutdown: &Shutdown, task: impl Future<Output = ()> + Send + 'static) {
+fn keep(shutdown: &Shutdown, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
     let ending = shutdown.clone();
-    shutdown.tasks().spawn(async move { ending.unless_begun(task).await });
+    shutdown.spawn_vital(name, async move {
+        ending.unless_begun(task).await;
+    });
 }
 
 /// Adds a script over keys of one channel to a pipeline; the client library has no call for that.

@@ -1,8 +1,9 @@
 //! A service from its start to its end.
 
-use std::{future::Future, process::ExitCode};
+use std::{future::Future, pin::pin, process::ExitCode, time::Duration};
 
 use crate::{
+    cgroup,
     config::{ChassisConfig, Config, Environment, Faults, NatsConfig},
     descriptors,
     health::{self, Health},
@@ -13,6 +14,9 @@ use crate::{
 
 /// A faulty configuration: `EX_USAGE`, so that a supervisor can tell it from a crash.
 const EXIT_USAGE: u8 = 64;
+
+/// What a service may take beyond the grace period, before it is ended as it is.
+const OVERTIME: Duration = Duration::from_secs(2);
 
 /// What a service is given to work with. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -29,6 +33,8 @@ pub struct Chassis {
     pub shutdown: Shutdown,
     /// How many files it may have open, connections included.
     pub open_files: u64,
+    /// How many bytes of memory it may have, if there is a limit.
+    pub memory_limit: Option<u64>,
 }
 
 /// Why a service could not start.
@@ -59,7 +65,8 @@ impl StartError {
 
 /// Runs a service: reads its configuration `C`, starts telemetry and the health port, runs `serve`
 /// to its end, waits for the tasks it left, and tells the process's exit code: 0 after SIGTERM, 64
-/// for a faulty configuration, 1 otherwise.
+/// for a faulty configuration, 1 otherwise. A vital task that is gone ends the process with 70, from where
+/// it is noticed.
 ///
 /// `serve` returns when the end has begun and what it owns is drained.
 pub async fn run<C, S, F>(name: &'static str, serve: S) -> ExitCode
@@ -83,7 +90,10 @@ where
         Err(error) => return refuse_configuration(name, &error),
     };
     tracing::info!(service = name, version = env!("CARGO_PKG_VERSION"), "starting");
-    let outcome = run_configured(name, base, own, serve).await;
+    let shutdown = Shutdown::of_process(base.shutdown_grace);
+    let outcome = run_configured(name, base, own, &shutdown, serve).await;
+    // Also where that failed: tasks that are still there now are to end.
+    shutdown.begin();
     let code = match outcome {
         Ok(()) | Err(StartError::Stopped) => {
             tracing::info!("stopped");
@@ -102,6 +112,7 @@ async fn run_configured<C, S, F>(
     name: &'static str,
     base: ChassisConfig,
     own: C,
+    shutdown: &Shutdown,
     serve: S,
 ) -> Result<(), StartError>
 where
@@ -109,7 +120,7 @@ where
     F: Future<Output = Result<(), StartError>>,
 {
     let open_files = descriptors::raise();
-    let shutdown = Shutdown::new(base.shutdown_grace);
+    let memory_limit = cgroup::memory_limit();
     shutdown
         .begin_at_signal()
         .map_err(|error| StartError::because("listening for signals", error))?;
@@ -120,15 +131,42 @@ where
     let port = health::serve(base.health_address, &health, &metrics).map_err(|error| {
         StartError::because(format!("listening on HEALTH_ADDRESS {}", base.health_address), error)
     })?;
-    let chassis =
-        Chassis { name, nats: base.nats, health, metrics, shutdown: shutdown.clone(), open_files };
-    let outcome = serve(own, chassis).await;
+    let heartbeat = health.heartbeat("runtime".to_owned());
+    tokio::spawn(shutdown.vital("heartbeat of the runtime", heartbeat));
+    let chassis = Chassis {
+        name,
+        nats: base.nats,
+        health,
+        metrics,
+        shutdown: shutdown.clone(),
+        open_files,
+        memory_limit,
+    };
+    let outcome = unless_overdue(shutdown, serve(own, chassis)).await;
     shutdown.begin();
     if !shutdown.finish().await {
         tracing::warn!("some tasks did not end within the grace period");
     }
     port.stop(false).await;
     outcome
+}
+
+/// Waits for the end of `serve`, but not for ever once the end has begun: what it waits for may hang.
+async fn unless_overdue(
+    shutdown: &Shutdown,
+    serve: impl Future<Output = Result<(), StartError>>,
+) -> Result<(), StartError> {
+    let overdue = async {
+        shutdown.begun().await;
+        tokio::time::sleep(shutdown.time_left() + OVERTIME).await;
+    };
+    tokio::select! {
+        outcome = pin!(serve) => outcome,
+        () = overdue => {
+            tracing::error!("the service did not end within the grace period and is cut off");
+            Ok(())
+        }
+    }
 }
 
 /// Logging may not be set up yet, so the message goes where a supervisor shows it.

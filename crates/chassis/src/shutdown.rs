@@ -19,6 +19,7 @@ pub struct Shutdown {
     tasks: TaskTracker,
     grace: Duration,
     deadline: Arc<OnceLock<Instant>>,
+    is_of_process: bool,
 }
 
 impl Shutdown {
@@ -30,7 +31,17 @@ impl Shutdown {
             tasks: TaskTracker::new(),
             grace,
             deadline: Arc::default(),
+            is_of_process: false,
         }
+    }
+
+    /// The end of a whole process, which a task that is gone before its time brings about at once.
+    pub(crate) fn of_process(grace: Duration) -> Self {
+        Self { is_of_process: true, ..Self::new(grace) }
+    }
+
+    pub(crate) fn is_of_process(&self) -> bool {
+        self.is_of_process
     }
 
     /// Begins the end, and with it the grace period.
@@ -76,7 +87,7 @@ impl Shutdown {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let shutdown = self.clone();
-        tokio::spawn(async move {
+        let listening = async move {
             let name = tokio::select! {
                 _ = terminate.recv() => "SIGTERM",
                 _ = interrupt.recv() => "SIGINT",
@@ -84,7 +95,8 @@ impl Shutdown {
             };
             tracing::info!(signal = name, "shutting down");
             shutdown.begin();
-        });
+        };
+        tokio::spawn(self.vital("signals", listening));
         Ok(())
     }
 

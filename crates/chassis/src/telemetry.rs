@@ -1,5 +1,11 @@
 //! Structured logs on standard output, and traces to an OTLP endpoint if one is set.
 
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    panic::{self, PanicHookInfo},
+    thread,
+};
+
 use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::{
@@ -59,6 +65,7 @@ impl Telemetry {
             )
         });
         tracing_subscriber::registry().with(logs).with(traces).try_init()?;
+        panic::set_hook(Box::new(log_panic));
         Ok(Self { provider })
     }
 
@@ -71,6 +78,18 @@ impl Telemetry {
             tracing::warn!(%error, "some traces were not sent");
         }
     }
+}
+
+/// Logs where a panic happened, not what it says: that may quote what a member wrote.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(tracing::field::display);
+    let thread = thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    // Made where RUST_BACKTRACE asks for it.
+    let backtrace = Backtrace::capture();
+    let is_captured = backtrace.status() == BacktraceStatus::Captured;
+    let backtrace = is_captured.then(|| tracing::field::display(backtrace));
+    tracing::error!(thread, place, backtrace, "a panic");
 }
 
 fn provider(service: &'static str, base: &str) -> Result<SdkTracerProvider, TelemetryError> {

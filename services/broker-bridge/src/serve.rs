@@ -24,14 +24,16 @@ pub async fn serve(config: BridgeConfig, chassis: Chassis) -> Result<(), StartEr
     let metrics = BridgeMetrics::register(&chassis);
     let nats = nats::connect(&chassis, "nats", &NatsMetrics::register(&chassis)).await?;
     let topology = Topology::establish(&chassis, &nats, config.clone(), metrics.clone()).await?;
-    chassis.shutdown.tasks().spawn(topology.keep());
+    chassis.shutdown.spawn_vital("topology of the log", topology.keep());
 
     let replay = Replay::new(&chassis, &nats, metrics).await?;
     let eraser = Eraser::new(&replay);
     let webhooks = Webhooks::new(&chassis, &nats, &replay, config.webhooks).await?;
-    chassis.shutdown.tasks().spawn(Manager::new(&chassis, webhooks.clone()).run());
+    let manager = Manager::new(&chassis, webhooks.clone());
+    chassis.shutdown.spawn_vital("manager of webhooks", manager.run());
     let endpoints = Endpoints::register(&chassis, &nats.client, Service::Broker).await?;
     endpoints::serve(&endpoints, &replay, &eraser, &webhooks).await?;
+    endpoints.announced().await?;
     chassis.health.require("started", || true);
     tracing::info!("serving");
     endpoints.until_shutdown().await;

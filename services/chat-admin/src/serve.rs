@@ -1,6 +1,14 @@
 //! The service from start to drained: connections, the registry, and its two faces.
 
-use std::{future::ready, io, sync::Arc, time::Duration};
+use std::{
+    future::ready,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use actix_http::{HttpService, error::DispatchError};
 use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
@@ -8,7 +16,7 @@ use actix_web::{
     App,
     dev::{AppConfig, Server},
     middleware::from_fn,
-    rt::net::TcpStream,
+    rt::{self, net::TcpStream},
     web,
 };
 use goch_chassis::{
@@ -19,6 +27,7 @@ use goch_chassis::{
     redis,
 };
 use goch_contract::{ids::random_hex, services::Service};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -50,6 +59,10 @@ const CONNECTIONS_MAX: usize = 256;
 
 /// How long an idle connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// How long requests are still taken after the end has begun. Each answer then ends its connection, so
+/// that clients which keep theirs open come over to another replica without meeting a closed one.
+const HAND_OVER: Duration = Duration::from_secs(2);
 
 /// What is left of the grace period for what comes after the last REST request.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -107,9 +120,9 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         let projection = projection.clone();
         move || projection.ask_for_build()
     };
-    shutdown.tasks().spawn(announcer.clone().run(shutdown.clone(), reread()));
-    shutdown.tasks().spawn(lifecycle.clone().run(shutdown.clone(), reread()));
-    shutdown.tasks().spawn(sweeper.clone().run(shutdown.clone(), reread()));
+    shutdown.spawn_vital("announcer", announcer.clone().run(shutdown.clone(), reread()));
+    shutdown.spawn_vital("finisher", lifecycle.clone().run(shutdown.clone(), reread()));
+    shutdown.spawn_vital("sweeper", sweeper.clone().run(shutdown.clone(), reread()));
     let keeper = Keeper {
         chassis: chassis.clone(),
         nats: nats.clone(),
@@ -122,11 +135,12 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         sweeper,
         metrics: metrics.clone(),
     };
-    chassis.shutdown.tasks().spawn(keeper.run());
+    chassis.shutdown.spawn_vital("keeper of the copy in Redis", keeper.run());
 
     let endpoints = Endpoints::register(&chassis, &nats.client, Service::Admin).await?;
     let presence = Presence::new(nats.client.clone(), subjects.clone());
     endpoints::serve(&endpoints, &registry, &lifecycle, &presence).await?;
+    endpoints.announced().await?;
     let desk = Desk {
         registry,
         lifecycle,
@@ -141,14 +155,20 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
     let stopping = CancellationToken::new();
     let server = rest(&config, &chassis, desk, metrics, &stopping)?;
     let handle = server.handle();
-    let server = tokio::spawn(server);
+    let serving = async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the HTTP server");
+        }
+    };
+    let serving = tokio::spawn(chassis.shutdown.vital("HTTP server", serving));
     chassis.health.require("started", || true);
     tracing::info!(address = %config.listen_address, "serving");
 
     endpoints.until_shutdown().await;
+    sleep(HAND_OVER.min(chassis.shutdown.time_left())).await;
     stopping.cancel();
     handle.stop(true).await;
-    let _ = server.await;
+    let _ = serving.await;
     Ok(())
 }
 
@@ -188,7 +208,13 @@ fn rest(
     let metrics = web::Data::new(metrics);
     let (connections, connections_max) = (Arc::<Places>::default(), config.connections_max);
     let stopping = stopping.clone();
+    let (health, shutdown) = (chassis.health.clone(), chassis.shutdown.clone());
+    let workers = Arc::<AtomicUsize>::default();
+    // Called once on each worker's thread.
     let service = move || {
+        let number = workers.fetch_add(1, Ordering::Relaxed);
+        let heartbeat = health.heartbeat(format!("worker {number}"));
+        rt::spawn(shutdown.vital(format!("heartbeat of worker {number}"), heartbeat));
         let (connections, stopped) = (Arc::clone(&connections), stopping.clone());
         let admit = fn_service(move |stream: TcpStream| {
             let peer = stream.peer_addr().ok();
@@ -204,6 +230,7 @@ fn rest(
             .app_data(desk.clone())
             .app_data(description.clone())
             .app_data(metrics.clone())
+            .app_data(web::Data::new(shutdown.clone()))
             .wrap(from_fn(http::observe))
             .configure(|app| http::configure(app, body_bytes));
         let served = HttpService::build()
@@ -218,7 +245,7 @@ fn rest(
         .workers(HTTP_WORKERS)
         .max_concurrent_connections(CONNECTIONS_MAX)
         .disable_signals()
-        .shutdown_timeout(chassis.shutdown.time_left().saturating_sub(MARGIN).as_secs())
+        .shutdown_timeout(chassis.shutdown.time_left().saturating_sub(HAND_OVER + MARGIN).as_secs())
         .bind("chat-admin", config.listen_address, service)
         .map_err(|error| {
             let doing = format!("listening on LISTEN_ADDRESS {}", config.listen_address);

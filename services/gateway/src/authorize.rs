@@ -17,6 +17,7 @@ use futures_util::{
     FutureExt as _,
     future::{BoxFuture, Shared},
 };
+use goch_chassis::shutdown::Shutdown;
 use goch_contract::{
     ChannelName, Error, Role, Secret, SecretDigest, Uid,
     services::{
@@ -104,10 +105,15 @@ pub(crate) struct Authorizer {
     asked: Mutex<HashMap<Key, Asked>>,
     revocations: Revocations,
     answered_from_memory: Counter,
+    shutdown: Shutdown,
 }
 
 impl Authorizer {
-    pub(crate) fn new(remember_for: Duration, answered_from_memory: Counter) -> Arc<Self> {
+    pub(crate) fn new(
+        remember_for: Duration,
+        answered_from_memory: Counter,
+        shutdown: Shutdown,
+    ) -> Arc<Self> {
         Arc::new(Self {
             remember_for,
             // Unbounded means "no allocation up front"; the bound is kept in `remember`.
@@ -115,6 +121,7 @@ impl Authorizer {
             asked: Mutex::default(),
             revocations: Revocations::new(),
             answered_from_memory,
+            shutdown,
         })
     }
 
@@ -231,7 +238,7 @@ impl Authorizer {
         Gateway: Sends<R>,
     {
         let authorizer = Arc::clone(self);
-        let task = rt::spawn(async move {
+        let asking = async move {
             let answer = async {
                 let _place = caller.place(&key.0).await?;
                 // Others of its guesses may have been wrong meanwhile.
@@ -248,7 +255,8 @@ impl Authorizer {
                 asked.remove(&key);
             }
             authorization
-        });
+        };
+        let task = rt::spawn(self.shutdown.panic_free("authorisation", asking));
         task.map(|joined| {
             joined.unwrap_or_else(|_| Err(Error::unavailable("the gateway is stopping")))
         })

@@ -1,6 +1,6 @@
 //! What the gateway is configured with, and its bounds that are not part of the protocol.
 
-use std::{net::SocketAddr, num::NonZero, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use goch_chassis::config::{Config, Environment, Faults, Setting};
 use goch_contract::{Roles, limits::Limits};
@@ -13,17 +13,19 @@ use crate::{edge::EdgeConfig, token::TokenConfig};
 pub struct GatewayConfig {
     /// Where clients connect.
     pub listen_address: SocketAddr,
-    /// Threads that hold sockets.
-    pub workers: usize,
-    /// Sockets of this process; more are turned away with close code 1013.
-    pub connections_max: usize,
+    /// Threads that hold sockets, if it is said how many.
+    pub workers: Option<usize>,
+    /// Cores that Kubernetes keeps for this process, rounded up.
+    pub cpu_request: Option<usize>,
+    /// Sockets of this process, if it is said how many; more are turned away with close code 1013.
+    pub connections_max: Option<usize>,
     /// Bytes that may wait for one socket; more close it with 4000.
     pub outbox_bytes: usize,
     /// The same for a socket that has not subscribed yet.
     pub outbox_unauthorised_bytes: usize,
     /// Bytes that may wait for all sockets together; beyond, those for which most waits are closed with
-    /// 4000. 0 for any number.
-    pub outbox_total_bytes: usize,
+    /// 4000. 0 for any number; a part of the memory if it is not said.
+    pub outbox_total_bytes: Option<usize>,
     /// How long a new socket may take to subscribe successfully; then it is closed with 1008.
     pub authorize_within: Duration,
     /// How long a member's authorisation is remembered.
@@ -55,6 +57,7 @@ pub struct GatewayConfig {
 struct GatewaySettings {
     listen_address: Setting<SocketAddr>,
     workers: Setting<usize>,
+    cpu_request: Setting<usize>,
     connections_max: Setting<usize>,
     outbox_bytes: Setting<usize>,
     outbox_unauthorised_bytes: Setting<usize>,
@@ -72,7 +75,6 @@ struct GatewaySettings {
 impl Config for GatewayConfig {
     fn read(environment: &Environment, faults: &mut Faults) -> Self {
         let settings: GatewaySettings = environment.settings(faults);
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let mut seconds = |setting: Setting<u64>, variable, default| {
             Duration::from_secs(setting.or(variable, default, faults))
         };
@@ -91,19 +93,16 @@ impl Config for GatewayConfig {
                 SocketAddr::from(([0, 0, 0, 0], 8080)),
                 faults,
             ),
-            workers: settings.workers.or("WORKERS", cores, faults),
-            connections_max: settings.connections_max.or("CONNECTIONS_MAX", 50_000, faults),
+            workers: settings.workers.optional("WORKERS", faults),
+            cpu_request: settings.cpu_request.optional("CPU_REQUEST", faults),
+            connections_max: settings.connections_max.optional("CONNECTIONS_MAX", faults),
             outbox_bytes: settings.outbox_bytes.or("OUTBOX_BYTES", 1 << 20, faults),
             outbox_unauthorised_bytes: settings.outbox_unauthorised_bytes.or(
                 "OUTBOX_UNAUTHORISED_BYTES",
                 64 << 10,
                 faults,
             ),
-            outbox_total_bytes: settings.outbox_total_bytes.or(
-                "OUTBOX_TOTAL_BYTES",
-                256 << 20,
-                faults,
-            ),
+            outbox_total_bytes: settings.outbox_total_bytes.optional("OUTBOX_TOTAL_BYTES", faults),
             authorize_within,
             authorization_cache,
             room_linger,
@@ -117,7 +116,8 @@ impl Config for GatewayConfig {
             roles: Roles::read(environment, faults),
             limits,
         };
-        faults.expect((1..=1_024).contains(&config.workers), "WORKERS", "must be 1 to 1024");
+        let workers = config.workers.unwrap_or(1);
+        faults.expect((1..=1_024).contains(&workers), "WORKERS", "must be 1 to 1024");
         let ttl = config.presence_ttl.as_secs();
         faults.expect((2..=3_600).contains(&ttl), "PRESENCE_TTL_SECONDS", "must be 2 to 3600");
         // A report must fit into one NATS message, and a change is told to all who are online.
@@ -130,7 +130,7 @@ impl Config for GatewayConfig {
         let range = (16 << 10)..=config.outbox_bytes;
         let words = "must be 16384 or more, and at most OUTBOX_BYTES";
         faults.expect(range.contains(&unauthorised), "OUTBOX_UNAUTHORISED_BYTES", words);
-        let total = config.outbox_total_bytes;
+        let total = config.outbox_total_bytes.unwrap_or(0);
         let words = "must be 0, for no limit, or at least four times OUTBOX_BYTES";
         let is_large = total == 0 || total / 4 >= config.outbox_bytes;
         faults.expect(is_large, "OUTBOX_TOTAL_BYTES", words);

@@ -3,8 +3,12 @@
 use std::{
     future::ready,
     io,
+    num::NonZero,
     rc::Rc,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -31,7 +35,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     GatewayConfig,
     authorize::Authorizer,
-    capacity::Capacity,
+    capacity::{Capacity, Surroundings},
     edge::Edge,
     http::{
         self, Descriptions,
@@ -51,9 +55,6 @@ const PEER_TIMEOUT: Duration = Duration::from_secs(30);
 /// much. By itself it would take up to 4 MiB, which count as the container's memory.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// Connections that are no sockets, or not yet. Each has buffers of some 20 KiB, which a socket has not.
-const HTTP_CONNECTIONS_MAX: usize = 8_192;
-
 /// How long REST requests may take to finish after the sockets are drained, in seconds.
 const REST_DRAIN_SECONDS: u64 = 5;
 
@@ -61,9 +62,9 @@ const REST_DRAIN_SECONDS: u64 = 5;
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn serve(mut config: GatewayConfig, chassis: Chassis) -> Result<(), StartError> {
+pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartError> {
     let capacity = capacity(&config, &chassis);
-    config.connections_max = capacity.sockets;
+    let workers = capacity.workers.value;
     let nats_metrics = NatsMetrics::register(&chassis);
     // Waits here, where signals are heard, rather than in the workers, whose start blocks.
     let first = nats::connect(&chassis, "nats", &nats_metrics).await?;
@@ -72,20 +73,23 @@ pub async fn serve(mut config: GatewayConfig, chassis: Chassis) -> Result<(), St
     let cached = metrics.authorizations_cached.clone();
     let sockets = Arc::new(AtomicUsize::new(0));
     let shared = Shared {
-        authorizer: Authorizer::new(config.authorization_cache, cached),
+        authorizer: Authorizer::new(config.authorization_cache, cached, chassis.shutdown.clone()),
         positions: Arc::default(),
         metrics,
         edge: Arc::clone(&edge),
         keyring: Keyring::start(&config.tokens, &chassis)?,
         nats_metrics,
-        budget: Budget::new(config.outbox_total_bytes, Arc::clone(&sockets)),
+        budget: Budget::new(capacity.outbox_total_bytes.value, Arc::clone(&sockets)),
         sockets,
-        workers_started: Arc::new(AtomicUsize::new(0)),
+        sockets_max: capacity.sockets.value,
+        workers_started: Arc::default(),
+        workers_ready: Arc::default(),
         draining: TaskTracker::new(),
         chassis: chassis.clone(),
         config: config.clone(),
     };
     let draining = shared.draining.clone();
+    let workers_ready = Arc::clone(&shared.workers_ready);
     let limits = config.limits.clone();
     let descriptions = web::Data::new(Descriptions::new(&limits));
     let stopping = CancellationToken::new();
@@ -127,9 +131,9 @@ pub async fn serve(mut config: GatewayConfig, chassis: Chassis) -> Result<(), St
         admit.and_then(served)
     };
     let server = Server::build()
-        .workers(config.workers)
+        .workers(workers)
         // Of each worker. Sockets are bounded where they are registered.
-        .max_concurrent_connections(capacity.http.div_ceil(config.workers))
+        .max_concurrent_connections(capacity.http.div_ceil(workers))
         .disable_signals()
         .shutdown_timeout(REST_DRAIN_SECONDS)
         .bind("gateway", config.listen_address, service)
@@ -139,9 +143,14 @@ pub async fn serve(mut config: GatewayConfig, chassis: Chassis) -> Result<(), St
         })?
         .run();
     let handle = server.handle();
-    let server = tokio::spawn(server);
-    chassis.health.require("started", || true);
-    tracing::info!(address = %config.listen_address, workers = config.workers, "serving");
+    let serving = async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the HTTP server");
+        }
+    };
+    let serving = tokio::spawn(chassis.shutdown.vital("HTTP server", serving));
+    chassis.health.require("started", move || workers_ready.load(Ordering::Relaxed) >= workers);
+    tracing::info!(address = %config.listen_address, "serving");
 
     chassis.shutdown.begun().await;
     draining.close();
@@ -153,20 +162,33 @@ pub async fn serve(mut config: GatewayConfig, chassis: Chassis) -> Result<(), St
     }
     stopping.cancel();
     handle.stop(true).await;
-    let _ = server.await;
+    let _ = serving.await;
     drop(first);
     Ok(())
 }
 
-/// How many connections there are files for.
+/// How large this gateway is, which it says.
 fn capacity(config: &GatewayConfig, chassis: &Chassis) -> Capacity {
-    let wanted = Capacity { sockets: config.connections_max, http: HTTP_CONNECTIONS_MAX };
-    let open_files = chassis.open_files;
-    let capacity = Capacity::within(open_files, config.workers, wanted);
-    if capacity != wanted {
-        let (wanted, Capacity { sockets, http }) = (wanted.sockets, capacity);
-        let message = "CONNECTIONS_MAX is more than the limit of open files allows";
-        tracing::warn!(open_files, wanted, sockets, http, "{message}");
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let (memory, open_files) = (chassis.memory_limit, chassis.open_files);
+    let capacity = Capacity::of(config, Surroundings { cores, memory, open_files });
+    let Capacity { workers, sockets, http, outbox_total_bytes } = capacity;
+    tracing::info!(
+        workers = workers.value,
+        workers_from = workers.from,
+        sockets = sockets.value,
+        sockets_from = sockets.from,
+        http,
+        outbox_total_bytes = outbox_total_bytes.value,
+        outbox_total_bytes_from = outbox_total_bytes.from,
+        cores,
+        memory,
+        open_files,
+        "size"
+    );
+    if sockets.from == "open files" {
+        let sockets = sockets.value;
+        tracing::warn!(open_files, sockets, "the limit of open files allows no more sockets");
     }
     capacity
 }

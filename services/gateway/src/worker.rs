@@ -15,7 +15,7 @@ use std::{
 
 use actix_web::rt;
 use async_nats::{Client, Subscriber, jetstream};
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _, future::LocalBoxFuture};
 use goch_chassis::{
     Chassis, StartError,
     nats::{self, Nats, NatsMetrics},
@@ -56,8 +56,12 @@ pub(crate) struct Shared {
     pub(crate) authorizer: Arc<Authorizer>,
     pub(crate) positions: Arc<Positions>,
     pub(crate) sockets: Arc<AtomicUsize>,
+    /// Sockets of the process at most.
+    pub(crate) sockets_max: usize,
     pub(crate) budget: Arc<Budget>,
     pub(crate) workers_started: Arc<AtomicUsize>,
+    /// Those that can take sockets.
+    pub(crate) workers_ready: Arc<AtomicUsize>,
     /// Workers that still have sockets to drain.
     pub(crate) draining: TaskTracker,
 }
@@ -86,6 +90,11 @@ impl Worker {
         let undrained = shared.draining.token();
         let number = shared.workers_started.fetch_add(1, Ordering::Relaxed);
         let chassis = shared.chassis;
+        let shutdown = chassis.shutdown.clone();
+        let spawn = |task: &str, future: LocalBoxFuture<'static, ()>| {
+            rt::spawn(shutdown.vital(format!("{task} of worker {number}"), future));
+        };
+        spawn("heartbeat", chassis.health.heartbeat(format!("worker {number}")).boxed_local());
         let nats = nats::connect(&chassis, &format!("nats-{number}"), &shared.nats_metrics).await?;
         let services = nats.services(&chassis);
         let subjects = chassis.nats.subjects.clone();
@@ -110,6 +119,7 @@ impl Worker {
                 max: shared.config.presence_max,
             },
             positions: shared.positions,
+            shutdown: shutdown.clone(),
             stirred: Rc::new(Stirred::default()),
             flusher: Rc::clone(&flusher),
         });
@@ -118,6 +128,7 @@ impl Worker {
         let worker = Rc::new(Self {
             sockets: Sockets::new(
                 shared.sockets,
+                shared.sockets_max,
                 &shared.config,
                 Rc::clone(&flusher),
                 metrics.clone(),
@@ -135,15 +146,16 @@ impl Worker {
             budget: shared.budget,
             chassis,
         });
-        rt::spawn(flusher.run());
-        rt::spawn(Rc::clone(&worker).keep_within_budget());
-        rt::spawn(Rc::clone(&worker).look_after());
-        rt::spawn(Rc::clone(&worker).check_rooms());
-        rt::spawn(Rc::clone(&worker).settle_rooms());
-        rt::spawn(Rc::clone(&worker).verify_rooms());
-        rt::spawn(Rc::clone(&worker).heed(revoked));
-        rt::spawn(Rc::clone(&worker).mend(nats));
-        rt::spawn(Rc::clone(&worker).drain(undrained));
+        spawn("flusher", flusher.run().boxed_local());
+        spawn("budget", Rc::clone(&worker).keep_within_budget().boxed_local());
+        spawn("clock", Rc::clone(&worker).look_after().boxed_local());
+        spawn("comparison with the log", Rc::clone(&worker).check_rooms().boxed_local());
+        spawn("signals", Rc::clone(&worker).settle_rooms().boxed_local());
+        spawn("verification", Rc::clone(&worker).verify_rooms().boxed_local());
+        spawn("revocations", Rc::clone(&worker).heed(revoked).boxed_local());
+        spawn("mending", Rc::clone(&worker).mend(nats).boxed_local());
+        spawn("drain", Rc::clone(&worker).drain(undrained).boxed_local());
+        shared.workers_ready.fetch_add(1, Ordering::Relaxed);
         Ok(worker)
     }
 

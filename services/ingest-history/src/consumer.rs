@@ -10,7 +10,7 @@ use async_nats::jetstream::{
     self, AckKind,
     consumer::{Consumer as JetStreamConsumer, pull},
 };
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use goch_chassis::{
     Chassis, StartError,
     nats::{Nats, pause, persist},
@@ -18,7 +18,7 @@ use goch_chassis::{
 use goch_contract::{event, subjects, trace};
 use tokio::{
     sync::{Notify, watch},
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use crate::{
@@ -32,6 +32,13 @@ const BATCH: usize = 256;
 
 /// How long a pull waits for an event.
 const PULL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long events may still be on their way when the service ends. Those that nobody takes would be held
+/// back from the other replicas until the server gives this one up.
+const ON_THEIR_WAY: Duration = Duration::from_millis(500);
+
+/// How long the last acknowledgements may take to be written.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long more events are waited for after the first one. Written one by one, events would cost the
 /// server, Redis and this process several wake-ups each, at the expense of who waits for the events.
@@ -108,6 +115,7 @@ impl Consumer {
             let started = Instant::now();
             let Err(interrupted) = self.follow(&opened).await;
             if self.chassis.shutdown.has_begun() {
+                let _ = timeout(FLUSH_TIMEOUT, self.nats.client.flush()).await;
                 return;
             }
             tracing::warn!(reason = %interrupted, "reading the log was interrupted");
@@ -146,12 +154,15 @@ impl Consumer {
             }
             self.chassis.shutdown.unless_begun(tokio::time::sleep(GATHER_FOR)).await;
             loop {
-                let gathered = consumer.fetch().max_messages(BATCH).messages();
-                messages.extend(self.collect(gathered.await.map_err(pull_failed)?).await?);
+                let is_ending = self.chassis.shutdown.has_begun();
+                if !is_ending {
+                    let gathered = consumer.fetch().max_messages(BATCH).messages();
+                    messages.extend(self.collect(gathered.await.map_err(pull_failed)?).await?);
+                }
                 if messages.is_empty() {
                     break;
                 }
-                let is_last = messages.len() < BATCH;
+                let is_last = is_ending || messages.len() < BATCH;
                 self.write(opened.generation, std::mem::take(&mut messages)).await?;
                 acknowledged.notify_one();
                 if is_last {
@@ -162,15 +173,17 @@ impl Consumer {
         Err(Interrupted::Stopped)
     }
 
-    /// The events of a pull. When the service ends, those that have arrived are still worked on.
+    /// The events of a pull. When the service ends, those that the server has sent are still worked on.
     async fn collect(
         &self,
         mut pulled: pull::Batch,
     ) -> Result<Vec<jetstream::Message>, Interrupted> {
         let mut messages = Vec::new();
         loop {
-            let next = self.chassis.shutdown.unless_begun(pulled.next()).await;
-            let next = next.unwrap_or_else(|| pulled.next().now_or_never().flatten());
+            let next = match self.chassis.shutdown.unless_begun(pulled.next()).await {
+                Some(next) => next,
+                None => timeout(ON_THEIR_WAY, pulled.next()).await.ok().flatten(),
+            };
             let Some(message) = next else { return Ok(messages) };
             messages.push(message.map_err(pull_failed)?);
         }
@@ -201,7 +214,13 @@ impl Consumer {
             entries.push(entry);
             written.push(message);
         }
-        self.persist(generation, &entries).await?;
+        if let Err(interrupted) = self.persist(generation, &entries).await {
+            // Another replica is to have them at once, and not when their time is up.
+            for message in &written {
+                acknowledge(message, AckKind::Nak(None)).await;
+            }
+            return Err(interrupted);
+        }
         for message in &written {
             acknowledge(message, AckKind::Ack).await;
         }
@@ -234,7 +253,6 @@ impl Consumer {
                 tokio::time::sleep(pause(attempt)).await;
                 self.store.answering().await;
             };
-            // The events are delivered again, to whoever pulls next.
             self.chassis.shutdown.unless_begun(again).await.ok_or(Interrupted::Stopped)?;
             attempt += 1;
         }
@@ -265,7 +283,7 @@ impl Consumer {
             }
             if looks > 0 {
                 looks -= 1;
-            } else if tokio::time::timeout(LOOK_EVERY, acknowledged.notified()).await.is_ok() {
+            } else if timeout(LOOK_EVERY, acknowledged.notified()).await.is_ok() {
                 looks = LOOKS_MAX;
             } else {
                 continue;

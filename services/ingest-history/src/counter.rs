@@ -64,7 +64,8 @@ impl LogCounter {
         };
         if is_idle {
             let (counter, channel) = (self.clone(), channel.clone());
-            self.chassis.shutdown.tasks().spawn(async move { counter.work(&channel).await });
+            let work = async move { counter.work(&channel).await };
+            self.chassis.shutdown.spawn_panic_free("count in the log", work);
         }
         answered.await.unwrap_or_else(|_| Err(Error::unavailable("the count was given up")))
     }

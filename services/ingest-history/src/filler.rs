@@ -82,7 +82,7 @@ impl Filler {
             }
         }
         let (filler, channel) = (self.clone(), channel.clone());
-        self.chassis.shutdown.tasks().spawn(async move {
+        self.chassis.shutdown.spawn_panic_free("filling of a channel", async move {
             let work = filler.work(progress, &channel);
             filler.chassis.shutdown.unless_begun(work).await;
             filler.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&channel);

@@ -48,10 +48,11 @@ pub async fn serve(config: HistoryConfig, chassis: Chassis) -> Result<(), StartE
     };
     let consumer =
         Consumer { chassis: chassis.clone(), nats: nats.clone(), store, metrics, progress };
-    chassis.shutdown.tasks().spawn(consumer.run(opened));
+    chassis.shutdown.spawn_vital("consumer of the log", consumer.run(opened));
 
     let endpoints = Endpoints::register(&chassis, &nats.client, Service::History).await?;
     endpoints::serve(&endpoints, &history).await?;
+    endpoints.announced().await?;
     chassis.health.require("started", || true);
     tracing::info!("serving");
     endpoints.until_shutdown().await;

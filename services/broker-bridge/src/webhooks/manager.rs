@@ -116,7 +116,7 @@ impl Manager {
         let previous = self.running.remove(&id);
         let stop = CancellationToken::new();
         let (context, stopped) = (self.context.clone(), stop.clone());
-        let task = self.chassis.shutdown.tasks().spawn(async move {
+        let task = self.chassis.shutdown.spawn_panic_free("deliveries of a webhook", async move {
             // Both would hold the lanes at once.
             if let Some(previous) = previous {
                 previous.end().await;
@@ -130,7 +130,7 @@ impl Manager {
     fn stop(&mut self, id: &str) {
         let Some(running) = self.running.remove(id) else { return };
         let (context, id) = (self.context.clone(), id.to_owned());
-        self.chassis.shutdown.tasks().spawn(async move {
+        self.chassis.shutdown.spawn_panic_free("end of a webhook", async move {
             running.end().await;
             if let Err(error) = context.erase_all_of(&id).await {
                 tracing::warn!(webhook = id, %error, "something is left of a deleted webhook");
@@ -142,7 +142,7 @@ impl Manager {
 impl Running {
     async fn end(self) {
         self.stop.cancel();
-        // One that panicked has ended too.
+        // It is never aborted, and one that panics takes the process along.
         let _ = self.task.await;
     }
 }

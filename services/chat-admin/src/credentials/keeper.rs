@@ -31,7 +31,9 @@ pub(crate) fn keep(set: CredentialSet, file: Option<PathBuf>, shutdown: &Shutdow
     let (sender, receiver) = watch::channel(Arc::new(set));
     if let Some(file) = file {
         let ending = shutdown.clone();
-        shutdown.tasks().spawn(async move { ending.unless_begun(follow(sender, file)).await });
+        shutdown.spawn_vital("reader of credentials", async move {
+            ending.unless_begun(follow(sender, file)).await;
+        });
     }
     Credentials(receiver)
 }

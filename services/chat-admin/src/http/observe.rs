@@ -1,13 +1,14 @@
-//! Around every request: a bound in time, a count and a span by route, and a line that says who asked.
+//! Around every request: a bound in time, a count and a span by route, a line that says who asked, and the
+//! end of its connection when the service ends.
 
 use actix_web::{
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::Method,
+    http::{ConnectionType, Method},
     middleware::Next,
     web,
 };
-use goch_chassis::http::within_deadline;
+use goch_chassis::{http::within_deadline, shutdown::Shutdown};
 use goch_contract::Actor;
 use tracing::Instrument as _;
 
@@ -17,6 +18,7 @@ use crate::metrics::{AdminMetrics, RouteLabels};
 /// Observes a request.
 pub(crate) async fn observe<B: MessageBody + 'static>(
     metrics: web::Data<AdminMetrics>,
+    shutdown: web::Data<Shutdown>,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
@@ -26,7 +28,12 @@ pub(crate) async fn observe<B: MessageBody + 'static>(
     let path = request.path().to_owned();
     let login = Login::begin(&request);
     let span = tracing::debug_span!("rest", otel.kind = "server", http.route = %route, http.method = method);
-    let answer = within_deadline(request, next).instrument(span).await;
+    let mut answer = within_deadline(request, next).instrument(span).await;
+    if shutdown.has_begun()
+        && let Ok(response) = &mut answer
+    {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     let status = match &answer {
         Ok(response) => response.status(),
         Err(error) => error.as_response_error().status_code(),

@@ -13,6 +13,7 @@ use futures_util::{
     FutureExt as _,
     future::{LocalBoxFuture, Shared},
 };
+use goch_chassis::shutdown::Shutdown;
 use goch_contract::{
     ChannelName, Error, Seq,
     services::{
@@ -53,6 +54,7 @@ pub(crate) struct RoomContext {
     pub(crate) presence: PresenceRules,
     /// What the rooms of all workers know of how far members have read.
     pub(crate) positions: Arc<Positions>,
+    pub(crate) shutdown: Shutdown,
     /// Rooms that have something to settle.
     pub(crate) stirred: Rc<Stirred>,
     pub(crate) flusher: Rc<Flusher>,
@@ -123,7 +125,7 @@ impl Rooms {
     /// is gone.
     fn begin(self: &Rc<Self>, channel: ChannelName) -> Opening {
         let rooms = Rc::clone(self);
-        let task = rt::spawn(async move {
+        let opening = async move {
             let outcome = rooms.context.feed(&channel).await;
             let mut entries = rooms.entries.borrow_mut();
             let is_gone =
@@ -138,7 +140,8 @@ impl Rooms {
                     if rooms.context.hears_at_once() {
                         room.listen();
                     }
-                    let entry = Entry::Open { room: Rc::clone(&room), feed: rt::spawn(feed.run()) };
+                    let feed = rooms.context.shutdown.panic_free("feed of a room", feed.run());
+                    let entry = Entry::Open { room: Rc::clone(&room), feed: rt::spawn(feed) };
                     entries.insert(channel, entry);
                     rooms.context.metrics.rooms.inc();
                     Ok(room)
@@ -148,7 +151,8 @@ impl Rooms {
                     Err(error)
                 }
             }
-        });
+        };
+        let task = rt::spawn(self.context.shutdown.panic_free("opening of a room", opening));
         task.map(|joined| {
             joined.unwrap_or_else(|_| Err(Error::unavailable("the channel could not be opened")))
         })

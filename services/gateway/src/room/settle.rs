@@ -51,7 +51,8 @@ impl Rooms {
                 self.publish(&room, PresenceSignal::Report(report).to_payload()).await;
             }
             if room.begin_work(now) {
-                rt::spawn(self.works.track_future(Rc::clone(self).work(room)));
+                let work = self.works.track_future(Rc::clone(self).work(room));
+                rt::spawn(self.context.shutdown.panic_free("reading of a room", work));
             }
         }
     }

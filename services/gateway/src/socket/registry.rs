@@ -134,6 +134,7 @@ impl Drop for Registered {
 impl Sockets {
     pub(crate) fn new(
         total: Arc<AtomicUsize>,
+        total_max: usize,
         config: &crate::GatewayConfig,
         flusher: Rc<Flusher>,
         metrics: GatewayMetrics,
@@ -142,7 +143,7 @@ impl Sockets {
             watched: RefCell::default(),
             emptied: Notify::new(),
             total,
-            total_max: config.connections_max,
+            total_max,
             outbox_bytes: config.outbox_bytes,
             outbox_unauthorised_bytes: config.outbox_unauthorised_bytes,
             authorize_within: config.authorize_within,

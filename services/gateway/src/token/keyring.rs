@@ -80,7 +80,9 @@ impl Keyring {
         let keeper =
             Keeper { source, state: sender, wanted: Arc::clone(&wanted), refresh: config.refresh };
         let shutdown = chassis.shutdown.clone();
-        chassis.shutdown.tasks().spawn(async move { shutdown.unless_begun(keeper.run()).await });
+        chassis.shutdown.spawn_vital("reader of token keys", async move {
+            shutdown.unless_begun(keeper.run()).await;
+        });
         let seen = state.clone();
         chassis.health.require("token keys", move || seen.borrow().loaded.is_some());
         Ok(Self { state, wanted, is_configured: true })
