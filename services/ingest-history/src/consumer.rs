@@ -258,7 +258,7 @@ impl Consumer {
                 }
                 self.progress.send_modify(|progress| *progress = progress.after(&info));
                 let waiting = self.progress.borrow().waiting;
-                self.metrics.history_lag.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+                self.metrics.note_lag(waiting);
                 if waiting == 0 {
                     (looks, pause) = (0, LOOK_PAUSE);
                 }

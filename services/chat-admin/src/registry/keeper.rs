@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_nats::connection::State;
 use fred::interfaces::EventInterface as _;
 use futures_util::{StreamExt as _, stream};
 use goch_chassis::{
@@ -138,6 +139,10 @@ impl Keeper {
                     }
                 }
                 _ = check.tick() => {
+                    // Without a connection nothing is heard, and nothing says so.
+                    if self.nats.client.connection_state() == State::Connected {
+                        self.metrics.buckets.note_heard();
+                    }
                     if copies {
                         match self.projection.is_marked().await {
                             Ok(true) => {}
