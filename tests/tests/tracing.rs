@@ -66,10 +66,12 @@ async fn a_request_s_log_line_names_the_trace_that_the_collector_has() {
     })
     .await;
     let trace = line["trace_id"].as_str().expect("a trace");
+    assert_eq!(trace.len(), 32, "{line}");
+    let trace = u128::from_str_radix(trace, 16).ok();
     assert_eq!(line["span_id"].as_str().map(str::len), Some(16), "{line}");
     until("the collector has that trace", async || {
         let traces = collector.traces("goch-chat-admin", "rest");
-        traces.iter().any(|sent| in_digits(sent) == trace).then_some(())
+        traces.iter().any(|sent| number(sent) == trace).then_some(())
     })
     .await;
     // A line that belongs to no request has none.
@@ -78,6 +80,6 @@ async fn a_request_s_log_line_names_the_trace_that_the_collector_has() {
     assert!(!serving.contains("trace_id"), "{serving}");
 }
 
-fn in_digits(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn number(trace: &[u8]) -> Option<u128> {
+    Some(u128::from_be_bytes(trace.try_into().ok()?))
 }

@@ -224,7 +224,14 @@ impl Consumer {
     async fn persist(&self, generation: u64, entries: &[Entry]) -> Result<(), Interrupted> {
         let mut attempt = 1;
         let mut is_reported = false;
-        while let Err(error) = self.store.write(generation, entries).await {
+        loop {
+            let error = match self.store.write(generation, entries).await {
+                Ok(dropped) => {
+                    self.metrics.evictions.inc_by(dropped);
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
             self.metrics.write_failures.inc();
             if !is_reported {
                 tracing::warn!(%error, "Redis does not take events; trying again");
@@ -238,7 +245,6 @@ impl Consumer {
             self.chassis.shutdown.unless_begun(again).await.ok_or(Interrupted::Stopped)?;
             attempt += 1;
         }
-        Ok(())
     }
 
     /// Looks at the consumer after each batch, and at intervals.

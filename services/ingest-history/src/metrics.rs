@@ -34,6 +34,10 @@ pub(crate) struct HistoryMetrics {
     pub(crate) fills: Counter,
     /// Fills that did not come to their end.
     pub(crate) fill_failures: Counter,
+    /// Events per channel that are kept at the moment.
+    pub(crate) window: Gauge,
+    /// Channels dropped because memory was short.
+    pub(crate) evictions: Counter,
     /// Pages, by where they came from.
     pub(crate) pages: Family<SourceLabels, Counter>,
     /// Unread counts, by where they came from.
@@ -50,6 +54,8 @@ impl HistoryMetrics {
             consumer: Source::new(CONSUMER_HOLDS_FOR),
             fills: Counter::default(),
             fill_failures: Counter::default(),
+            window: Gauge::default(),
+            evictions: Counter::default(),
             pages: Family::default(),
             counts: Family::default(),
         };
@@ -83,6 +89,16 @@ impl HistoryMetrics {
                 "history_fill_failures",
                 "Fills that did not come to their end",
                 metrics.fill_failures.clone(),
+            );
+            registry.register(
+                "history_window",
+                "Events per channel that are kept in Redis: fewer while its memory is short",
+                metrics.window.clone(),
+            );
+            registry.register(
+                "history_evictions",
+                "Channels that left Redis before their time because its memory was short",
+                metrics.evictions.clone(),
             );
             registry.register("history_pages", "Pages by source", metrics.pages.clone());
             registry.register(

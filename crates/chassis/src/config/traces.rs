@@ -18,6 +18,7 @@ pub struct TracesConfig {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "the fields' names are the variables'")]
 struct TracesSettings {
     otel_exporter_otlp_endpoint: Setting<String>,
     otel_traces_sampler: Setting<SamplerName>,
