@@ -204,6 +204,34 @@ async fn what_a_full_redis_refuses_is_answered_from_jetstream_and_comes_back_whe
     assert_eq!(names, ["old", "recent"]);
 }
 
+#[tokio::test]
+async fn what_is_replaced_or_removed_does_not_outlast_that_in_a_redis_that_is_full() {
+    let system = System::builder().servers(Servers::new()).start().await;
+    let chat = Chat::begin(&system, "changing").await;
+    let eve = format!("{}/members/eve", chat.path());
+    let put = async |name: &str| {
+        let request =
+            system.admin().request(Method::PUT, &eve).json(&json!({"display_name": name}));
+        soon("a change", system.admin().send(request)).await
+    };
+    put("Former Name").await.expect(201);
+    until_metric(&system.chat_admin, "goch_projection_whole", 1).await;
+    let redis = &system.servers().redis;
+    let holds = async |text: &str| {
+        !system.servers().traces_in_redis(|line| line.contains(text)).await.is_empty()
+    };
+    until("Redis has it", async || holds("Former Name").await.then_some(())).await;
+
+    redis.set_max_memory(redis.used_memory().await / 2).await;
+    put("Later Name").await.expect(200);
+    until("Redis has the later name", async || holds("Later Name").await.then_some(())).await;
+    until("and not the former", async || (!holds("Former Name").await).then_some(())).await;
+    remove(&system, &eve).await.expect(204);
+    until("Redis has neither", async || (!holds("Later Name").await).then_some(())).await;
+    let shown = get(&system, &format!("{}/members", chat.path())).await;
+    assert!(!shown.to_string().contains("eve"), "{shown}");
+}
+
 /// The key of a channel's events, and that of when channels were used.
 async fn keys(system: &System, channel: &str) -> (String, String) {
     let one = async |pattern: &str| {
