@@ -1,6 +1,6 @@
 //! A Redis without memory for more is done without for what it refuses, and makes room before that.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use goch_tests::{Answer, Member, Metrics, Servers, Service, Socket, System, events, until};
 use reqwest::Method;
@@ -291,7 +291,9 @@ async fn windows_shrink_and_idle_channels_leave_before_redis_is_full() {
     let evicted = async || metric(&system.ingest_history, "goch_history_evictions_total").await;
     assert_eq!(evicted().await, 0);
 
-    redis.command(&["ZADD", &used_key, "1", "idle"]).await;
+    // As if it had been for two.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs();
+    redis.command(&["ZADD", &used_key, &(now - 120).to_string(), "idle"]).await;
     redis.set_max_memory(redis.used_memory().await * 100 / 94).await;
     until("the idle channel leaves", async || {
         (redis.command(&["EXISTS", &idle_key]).await == "0").then_some(())
