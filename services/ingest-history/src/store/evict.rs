@@ -68,8 +68,9 @@ impl Store {
             pipeline.del::<(), _>(self.key(generation, channel)).await?;
         }
         let answers = self.redis.write_each(pipeline.try_all::<u64>()).await?;
-        // Without the first, which is a help only.
-        let dropped = answers.into_iter().skip(1).sum::<Result<_, _>>()?;
+        // Without the first, which is a help only. A pipeline that fails as a whole has one answer for all.
+        let help = usize::from(answers.len() > channels.len());
+        let dropped = answers.into_iter().skip(help).sum::<Result<_, _>>()?;
         Ok(dropped)
     }
 

@@ -65,13 +65,19 @@ impl Store {
         let mut next = || answers.next().ok_or(StoreError::Unreadable);
         let (mut written, mut refused) = (Vec::new(), Vec::new());
         for channel in channels {
-            let (added, kept, count) = (next()?, next()?, next()?);
-            if matches!(added, Err(RedisError::Full)) {
+            // A pipeline that fails as a whole has one answer for all, and ends here.
+            let is_refused = match next()? {
+                Ok(_) => false,
+                Err(RedisError::Full) => true,
+                Err(error) => return Err(error.into()),
+            };
+            let (kept, count) = (next()?, next()?);
+            if is_refused {
                 refused.push(channel);
-                continue;
+            } else {
+                kept?;
+                written.push((self.key(generation, channel), count?.as_u64().unwrap_or(0)));
             }
-            let (_, _) = (added?, kept?);
-            written.push((self.key(generation, channel), count?.as_u64().unwrap_or(0)));
         }
         // When they were used is a help only, and there may be no room for that.
         let _ = next()?;
