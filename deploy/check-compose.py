@@ -1,4 +1,5 @@
-"""Checks what docker-compose.yml promises: who can be reached, who can reach out, and how much memory is taken.
+"""Checks what docker-compose.yml promises: who can be reached, who can reach out, how much memory is taken, and
+that Redis stops short of its limit.
 
     check-compose.py FILE...
 """
@@ -12,6 +13,10 @@ import yaml
 OUTSIDE = {"gateway": {"outer"}, "chat-admin": {"ticketing"}, "broker-bridge": {"webhooks"}}
 PUBLISHED = {"gateway", "chat-admin"}
 
+# Redis may use so much of its container's memory: the rest is for its fork and its allocator.
+REDIS_SHARE = 2 / 3
+UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+
 
 def merged(paths):
     """Services and networks of all files, as far as this looks at them."""
@@ -20,7 +25,9 @@ def merged(paths):
         with open(path, encoding="utf-8") as file:
             content = yaml.safe_load(file)
         for name, service in content.get("services", {}).items():
-            services.setdefault(name, {}).update(service)
+            merged_service = services.setdefault(name, {})
+            environment = {**merged_service.get("environment", {}), **service.get("environment", {})}
+            merged_service.update(service, environment=environment)
         networks.update(content.get("networks", {}))
     return services, networks
 
@@ -30,7 +37,20 @@ def defaults(text):
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
 
 
+def size(text):
+    """Bytes of 640mb, 1g or 1024."""
+    number, unit = re.fullmatch(r"(\d+)([kmg]?)b?", defaults(str(text)).lower()).groups()
+    return int(number) * UNITS[unit]
+
+
+def redis_faults(service):
+    maximum = service.get("environment", {}).get("REDIS_MAXMEMORY")
+    if not maximum or not 0 < size(maximum) <= REDIS_SHARE * size(service["mem_limit"]):
+        yield f"redis may use {maximum}, which is not at most two thirds of its limit {service['mem_limit']}"
+
+
 def faults(services, networks):
+    yield from redis_faults(services["redis"])
     if not networks.get("inner", {}).get("internal"):
         yield "the network inner has a way out"
     for name, service in services.items():

@@ -5,7 +5,8 @@
 - network policies that let anything out to anybody;
 - disruption budgets that keep a node from being drained while no pod is ready;
 - pods that leave while they are still routed to, or are killed before they have left;
-- threads that are as many as the node's cores.
+- threads that are as many as the node's cores;
+- a Redis that does not stop short of its container's limit.
 
     rendered.py RENDERED-MANIFESTS
 """
@@ -108,13 +109,37 @@ def unbridled(document):
         yield "there is no memory limit, by which it would know how many sockets it may have"
 
 
+# Redis may use so much of its container's memory: the rest is for its fork and its allocator.
+REDIS_SHARE = 2 / 3
+UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+
+
+def size(text):
+    """Bytes of what Redis writes as 640mb and Kubernetes as 640Mi."""
+    number, unit = re.fullmatch(r"(\d+)([kmg]?)[ib]?", text.lower()).groups()
+    return int(number) * UNITS[unit]
+
+
+def overfull(document):
+    """A Redis that may be killed for its memory."""
+    pod = document.get("spec", {}).get("template", {}).get("spec", {})
+    for container in pod.get("containers", []):
+        if container["name"] != "redis":
+            continue
+        values = {variable["name"]: variable.get("value") for variable in container.get("env", [])}
+        maximum = values.get("REDIS_MAXMEMORY")
+        limit = container["resources"]["limits"]["memory"]
+        if not maximum or not 0 < size(maximum) <= REDIS_SHARE * size(limit):
+            yield f"REDIS_MAXMEMORY {maximum} is not at most two thirds of the limit {limit}"
+
+
 def main(path):
     with open(path, encoding="utf-8") as file:
         documents = list(yaml.safe_load_all(file))
     found = [
         f"{document['kind']} {document['metadata']['name']}: {fault}"
         for document in documents
-        for look in (unresolved, unbounded, undrainable, unbridled)
+        for look in (unresolved, unbounded, undrainable, unbridled, overfull)
         for fault in look(document)
     ]
     found += abrupt(documents)

@@ -4,6 +4,10 @@
 #
 #   start.sh [OPTION OF redis-server...]
 #
+# REDIS_MAXMEMORY is how much memory its data may take, 640mb unless told otherwise. A container's limit must leave
+# as much as half of that beside it: pages that change while the file is written anew are there twice, and the
+# allocator cannot use all that it has. Redis that is killed for its memory reads its file and is killed again.
+#
 # REDIS_PREFIX, if it is not goch, is what the services' keys begin with. REDIS_SERVER names another program
 # than redis-server. For a POSIX shell, because the image of Redis has no other.
 set -eu
@@ -27,6 +31,6 @@ users=$(sed -e "s/REDIS_CHAT_ADMIN_PASSWORD/$chat_admin/" \
 unset REDIS_CHAT_ADMIN_PASSWORD REDIS_INGEST_HISTORY_PASSWORD REDIS_OPERATOR_PASSWORD
 
 # `-` is standard input: no file is written, and no argument tells a digest to whoever lists processes.
-exec "${REDIS_SERVER:-redis-server}" "$folder/redis.conf" "$@" - <<USERS
+exec "${REDIS_SERVER:-redis-server}" "$folder/redis.conf" --maxmemory "${REDIS_MAXMEMORY:-640mb}" "$@" - <<USERS
 $users
 USERS

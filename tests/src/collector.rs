@@ -40,6 +40,12 @@ impl Collector {
         format!("http://{}", self.address)
     }
 
+    /// Whether nothing was exported.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.exports.lock().unwrap().is_empty()
+    }
+
     /// Whether anything that was exported has this text.
     #[must_use]
     pub fn contains(&self, text: &str) -> bool {

@@ -1,22 +1,30 @@
 //! What a service counts, as `/metrics` tells it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::service::Service;
 
 /// Whole numbers by name and labels, such as `goch_requests_total{endpoint="page",outcome="ok"}`.
 #[derive(Debug, Clone, Default)]
-pub struct Metrics(BTreeMap<String, u64>);
+pub struct Metrics {
+    numbers: BTreeMap<String, u64>,
+    /// Of all there are, also of those that are no whole numbers.
+    names: BTreeSet<String>,
+}
 
 impl Metrics {
     /// What `service` has counted so far.
     pub async fn of(service: &Service) -> Self {
         let text = service.health().get("/metrics").await.expect(200).text;
-        let number = |line: &str| {
-            let (name, value) = line.rsplit_once(' ')?;
-            Some((name.to_owned(), value.parse().ok()?))
-        };
-        Self(text.lines().filter(|line| !line.starts_with('#')).filter_map(number).collect())
+        let mut metrics = Self::default();
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        for (sample, value) in samples.filter_map(|line| line.rsplit_once(' ')) {
+            metrics.names.extend(sample.split('{').next().map(str::to_owned));
+            if let Ok(number) = value.parse() {
+                metrics.numbers.insert(sample.to_owned(), number);
+            }
+        }
+        metrics
     }
 
     /// The sum of a metric over all its labels, or over those that begin with `labels`, such as
@@ -28,14 +36,20 @@ impl Metrics {
             Some(rest) => rest.strip_prefix('{').is_some_and(|rest| rest.starts_with(labels)),
             None => false,
         };
-        self.0.iter().filter(|(found, _)| is_wanted(found)).map(|(_, value)| value).sum()
+        self.numbers.iter().filter(|(found, _)| is_wanted(found)).map(|(_, value)| value).sum()
+    }
+
+    /// Whether a metric is told, with whatever labels.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.names.contains(name)
     }
 
     /// What has grown since `earlier`, by how much.
     #[must_use]
     pub fn growth_since(&self, earlier: &Self) -> BTreeMap<&str, u64> {
-        let grown = self.0.iter().map(|(name, value)| {
-            let before = earlier.0.get(name).copied().unwrap_or_default();
+        let grown = self.numbers.iter().map(|(name, value)| {
+            let before = earlier.numbers.get(name).copied().unwrap_or_default();
             (name.as_str(), value.saturating_sub(before))
         });
         grown.filter(|(_, growth)| *growth > 0).collect()

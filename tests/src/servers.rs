@@ -498,6 +498,22 @@ impl RedisServer {
         assert_eq!(self.ask("operator", "FLUSHALL").await, "+OK");
     }
 
+    /// Lets it use so many bytes and no more, from now on; 0 is any number.
+    pub async fn set_max_memory(&self, bytes: u64) {
+        let command = format!("CONFIG SET maxmemory {bytes}");
+        assert_eq!(self.ask("operator", &command).await, "+OK");
+    }
+
+    /// What it uses, in bytes, as it counts for that.
+    pub async fn used_memory(&self) -> u64 {
+        let info = self.command(&["INFO", "memory"]).await;
+        let number = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name)).expect("a number");
+            line.trim().parse::<u64>().expect("a number")
+        };
+        number("used_memory:").saturating_sub(number("mem_not_counted_for_evict:"))
+    }
+
     /// What it answers to one command of a user, up to the end of the first line.
     ///
     /// # Panics

@@ -239,3 +239,40 @@ async fn a_redis_that_begins_to_hang_holds_up_no_answer() {
     nothing_is_unfinished(&system).await;
     ticketing_is_answered(&system, &chats, "second").await;
 }
+
+#[tokio::test]
+async fn who_was_removed_long_before_redis_is_back_is_not_listed_then() {
+    // How long the removal's marker stays in its bucket, and half as long again at most.
+    const MARKER: Duration = Duration::from_secs(5);
+    let mut system = System::builder()
+        .servers(Servers::new())
+        .env("chat-admin", "DELETE_MARKERS_SECONDS", &MARKER.as_secs().to_string())
+        .start()
+        .await;
+    let channel = system.channel().await;
+    for uid in ["ann", "ben"] {
+        Member::join(system.gateway(), &channel, uid).await;
+    }
+    let path = format!("/admin/channels/{channel}/members");
+    let copy_is_whole = async |system: &System| {
+        until("the copy is whole", async || {
+            let whole = Metrics::of(&system.chat_admin).await.sum("goch_projection_whole", "");
+            (whole == 1).then_some(())
+        })
+        .await;
+    };
+    copy_is_whole(&system).await;
+    let everybody = async |system: &System| get(system, &path).await["members"].clone();
+    assert_eq!(uids(&everybody(&system).await), ["ann", "ben"]);
+
+    // It comes back with what it had.
+    system.own_servers().redis.stop().await;
+    remove(&system, &format!("{path}/ben")).await.expect(204);
+    let removed = Instant::now();
+    until("the marker's time is over", async || (removed.elapsed() > MARKER * 2).then_some(()))
+        .await;
+    system.own_servers().redis.start().await;
+    system.connected_to_redis().await;
+    copy_is_whole(&system).await;
+    assert_eq!(uids(&everybody(&system).await), ["ann"]);
+}

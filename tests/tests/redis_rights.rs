@@ -15,7 +15,7 @@ const KEYS: [(&str, &[&str]); 2] = [
             "goch:{c}:gone:ann",
         ],
     ),
-    ("ingest-history", &["goch:{c}:history:7"]),
+    ("ingest-history", &["goch:{c}:history:7", "goch:histories:7"]),
 ];
 
 /// What anybody who has a connection would like to do.

@@ -30,6 +30,7 @@ async fn every_fault_of_a_configuration_is_named_at_once() {
             ("HISTORY_WINDOW", "0"),
             ("LOG_REPLICAS", "2"),
             ("DEDUPLICATION_SECONDS", "0"),
+            ("OTEL_TRACES_SAMPLER", "sometimes"),
         ];
         let environment =
             environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
@@ -37,7 +38,8 @@ async fn every_fault_of_a_configuration_is_named_at_once() {
         service.spawn();
         assert_eq!(service.exit().await.code(), Some(64), "{}", service.log());
         let log = service.log();
-        let common = ["NATS_URL", "NATS_PREFIX", "NATS_PASSWORD", "HEALTH_ADDRESS"];
+        let common =
+            ["NATS_URL", "NATS_PREFIX", "NATS_PASSWORD", "HEALTH_ADDRESS", "OTEL_TRACES_SAMPLER"];
         for variable in common.into_iter().chain(own) {
             assert!(log.contains(&format!("{variable}: ")), "{variable} is not in {log}");
         }

@@ -5,6 +5,7 @@
 
 mod nats;
 mod redis;
+mod traces;
 
 use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 pub use self::{
     nats::{Login, NatsConfig},
     redis::RedisConfig,
+    traces::TracesConfig,
 };
 
 /// One environment variable: left out, or a value that may not parse.
@@ -156,8 +158,8 @@ pub struct ChassisConfig {
     pub health_address: SocketAddr,
     /// Which log lines are written, as `tracing_subscriber::EnvFilter` reads it.
     pub log_filter: String,
-    /// Where traces are sent; nowhere if it is left out.
-    pub otlp_endpoint: Option<String>,
+    /// Where traces are sent, and which of them.
+    pub traces: TracesConfig,
     /// How long draining may take after SIGTERM.
     pub shutdown_grace: Duration,
 }
@@ -170,7 +172,6 @@ const DEFAULT_LOG_FILTER: &str = "info,actix_server=warn,async_nats=warn,fred=wa
 struct ChassisSettings {
     health_address: Setting<SocketAddr>,
     log_filter: Setting<String>,
-    otel_exporter_otlp_endpoint: Setting<String>,
     shutdown_grace_seconds: Setting<u64>,
 }
 
@@ -182,15 +183,6 @@ impl Config for ChassisConfig {
         if let Err(error) = log_filter.parse::<tracing_subscriber::EnvFilter>() {
             faults.add("LOG_FILTER", error);
         }
-        let otlp_endpoint =
-            settings.otel_exporter_otlp_endpoint.optional("OTEL_EXPORTER_OTLP_ENDPOINT", faults);
-        if let Some(endpoint) = &otlp_endpoint {
-            faults.expect(
-                endpoint.starts_with("http://"),
-                "OTEL_EXPORTER_OTLP_ENDPOINT",
-                "must begin with http:// (OTLP over HTTP, to a collector in the same network)",
-            );
-        }
         let grace = settings.shutdown_grace_seconds.or("SHUTDOWN_GRACE_SECONDS", 25, faults);
         Self {
             nats: NatsConfig::read(environment, faults),
@@ -200,7 +192,7 @@ impl Config for ChassisConfig {
                 faults,
             ),
             log_filter,
-            otlp_endpoint,
+            traces: TracesConfig::read(environment, faults),
             shutdown_grace: Duration::from_secs(grace),
         }
     }

@@ -2,17 +2,18 @@
 //!
 //! Redis is a copy, so nobody waits for it: a service starts and is ready without it. Whether Redis answers is
 //! found out once for all who ask, by a probe and by the first read that is not answered in time. From then on
-//! reads fail at once, until the probe is answered again.
+//! reads fail at once, until the probe is answered again. One that is full is away for what it refuses to write
+//! ([`memory`]).
+
+mod client;
+mod memory;
 
 use std::{sync::Arc, time::Duration};
 
 use fred::{
-    clients::{Client, Pipeline},
+    clients::Client,
     interfaces::ClientLike as _,
-    types::{
-        Builder, ClusterHash, CustomCommand,
-        config::{Config, ReconnectPolicy, TcpConfig, TlsConfig},
-    },
+    types::config::{Config, TlsConfig},
 };
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::{
@@ -20,15 +21,14 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+pub use self::client::queue_script;
+use self::memory::Memory;
 use crate::{
     config::RedisConfig, metrics::Metrics, nats::pause, run::StartError, shutdown::Shutdown,
 };
 
 /// How long a command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Commands that may wait to be written; beyond that they fail at once.
-const COMMANDS_WAITING_MAX: usize = 10_000;
 
 /// How long the answer to a probe may take.
 const PROBE_WITHIN: Duration = Duration::from_millis(300);
@@ -48,9 +48,18 @@ pub enum RedisError {
     /// It has not answered in time.
     #[error("Redis has not answered in time")]
     Slow,
+    /// It has no memory left for what was to be written.
+    #[error("Redis is full")]
+    Full,
     /// It has refused, or the connection was lost meanwhile.
     #[error("Redis: {0}")]
-    Failed(#[from] fred::error::Error),
+    Failed(#[source] fred::error::Error),
+}
+
+impl From<fred::error::Error> for RedisError {
+    fn from(error: fred::error::Error) -> Self {
+        if memory::is_refusal(&error) { Self::Full } else { Self::Failed(error) }
+    }
 }
 
 /// Redis, which may be away or never have been there. Cheap to clone.
@@ -61,6 +70,7 @@ pub struct Redis {
     answers: Arc<watch::Sender<bool>>,
     /// Wakes the probe.
     doubted: Arc<Notify>,
+    memory: Memory,
 }
 
 impl Redis {
@@ -81,6 +91,27 @@ impl Redis {
     pub async fn answering(&self) {
         // The sender is here, so there is always news to wait for.
         let _ = self.answers.subscribe().wait_for(|answers| *answers).await;
+    }
+
+    /// Used of the memory that Redis may use, as last heard; of a cluster, of the fullest node. 0 where there is no
+    /// limit, and more than 1 where it was lowered.
+    #[must_use]
+    pub fn fullness(&self) -> f64 {
+        self.memory.fullness()
+    }
+
+    /// Whether Redis has refused a write for want of memory, and has had no room since.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.memory.is_full()
+    }
+
+    /// Waits until it is worth writing: Redis answers and has room.
+    pub async fn takes_writes(&self) {
+        while !*self.answers.borrow() || self.is_full() {
+            self.answering().await;
+            self.memory.has_room().await;
+        }
     }
 
     /// The answer to a command whose answer can be had elsewhere too. At most those who ask before it is
@@ -111,6 +142,21 @@ impl Redis {
         self.ask(COMMAND_TIMEOUT, command).await
     }
 
+    /// As [`Self::write`], with the answer to each command of a pipeline.
+    ///
+    /// # Errors
+    /// [`RedisError`], if there are none.
+    pub async fn write_each<T>(
+        &self,
+        commands: impl Future<Output = Vec<Result<T, fred::error::Error>>>,
+    ) -> Result<Vec<Result<T, RedisError>>, RedisError> {
+        let answers = self.ask(COMMAND_TIMEOUT, async { Ok(commands.await) }).await?;
+        Ok(answers
+            .into_iter()
+            .map(|answer| answer.map_err(|error| self.understand(error)))
+            .collect())
+    }
+
     async fn ask<T>(
         &self,
         within: Duration,
@@ -124,7 +170,15 @@ impl Redis {
             self.doubt();
             return Err(RedisError::Slow);
         };
-        Ok(answer?)
+        answer.map_err(|error| self.understand(error))
+    }
+
+    fn understand(&self, error: fred::error::Error) -> RedisError {
+        let error = RedisError::from(error);
+        if matches!(error, RedisError::Full) {
+            self.memory.note_refusal();
+        }
+        error
     }
 
     /// Has nobody ask until a probe is answered, which is tried at once.
@@ -170,6 +224,7 @@ impl Redis {
             }
             connected.set(i64::from(answers));
             if answers {
+                self.memory.look(&self.client).await;
                 let _ = timeout(PROBE_EVERY, self.doubted.notified()).await;
             } else {
                 sleep(PROBE_AWAY_EVERY).await;
@@ -197,9 +252,13 @@ pub fn connect(
     // A first attempt that fails ends, and says why.
     parsed.fail_fast = true;
     parsed.tls = config.tls.as_ref().map(|tls| TlsConfig::from((*tls.config).clone()));
-    let client = build(parsed).map_err(|error| StartError::because("REDIS_URL", error))?;
-    let redis =
-        Redis { client, answers: Arc::new(watch::Sender::new(false)), doubted: Arc::default() };
+    let client = client::build(parsed).map_err(|error| StartError::because("REDIS_URL", error))?;
+    let redis = Redis {
+        client,
+        answers: Arc::new(watch::Sender::new(false)),
+        doubted: Arc::default(),
+        memory: Memory::register(metrics),
+    };
     let connected = Gauge::default();
     metrics.register(|registry| {
         let help = "1 while Redis answers";
@@ -215,42 +274,6 @@ fn keep(shutdown: &Shutdown, name: &'static str, task: impl Future<Output = ()> 
     shutdown.spawn_vital(name, async move {
         ending.unless_begun(task).await;
     });
-}
-
-/// Adds a script over keys of one channel to a pipeline; the client library has no call for that.
-///
-/// # Errors
-/// When the pipeline does not take the command.
-pub async fn queue_script(
-    pipeline: &Pipeline<Client>,
-    script: &str,
-    keys: &[String],
-    arguments: &[&str],
-) -> Result<(), fred::error::Error> {
-    // EVAL script, number of keys, keys: the first one decides the node of a cluster.
-    let command = CustomCommand::new_static("EVAL", ClusterHash::Offset(2), false);
-    let count = keys.len().to_string();
-    let keys = keys.iter().map(String::as_str);
-    let all = [script, &count].into_iter().chain(keys).chain(arguments.iter().copied());
-    pipeline.custom(command, all.map(str::to_owned).collect()).await
-}
-
-fn build(config: Config) -> Result<Client, fred::error::Error> {
-    Builder::from_config(config)
-        .with_connection_config(|connection| {
-            connection.connection_timeout = Duration::from_secs(3);
-            connection.internal_command_timeout = Duration::from_secs(3);
-            connection.max_command_buffer_len = COMMANDS_WAITING_MAX;
-            connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
-            // A server that accepts and then says nothing is as good as gone.
-            connection.unresponsive.max_timeout = Some(Duration::from_secs(5));
-        })
-        .with_performance_config(|performance| {
-            performance.default_command_timeout = COMMAND_TIMEOUT;
-        })
-        // 0 attempts: for ever, from 50 ms to 2 s apart.
-        .set_policy(ReconnectPolicy::new_exponential(0, 50, 2_000, 2))
-        .build()
 }
 
 #[cfg(test)]

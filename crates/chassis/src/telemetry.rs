@@ -1,5 +1,7 @@
 //! Structured logs on standard output, and traces to an OTLP endpoint if one is set.
 
+mod lines;
+
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
     panic::{self, PanicHookInfo},
@@ -18,7 +20,8 @@ use tracing_subscriber::{
     EnvFilter, Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-use crate::config::ChassisConfig;
+use self::lines::Lines;
+use crate::config::{ChassisConfig, TracesConfig};
 
 /// How long one export may take.
 const EXPORT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
@@ -47,22 +50,24 @@ impl Telemetry {
     ) -> Result<Self, TelemetryError> {
         // Checked when the configuration was read.
         let filter = EnvFilter::builder().parse_lossy(&config.log_filter);
-        let logs = tracing_subscriber::fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .with_filter(filter);
-        let provider =
-            config.otlp_endpoint.as_deref().map(|base| provider(service, base)).transpose()?;
+        let logs =
+            tracing_subscriber::fmt::layer().json().event_format(Lines::new()).with_filter(filter);
+        let provider = provider(service, &config.traces)?;
         let traces = provider.as_ref().map(|provider| {
             global::set_text_map_propagator(TraceContextPropagator::new());
             // Our own spans only: a library's would double the volume and could carry anything.
             let targets = ["gateway", "chat_admin", "ingest_history", "broker_bridge"];
             let targets = targets.into_iter().chain(["goch_contract", "goch_chassis"]);
-            tracing_opentelemetry::layer().with_tracer(provider.tracer(service)).with_filter(
-                Targets::new().with_targets(targets.map(|target| (target, tracing::Level::DEBUG))),
-            )
+            // Without what costs each span, sent or not, and tells nobody anything.
+            tracing_opentelemetry::layer()
+                .with_location(false)
+                .with_threads(false)
+                .with_tracked_inactivity(false)
+                .with_tracer(provider.tracer(service))
+                .with_filter(
+                    Targets::new()
+                        .with_targets(targets.map(|target| (target, tracing::Level::DEBUG))),
+                )
         });
         tracing_subscriber::registry().with(logs).with(traces).try_init()?;
         panic::set_hook(Box::new(log_panic));
@@ -92,7 +97,12 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     tracing::error!(thread, place, backtrace, "a panic");
 }
 
-fn provider(service: &'static str, base: &str) -> Result<SdkTracerProvider, TelemetryError> {
+/// None where traces are sent nowhere.
+fn provider(
+    service: &'static str,
+    config: &TracesConfig,
+) -> Result<Option<SdkTracerProvider>, TelemetryError> {
+    let Some(base) = &config.endpoint else { return Ok(None) };
     // Without the system's certificates, which a host may not have: the collector speaks plain HTTP.
     let client = reqwest::Client::builder().tls_certs_only([]).timeout(EXPORT_TIMEOUT).build()?;
     let exporter = SpanExporter::builder()
@@ -106,5 +116,10 @@ fn provider(service: &'static str, base: &str) -> Result<SdkTracerProvider, Tele
         .with_service_name(format!("goch-{service}"))
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
         .build();
-    Ok(SdkTracerProvider::builder().with_span_processor(processor).with_resource(resource).build())
+    let provider = SdkTracerProvider::builder()
+        .with_sampler(config.sampler.clone())
+        .with_span_processor(processor)
+        .with_resource(resource)
+        .build();
+    Ok(Some(provider))
 }

@@ -1,12 +1,15 @@
 //! What broker-bridge measures.
 
-use std::sync::atomic::AtomicU64;
+use std::{sync::atomic::AtomicU64, time::Duration};
 
-use goch_chassis::Chassis;
+use goch_chassis::{Chassis, metrics::Source};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
+
+/// How long what NATS has told of its stores holds; it is asked every 15 seconds.
+const STORES_HOLD_FOR: Duration = Duration::from_secs(45);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct StoreLabel {
@@ -18,8 +21,10 @@ pub(crate) struct StoreLabel {
 type Ratio = Gauge<f64, AtomicU64>;
 
 /// Cheap to clone.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct BridgeMetrics {
+    /// NATS, which tells of the log, the buckets and the consumer.
+    pub(crate) stores: Source,
     /// Events in the log.
     pub(crate) log_messages: Gauge,
     /// The log's size in bytes.
@@ -44,36 +49,64 @@ pub(crate) struct BridgeMetrics {
     pub(crate) unreadable: Counter,
 }
 
+impl Default for BridgeMetrics {
+    fn default() -> Self {
+        Self {
+            stores: Source::new(STORES_HOLD_FOR),
+            log_messages: Gauge::default(),
+            log_bytes: Gauge::default(),
+            full: Family::default(),
+            stored: Family::default(),
+            stored_max: Family::default(),
+            history_pending: Gauge::default(),
+            history_unacknowledged: Gauge::default(),
+            replayed: Counter::default(),
+            readers: Counter::default(),
+            retries: Counter::default(),
+            unreadable: Counter::default(),
+        }
+    }
+}
+
 impl BridgeMetrics {
     pub(crate) fn register(chassis: &Chassis) -> Self {
         let metrics = Self::default();
+        let stores = &metrics.stores;
         chassis.metrics.register(|registry| {
-            registry.register("log_messages", "Events in the log", metrics.log_messages.clone());
-            registry.register("log_bytes", "Size of the log", metrics.log_bytes.clone());
+            registry.register(
+                "log_messages",
+                "Events in the log",
+                stores.bind(metrics.log_messages.clone()),
+            );
+            registry.register(
+                "log_bytes",
+                "Size of the log",
+                stores.bind(metrics.log_bytes.clone()),
+            );
             registry.register(
                 "store_full_ratio",
                 "How full the log and each bucket are, 0 to 1; 0 for one without a limit",
-                metrics.full.clone(),
+                stores.bind(metrics.full.clone()),
             );
             registry.register(
                 "store_bytes",
                 "Size of the log and of each bucket",
-                metrics.stored.clone(),
+                stores.bind(metrics.stored.clone()),
             );
             registry.register(
                 "store_max_bytes",
                 "The largest size that the log and each bucket may have, -1 for any",
-                metrics.stored_max.clone(),
+                stores.bind(metrics.stored_max.clone()),
             );
             registry.register(
                 "history_pending",
                 "Events that ingest-history has not been given yet",
-                metrics.history_pending.clone(),
+                stores.bind(metrics.history_pending.clone()),
             );
             registry.register(
                 "history_unacknowledged",
                 "Events that ingest-history has been given and has not acknowledged yet",
-                metrics.history_unacknowledged.clone(),
+                stores.bind(metrics.history_unacknowledged.clone()),
             );
             registry.register("replayed", "Events read from the log", metrics.replayed.clone());
             registry.register(

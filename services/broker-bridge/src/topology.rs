@@ -159,6 +159,7 @@ impl Topology {
         }
         self.metrics.history_pending.set(consumer.num_pending);
         self.metrics.history_unacknowledged.set(consumer.num_ack_pending);
+        self.metrics.stores.note_heard();
         Ok(())
     }
 

@@ -1,10 +1,15 @@
 //! What chat-admin measures.
 
-use goch_chassis::Chassis;
+use std::time::Duration;
+
+use goch_chassis::{Chassis, metrics::Source};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
+
+/// How long what is known of the buckets holds; it is looked every second whether they are followed.
+const BUCKETS_HOLD_FOR: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct RouteLabels {
@@ -20,8 +25,10 @@ pub(crate) struct LoginLabels {
 }
 
 /// Cheap to clone.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct AdminMetrics {
+    /// The buckets, which tell what is to be done and to be copied.
+    pub(crate) buckets: Source,
     /// REST requests.
     pub(crate) http_requests: Family<RouteLabels, Counter>,
     /// Logins that were refused.
@@ -44,7 +51,19 @@ pub(crate) struct AdminMetrics {
 
 impl AdminMetrics {
     pub(crate) fn register(chassis: &Chassis) -> Self {
-        let metrics = Self::default();
+        let metrics = Self {
+            buckets: Source::new(BUCKETS_HOLD_FOR),
+            http_requests: Family::default(),
+            logins_refused: Family::default(),
+            channels_created: Counter::default(),
+            members_registered: Counter::default(),
+            announcements_waiting: Gauge::default(),
+            unfinished: Gauge::default(),
+            projection_whole: Gauge::default(),
+            projection_lag: Gauge::default(),
+            projection_builds: Counter::default(),
+        };
+        let buckets = &metrics.buckets;
         chassis.metrics.register(|registry| {
             registry.register(
                 "http_requests",
@@ -69,22 +88,22 @@ impl AdminMetrics {
             registry.register(
                 "announcements_waiting",
                 "Members whose joined event is not yet in the log",
-                metrics.announcements_waiting.clone(),
+                buckets.bind(metrics.announcements_waiting.clone()),
             );
             registry.register(
                 "lifecycle_unfinished",
                 "Deletions, closings and erasures of which some step is still to be done",
-                metrics.unfinished.clone(),
+                buckets.bind(metrics.unfinished.clone()),
             );
             registry.register(
                 "projection_whole",
                 "1 while Redis has all channels and members",
-                metrics.projection_whole.clone(),
+                buckets.bind(metrics.projection_whole.clone()),
             );
             registry.register(
                 "projection_lag",
                 "Changes of channels and members not yet applied to Redis",
-                metrics.projection_lag.clone(),
+                buckets.bind(metrics.projection_lag.clone()),
             );
             registry.register(
                 "projection_builds",

@@ -109,7 +109,7 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         memberships.clone(),
         Arc::clone(&unfinished),
     );
-    let sweeper = Sweeper::new(buckets, config.keep_markers);
+    let sweeper = Sweeper::new(buckets, projection.clone(), config.keep_markers);
     let registry = Registry::new(
         memberships.clone(),
         Arc::clone(&config.reserved_uids),

@@ -337,7 +337,7 @@ mod tests {
     const REMEMBER_FOR: Duration = Duration::from_secs(60);
 
     fn authorizer(remember_for: Duration) -> Arc<Authorizer> {
-        Authorizer::new(remember_for, Counter::default())
+        Authorizer::new(remember_for, Counter::default(), Shutdown::new(Duration::ZERO))
     }
 
     fn key_of(uid: &str) -> Key {

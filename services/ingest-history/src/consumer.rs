@@ -243,7 +243,14 @@ impl Consumer {
     async fn persist(&self, generation: u64, entries: &[Entry]) -> Result<(), Interrupted> {
         let mut attempt = 1;
         let mut is_reported = false;
-        while let Err(error) = self.store.write(generation, entries).await {
+        loop {
+            let error = match self.store.write(generation, entries).await {
+                Ok(dropped) => {
+                    self.metrics.evictions.inc_by(dropped);
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
             self.metrics.write_failures.inc();
             if !is_reported {
                 tracing::warn!(%error, "Redis does not take events; trying again");
@@ -256,7 +263,6 @@ impl Consumer {
             self.chassis.shutdown.unless_begun(again).await.ok_or(Interrupted::Stopped)?;
             attempt += 1;
         }
-        Ok(())
     }
 
     /// Looks at the consumer after each batch, and at intervals.
@@ -276,7 +282,7 @@ impl Consumer {
                 }
                 self.progress.send_modify(|progress| *progress = progress.after(&info));
                 let waiting = self.progress.borrow().waiting;
-                self.metrics.history_lag.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+                self.metrics.note_lag(waiting);
                 if waiting == 0 {
                     (looks, pause) = (0, LOOK_PAUSE);
                 }

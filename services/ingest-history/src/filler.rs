@@ -70,9 +70,9 @@ impl Filler {
         Self { chassis, store, broker, metrics, waiting: Arc::default(), permits }
     }
 
-    /// Fills a channel soon, unless that is under way already, or there is no Redis to fill.
+    /// Fills a channel soon, unless that is under way already, or Redis is away or has no room for it.
     pub(crate) fn ask(&self, progress: Progress, channel: &ChannelName) {
-        if !self.store.is_answering() {
+        if !self.store.takes_fills() {
             return;
         }
         {
@@ -104,6 +104,7 @@ impl Filler {
 
     async fn fill(&self, generation: u64, channel: &ChannelName) -> Result<(), FillError> {
         let token = random_token()?;
+        self.store.note_use(generation, channel).await;
         let filling = self.store.begin_fill(generation, channel, token).await?;
         let (mut window, mut top, mut missing) = (Window::Latest, None, self.store.window());
         let floor = loop {

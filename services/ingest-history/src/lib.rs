@@ -8,6 +8,7 @@ mod config;
 mod consumer;
 mod counter;
 mod endpoints;
+mod evictor;
 mod filler;
 mod forget;
 mod history;

@@ -1,10 +1,15 @@
 //! What ingest-history measures.
 
-use goch_chassis::Chassis;
+use std::time::Duration;
+
+use goch_chassis::{Chassis, metrics::Source};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
+
+/// How long what the consumer has told holds; it is asked four times a second.
+const CONSUMER_HOLDS_FOR: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct SourceLabels {
@@ -13,7 +18,7 @@ pub(crate) struct SourceLabels {
 }
 
 /// Cheap to clone.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct HistoryMetrics {
     /// Events that this process wrote to Redis.
     pub(crate) events_written: Counter,
@@ -22,11 +27,17 @@ pub(crate) struct HistoryMetrics {
     /// Batches that Redis did not take at once.
     pub(crate) write_failures: Counter,
     /// Events in the log that no replica has written yet.
-    pub(crate) history_lag: Gauge,
+    history_lag: Gauge,
+    /// The log's consumer, which tells of the lag.
+    consumer: Source,
     /// Channels filled from the log.
     pub(crate) fills: Counter,
     /// Fills that did not come to their end.
     pub(crate) fill_failures: Counter,
+    /// Events per channel that are kept at the moment.
+    pub(crate) window: Gauge,
+    /// Channels dropped because memory was short.
+    pub(crate) evictions: Counter,
     /// Pages, by where they came from.
     pub(crate) pages: Family<SourceLabels, Counter>,
     /// Unread counts, by where they came from.
@@ -35,7 +46,19 @@ pub(crate) struct HistoryMetrics {
 
 impl HistoryMetrics {
     pub(crate) fn register(chassis: &Chassis) -> Self {
-        let metrics = Self::default();
+        let metrics = Self {
+            events_written: Counter::default(),
+            events_refused: Counter::default(),
+            write_failures: Counter::default(),
+            history_lag: Gauge::default(),
+            consumer: Source::new(CONSUMER_HOLDS_FOR),
+            fills: Counter::default(),
+            fill_failures: Counter::default(),
+            window: Gauge::default(),
+            evictions: Counter::default(),
+            pages: Family::default(),
+            counts: Family::default(),
+        };
         chassis.metrics.register(|registry| {
             registry.register(
                 "history_events_written",
@@ -55,7 +78,7 @@ impl HistoryMetrics {
             registry.register(
                 "history_lag",
                 "Events in the log that are not yet in Redis",
-                metrics.history_lag.clone(),
+                metrics.consumer.bind(metrics.history_lag.clone()),
             );
             registry.register(
                 "history_fills",
@@ -67,6 +90,16 @@ impl HistoryMetrics {
                 "Fills that did not come to their end",
                 metrics.fill_failures.clone(),
             );
+            registry.register(
+                "history_window",
+                "Events per channel that are kept in Redis: fewer while its memory is short",
+                metrics.window.clone(),
+            );
+            registry.register(
+                "history_evictions",
+                "Channels that left Redis before their time because its memory was short",
+                metrics.evictions.clone(),
+            );
             registry.register("history_pages", "Pages by source", metrics.pages.clone());
             registry.register(
                 "history_unread_counts",
@@ -75,5 +108,11 @@ impl HistoryMetrics {
             );
         });
         metrics
+    }
+
+    /// Notes how many events are not in Redis, as the consumer has just told.
+    pub(crate) fn note_lag(&self, waiting: u64) {
+        self.history_lag.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        self.consumer.note_heard();
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     consumer::{self, Consumer},
     counter::LogCounter,
     endpoints,
+    evictor::Evictor,
     filler::Filler,
     history::History,
     metrics::HistoryMetrics,
@@ -46,6 +47,12 @@ pub async fn serve(config: HistoryConfig, chassis: Chassis) -> Result<(), StartE
         progress: progress_seen,
         metrics: metrics.clone(),
     };
+    let evictor = Evictor {
+        store: store.clone(),
+        progress: history.progress.clone(),
+        metrics: metrics.clone(),
+    };
+    chassis.shutdown.tasks().spawn(evictor.run(chassis.shutdown.clone()));
     let consumer =
         Consumer { chassis: chassis.clone(), nats: nats.clone(), store, metrics, progress };
     chassis.shutdown.spawn_vital("consumer of the log", consumer.run(opened));

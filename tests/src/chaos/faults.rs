@@ -26,6 +26,7 @@ enum Fault {
     PauseRedis,
     FlushRedis,
     EmptyRedis,
+    FullRedis,
     CutGateway,
     SilenceGateway,
     RollingRestart,
@@ -33,7 +34,7 @@ enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::KillService,
         Self::PauseService,
         Self::HistoryBehind,
@@ -43,6 +44,7 @@ impl Fault {
         Self::PauseRedis,
         Self::FlushRedis,
         Self::EmptyRedis,
+        Self::FullRedis,
         Self::CutGateway,
         Self::SilenceGateway,
         Self::RollingRestart,
@@ -60,6 +62,7 @@ impl Fault {
             Self::PauseRedis => "SIGSTOP of redis-server",
             Self::FlushRedis => "Redis flushed",
             Self::EmptyRedis => "Redis restarted empty",
+            Self::FullRedis => "Redis full",
             Self::CutGateway => "a gateway cut off NATS",
             Self::SilenceGateway => "a gateway's line to NATS silent",
             Self::RollingRestart => "rolling restart of everything",
@@ -161,6 +164,15 @@ impl Saboteur<'_> {
                 redis.kill();
                 redis.forget();
                 redis.start().await;
+            }
+            Fault::FullRedis => {
+                let full_for = self.between(1_000, 8_000);
+                let redis = &self.system.servers().redis;
+                // Sometimes it has room for a moment yet.
+                let room = self.rng.u64(0..200_000);
+                redis.set_max_memory(redis.used_memory().await + room).await;
+                sleep(full_for).await;
+                self.system.servers().redis.set_max_memory(0).await;
             }
             Fault::CutGateway => self.disturb(Line::Cut).await,
             Fault::SilenceGateway => self.disturb(Line::Silent).await,

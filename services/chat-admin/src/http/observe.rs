@@ -28,7 +28,7 @@ pub(crate) async fn observe<B: MessageBody + 'static>(
     let path = request.path().to_owned();
     let login = Login::begin(&request);
     let span = tracing::debug_span!("rest", otel.kind = "server", http.route = %route, http.method = method);
-    let mut answer = within_deadline(request, next).instrument(span).await;
+    let mut answer = within_deadline(request, next).instrument(span.clone()).await;
     if shutdown.has_begun()
         && let Ok(response) = &mut answer
     {
@@ -40,11 +40,13 @@ pub(crate) async fn observe<B: MessageBody + 'static>(
     };
     let (actor, status, is_failure) =
         (login.actor().map(Actor::as_str), status.as_u16(), status.is_server_error());
-    if is_failure {
-        tracing::warn!(actor, method, path, status, "a request failed");
-    } else if actor.is_some() {
-        tracing::info!(actor, method, path, status, "request");
-    }
+    span.in_scope(|| {
+        if is_failure {
+            tracing::warn!(actor, method, path, status, "a request failed");
+        } else if actor.is_some() {
+            tracing::info!(actor, method, path, status, "request");
+        }
+    });
     let labels = RouteLabels { method, route, status };
     metrics.http_requests.get_or_create(&labels).inc();
     answer

@@ -2,6 +2,8 @@
 //!
 //! Replicas hear of a deletion by the marker, so it stays for a while. Then it goes, since a uid, or a
 //! channel's name, can be personal data too. With NATS before 2.10 it stays.
+//!
+//! It also stays while the copy in Redis is not whole: who builds it anew learns by the marker what to remove there.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Buckets;
-use crate::waiting::Waiting;
+use crate::{registry::projection::Projection, waiting::Waiting};
 
 /// How often it is looked whether anything is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -27,14 +29,15 @@ pub(crate) enum Marker {
 #[derive(Debug, Clone)]
 pub(crate) struct Sweeper {
     buckets: Buckets,
+    projection: Projection,
     waiting: Arc<Waiting<Marker>>,
 }
 
 impl Sweeper {
     /// Markers are kept for `keep_for`, and up to half as long again.
-    pub(crate) fn new(buckets: Buckets, keep_for: Duration) -> Self {
+    pub(crate) fn new(buckets: Buckets, projection: Projection, keep_for: Duration) -> Self {
         let waiting = Arc::new(Waiting::new(keep_for, keep_for / 2, Gauge::default()));
-        Self { buckets, waiting }
+        Self { buckets, projection, waiting }
     }
 
     /// Learns of a marker.
@@ -48,6 +51,9 @@ impl Sweeper {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while shutdown.unless_begun(look.tick()).await.is_some() {
+            if !self.projection.is_whole() {
+                continue;
+            }
             for marker in self.waiting.due(Instant::now()) {
                 // The rest would fail the same way; all stay until they are removed.
                 if self.remove(&marker).await.is_err() || shutdown.has_begun() {

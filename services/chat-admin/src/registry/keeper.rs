@@ -2,10 +2,12 @@
 //!
 //! Whenever anything may be missing there (Redis was wiped, restarted or away, a write failed, the
 //! buckets were replaced) the projection is distrusted and built from the beginning. While Redis is away the
-//! buckets are followed all the same, because what is left to be done is found that way.
+//! buckets are followed all the same, because what is left to be done is found that way. While it is full, what is
+//! removed or replaced in the buckets is so in Redis, too.
 
 use std::{sync::Arc, time::Duration};
 
+use async_nats::connection::State;
 use fred::interfaces::EventInterface as _;
 use futures_util::{StreamExt as _, stream};
 use goch_chassis::{
@@ -52,7 +54,7 @@ pub(crate) struct Keeper {
 /// Why the projection must be built again.
 #[derive(Debug, thiserror::Error)]
 enum Damage {
-    #[error("Redis is back")]
+    #[error("Redis takes writes again")]
     Back,
     #[error("Redis was wiped")]
     Wiped,
@@ -68,6 +70,15 @@ enum Damage {
     Ended,
     #[error("the buckets are others than before")]
     Replaced,
+}
+
+/// What of the changes is written to Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Copying {
+    All,
+    /// Redis is full: what it still takes, which is whatever removes something or replaces it.
+    WhatFits,
+    Nothing,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -113,7 +124,7 @@ impl Keeper {
         self.nats.interruptions.mark_unchanged();
         let started = Instant::now();
         let epochs = self.read_epochs().await?;
-        let mut copies = self.begin(epochs).await;
+        let mut copying = self.begin(epochs).await;
         let channels = self.channels.follow(">").await?;
         let members = self.members.follow(">").await?;
         let mut lag = Lag { channels: channels.pending, members: members.pending };
@@ -123,7 +134,7 @@ impl Keeper {
         let mut compare_epochs = false;
         loop {
             self.metrics.projection_lag.set(i64::try_from(lag.total()).unwrap_or(i64::MAX));
-            if copies && !*was_whole && lag.total() == 0 {
+            if copying == Copying::All && !*was_whole && lag.total() == 0 {
                 *was_whole = true;
                 self.projection.complete();
                 self.metrics.projection_whole.set(1);
@@ -133,16 +144,25 @@ impl Keeper {
             tokio::select! {
                 batch = changes.next() => {
                     let writes = self.understand_all(batch.ok_or(Damage::Ended)?, &mut lag)?;
-                    if copies && let Err(error) = self.projection.write(&writes).await {
-                        copies = self.do_without(&error);
+                    let written = match copying {
+                        Copying::All => self.projection.write(&writes).await,
+                        Copying::WhatFits => self.projection.write_what_fits(&writes).await,
+                        Copying::Nothing => Ok(()),
+                    };
+                    if let Err(error) = written {
+                        copying = self.do_without(&error);
                     }
                 }
                 _ = check.tick() => {
-                    if copies {
+                    // Without a connection nothing is heard, and nothing says so.
+                    if self.nats.client.connection_state() == State::Connected {
+                        self.metrics.buckets.note_heard();
+                    }
+                    if copying == Copying::All {
                         match self.projection.is_marked().await {
                             Ok(true) => {}
                             Ok(false) => return Err(Damage::Wiped),
-                            Err(error) => copies = self.do_without(&error),
+                            Err(error) => copying = self.do_without(&error),
                         }
                     }
                     if compare_epochs && let Ok(now) = self.read_epochs().await {
@@ -152,8 +172,12 @@ impl Keeper {
                         compare_epochs = false;
                     }
                 }
-                _ = reconnected.recv(), if copies => return Err(Damage::Reconnected),
-                () = self.redis.answering(), if !copies => return Err(Damage::Back),
+                _ = reconnected.recv(), if copying == Copying::All => {
+                    return Err(Damage::Reconnected);
+                }
+                () = self.redis.takes_writes(), if copying != Copying::All => {
+                    return Err(Damage::Back);
+                }
                 () = self.projection.build_asked() => return Err(Damage::Asked),
                 // The consumers go on by themselves, if the buckets are still the same ones.
                 Ok(()) = self.nats.interruptions.changed() => compare_epochs = true,
@@ -165,23 +189,23 @@ impl Keeper {
         Ok(Epochs { channels: self.channels.epoch().await?, members: self.members.epoch().await? })
     }
 
-    /// Whether there is a Redis to write to.
-    async fn begin(&self, epochs: Epochs) -> bool {
+    /// Begins a build, if there is a Redis that takes one.
+    async fn begin(&self, epochs: Epochs) -> Copying {
         match self.projection.begin(epochs).await {
             Ok(()) => {
                 self.metrics.projection_builds.inc();
-                true
+                Copying::All
             }
             Err(error) => self.do_without(&error),
         }
     }
 
-    /// Goes on without Redis until it is back; always false, for it is written to no more.
-    fn do_without(&self, error: &RedisError) -> bool {
+    /// Goes on without a copy until Redis takes all writes again.
+    fn do_without(&self, error: &RedisError) -> Copying {
         self.projection.distrust();
         self.metrics.projection_whole.set(0);
         tracing::warn!(%error, "channels and members are not copied to Redis");
-        false
+        if matches!(error, RedisError::Full) { Copying::WhatFits } else { Copying::Nothing }
     }
 
     /// What a batch of changes writes.

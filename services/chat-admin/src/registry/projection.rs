@@ -83,6 +83,11 @@ impl Projection {
         format!("{}:channels", self.prefix)
     }
 
+    /// Whether Redis has all that the buckets hold.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn epochs(&self) -> Epochs {
         Epochs {
             channels: self.channels_epoch.load(Ordering::Relaxed),

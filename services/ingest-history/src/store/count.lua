@@ -35,6 +35,11 @@ if floor <= from then
 end
 if token ~= '' then
   local held = redis.call('ZRANGE', events, '[n', '(o', 'BYLEX', 'LIMIT', 0, 1)[1]
-  if held then token = string.sub(held, 2) else redis.call('ZADD', events, 0, 'n' .. token) end
+  if held then
+    token = string.sub(held, 2)
+  elseif type(redis.pcall('ZADD', events, 0, 'n' .. token)) == 'table' then
+    -- Refused, for want of memory: then the count is told and not kept.
+    token = ''
+  end
 end
 return { count, through, from, floor, token }

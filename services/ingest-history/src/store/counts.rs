@@ -50,7 +50,7 @@ impl Store {
             digits(position.0),
             digits(progress.written.0),
             token,
-            (self.window / 4).min(MOVED_ON_AFTER_MAX).to_string(),
+            (self.window() / 4).min(MOVED_ON_AFTER_MAX).to_string(),
         ];
         let answer =
             self.ask(&self.scripts.count, self.key(progress.generation, channel), arguments);

@@ -26,10 +26,16 @@
 //! the same read position, who are many if they have read nothing. A count that was under way while
 //! something was deleted is not kept: it, too, needs its token to be still there. The consumer takes the
 //! token away with each deletion that it writes, and forgetting takes away everything.
+//!
+//! Memory may be short. [`room`] says what is kept then, [`evict`] lets idle channels go, and events that Redis
+//! refuses for that take their channel's whole set with them: it is not known any more, so nothing is answered
+//! from it that lacks them.
 
 mod counts;
+mod evict;
 mod layout;
 mod read;
+mod room;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -68,6 +74,8 @@ pub(crate) enum StoreError {
     Token(#[from] getrandom::Error),
     #[error(transparent)]
     Redis(#[from] RedisError),
+    #[error(transparent)]
+    Command(#[from] fred::error::Error),
     #[error("Redis holds something unreadable")]
     Unreadable,
 }
@@ -86,6 +94,7 @@ struct Scripts {
 pub(crate) struct Store {
     redis: Redis,
     prefix: Arc<str>,
+    /// Events of a channel while there is room.
     window: usize,
     idle_seconds: i64,
     scripts: Arc<Scripts>,
@@ -126,9 +135,14 @@ impl Store {
         self.redis.answering().await;
     }
 
-    /// How many events of a channel are kept.
+    /// Whether a channel may be filled now.
+    pub(crate) fn takes_fills(&self) -> bool {
+        self.is_answering() && room::takes_fills(&self.redis)
+    }
+
+    /// How many events of a channel are kept: fewer while memory is short.
     pub(crate) fn window(&self) -> usize {
-        self.window
+        room::window(self.window, self.redis.fullness())
     }
 
     /// Runs a script that reads; none when Redis does not know the channel.

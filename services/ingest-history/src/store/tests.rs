@@ -9,6 +9,10 @@ use std::{
     time::Duration,
 };
 
+use fred::{
+    interfaces::ClientLike as _,
+    types::{ClusterHash, CustomCommand},
+};
 use goch_chassis::{config::RedisConfig, metrics::Metrics, redis, shutdown::Shutdown};
 use goch_contract::{Secret, Uid};
 use proptest::prelude::*;
@@ -138,10 +142,13 @@ impl Log {
         progress
     }
 
-    /// Fills the channel in Redis.
+    /// Fills the channel in Redis, if that has room.
     async fn fill(&self, store: &Store) {
         let token = random_token().unwrap();
-        let filling = store.begin_fill(1, &self.channel, token).await.unwrap();
+        let filling = match store.begin_fill(1, &self.channel, token).await {
+            Err(StoreError::Redis(RedisError::Full)) => return,
+            begun => begun.unwrap(),
+        };
         let first = self.events.len().saturating_sub(WINDOW);
         assert!(store.fill(&filling, &self.events[first..]).await.unwrap());
         assert!(store.complete_fill(filling, Seq(first as u64), self.end()).await.unwrap());
@@ -151,7 +158,11 @@ impl Log {
     async fn ask(&self, store: &Store, of: &str, position: Seq) -> (u64, Option<Missing>) {
         let (of, progress) = (uid(of), self.progress());
         let counted = store.count(progress, &self.channel, &of, position).await.unwrap();
-        let counted = counted.expect("Redis knows the channel");
+        let Some(counted) = counted else {
+            // It was dropped, for want of memory, and is filled again.
+            self.fill(store).await;
+            return (self.unread(of.as_str(), position), None);
+        };
         assert_eq!(counted.through, self.end().max(position));
         let missing = counted.missing.as_ref();
         let earlier = missing.map(|missing| self.by_sender(missing.after, missing.through));
@@ -169,6 +180,8 @@ enum Step {
     /// Somebody asks, and what was counted in the log is kept after the next so many steps.
     Ask(&'static str, prop::sample::Index, usize),
     Forget,
+    /// Redis has no memory for anything more, or has it again.
+    Fill(bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -179,6 +192,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<prop::sample::Index>().prop_map(Step::Delete),
         6 => ask.prop_map(|(member, position, steps)| Step::Ask(member, position, steps)),
         1 => Just(Step::Forget),
+        2 => any::<bool>().prop_map(Step::Fill),
     ]
 }
 
@@ -190,10 +204,18 @@ struct Counting {
     by_sender: BTreeMap<Uid, u64>,
 }
 
+/// 0 is any number of bytes, and 1 is less than Redis uses.
+async fn set_max_memory(store: &Store, bytes: u64) {
+    let command = CustomCommand::new_static("CONFIG", ClusterHash::FirstKey, false);
+    let words = ["SET".to_owned(), "maxmemory".to_owned(), bytes.to_string()];
+    store.redis.client().custom::<(), _>(command, words.into()).await.unwrap();
+}
+
 async fn play(store: &Store, steps: Vec<Step>) {
     let channel = ChannelName::parse("c").unwrap();
     let mut log = Log { channel: channel.clone(), events: Vec::new(), counts: Vec::new() };
     let mut under_way: Vec<Counting> = Vec::new();
+    set_max_memory(store, 0).await;
     log.fill(store).await;
     for step in steps {
         let (due, later): (Vec<_>, Vec<_>) =
@@ -204,7 +226,8 @@ async fn play(store: &Store, steps: Vec<Step>) {
         }
         for Counting { position, missing, by_sender, .. } in due {
             let progress = log.progress();
-            store.keep(progress, &channel, position, &missing, &by_sender).await.unwrap();
+            let kept = store.keep(progress, &channel, position, &missing, &by_sender).await;
+            assert!(matches!(kept, Ok(()) | Err(StoreError::Redis(RedisError::Full))), "{kept:?}");
         }
         match step {
             Step::Say(from) => {
@@ -227,6 +250,7 @@ async fn play(store: &Store, steps: Vec<Step>) {
                     under_way.push(Counting { steps, position, missing, by_sender });
                 }
             }
+            Step::Fill(is_full) => set_max_memory(store, u64::from(is_full)).await,
             Step::Forget => {
                 log.erase("eve");
                 store.forget(1, &channel).await.unwrap();

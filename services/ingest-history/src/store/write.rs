@@ -1,12 +1,12 @@
 //! Adding events: as the consumer writes them, and as a fill reads them from the log.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use fred::{
     interfaces::{KeysInterface as _, SortedSetsInterface as _},
     types::Value,
 };
-use goch_chassis::redis::queue_script;
+use goch_chassis::redis::{RedisError, queue_script};
 use goch_contract::{ChannelName, Seq};
 
 use super::{Entry, Store, StoreError, layout::digits};
@@ -25,47 +25,75 @@ pub(crate) struct Filling {
 }
 
 impl Store {
-    /// Adds events, in any order and as often as one likes.
-    pub(crate) async fn write(&self, generation: u64, entries: &[Entry]) -> Result<(), StoreError> {
-        let mut sets = HashMap::<&ChannelName, Vec<(f64, Value)>>::new();
+    /// Adds events, in any order and as often as one likes. How many channels had to be dropped instead.
+    ///
+    /// A channel whose events Redis has no memory for is dropped as a whole. So it is one that Redis does not know,
+    /// which is read from the log, and the events count as written: no other channel's wait for them. A fill that
+    /// is under way, and may have read the log before them, finds its token gone.
+    pub(crate) async fn write(
+        &self,
+        generation: u64,
+        entries: &[Entry],
+    ) -> Result<u64, StoreError> {
+        let mut sets = BTreeMap::<&ChannelName, Vec<(f64, Value)>>::new();
         for entry in entries {
             let members = entry.members().map(|member| (0.0, Value::Bytes(member)));
             sets.entry(&entry.channel).or_default().extend(members);
         }
-        let sets: Vec<_> = sets
-            .into_iter()
-            .map(|(channel, members)| (self.key(generation, channel), members))
-            .collect();
         if sets.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
+        let channels: Vec<_> = sets.keys().copied().collect();
         let deletions = entries.iter().filter(|entry| entry.deletes());
-        let channels: BTreeSet<_> = deletions.map(|entry| &entry.channel).collect();
-        let keys: Vec<_> = sets.iter().map(|(key, _)| key.clone()).collect();
-        let written = async {
-            let pipeline = self.redis.client().pipeline();
-            for (key, members) in sets {
-                pipeline.zadd::<(), _, _>(&key, None, None, false, false, members).await?;
-                pipeline.expire::<(), _>(&key, self.idle_seconds, None).await?;
-                pipeline.zlexcount::<(), _, _, _>(&key, "[e", "(f").await?;
+        let thinned: BTreeSet<_> = deletions.map(|entry| &entry.channel).collect();
+        let pipeline = self.redis.client().pipeline();
+        for (channel, members) in sets {
+            let key = self.key(generation, channel);
+            pipeline.zadd::<(), _, _>(&key, None, None, false, false, members).await?;
+            pipeline.expire::<(), _>(&key, self.idle_seconds, None).await?;
+            pipeline.zlexcount::<(), _, _, _>(&key, "[e", "(f").await?;
+        }
+        self.queue_use(&pipeline, generation, channels.iter().copied()).await?;
+        // After the deletions are in: a count that is made from then on leaves out what they delete.
+        for channel in thinned {
+            let key = self.key(generation, channel);
+            pipeline.zremrangebylex::<(), _, _, _>(&key, "[c", "(d").await?;
+            pipeline.zremrangebylex::<(), _, _, _>(&key, "[n", "(p").await?;
+        }
+        let answers = self.redis.write_each(pipeline.try_all::<Value>()).await?;
+        let mut answers = answers.into_iter();
+        let mut next = || answers.next().ok_or(StoreError::Unreadable);
+        let (mut written, mut refused) = (Vec::new(), Vec::new());
+        for channel in channels {
+            // A pipeline that fails as a whole has one answer for all, and ends here.
+            let is_refused = match next()? {
+                Ok(_) => false,
+                Err(RedisError::Full) => true,
+                Err(error) => return Err(error.into()),
+            };
+            let (kept, count) = (next()?, next()?);
+            if is_refused {
+                refused.push(channel);
+            } else {
+                kept?;
+                written.push((self.key(generation, channel), count?.as_u64().unwrap_or(0)));
             }
-            // After the deletions are in: a count that is made from then on leaves out what they delete.
-            for channel in channels {
-                let key = self.key(generation, channel);
-                pipeline.zremrangebylex::<(), _, _, _>(&key, "[c", "(d").await?;
-                pipeline.zremrangebylex::<(), _, _, _>(&key, "[n", "(p").await?;
-            }
-            pipeline.all().await
-        };
-        let answers: Vec<Value> = self.redis.write(written).await?;
-        let counts = answers.iter().skip(2).step_by(3).take(keys.len());
-        let counts = counts.map(|count| count.as_u64().unwrap_or(0));
-        self.trim(keys.into_iter().zip(counts)).await
+        }
+        // When they were used is a help only, and there may be no room for that.
+        let _ = next()?;
+        for answer in answers {
+            answer?;
+        }
+        let dropped = self.drop_channels(generation, &refused).await?;
+        self.trim(written).await?;
+        Ok(dropped)
     }
 
     /// Trims the sets that are well beyond the window: an eighth, so that it is not done each time.
-    async fn trim(&self, counts: impl Iterator<Item = (String, u64)>) -> Result<(), StoreError> {
-        let most = u64::try_from(self.window + self.window / 8).unwrap_or(u64::MAX);
+    async fn trim(&self, counts: Vec<(String, u64)>) -> Result<(), StoreError> {
+        let window = self.window();
+        let most = u64::try_from(window + window / 8).unwrap_or(u64::MAX);
+        let counts = counts.into_iter();
         let keys: Vec<_> = counts.filter(|(_, count)| *count > most).map(|(key, _)| key).collect();
         if keys.is_empty() {
             return Ok(());
@@ -73,7 +101,7 @@ impl Store {
         let trimmed = async {
             let pipeline = self.redis.client().pipeline();
             for key in keys {
-                queue_script(&pipeline, TRIM, &[key], &[&self.window.to_string()]).await?;
+                queue_script(&pipeline, TRIM, &[key], &[&window.to_string()]).await?;
             }
             pipeline.all::<Value>().await
         };
@@ -123,8 +151,7 @@ impl Store {
         generation: u64,
         channel: &ChannelName,
     ) -> Result<(), StoreError> {
-        let key = self.key(generation, channel);
-        Ok(self.redis.write(self.redis.client().del(key)).await?)
+        self.drop_channels(generation, &[channel]).await.map(drop)
     }
 
     /// Marks the channel as whole between `floor` and `top` once that is written; false if it has

@@ -23,9 +23,13 @@ const GONE_SECONDS: u32 = 15;
 /// Sets field `ARGV[1]` of the hash `KEYS[1]` to the record `ARGV[4]` of epoch `ARGV[2]` and revision
 /// `ARGV[3]`, unless that revision or a newer one has been there. An empty record deletes the field;
 /// `KEYS[2]` remembers the revision for `ARGV[5]` seconds.
+///
+/// A Redis that is full refuses a script's first write, if it takes memory. A record that takes another's place
+/// may: what was there must not outlast it.
 const PUT: &str = "
 local new_epoch, new_revision = tonumber(ARGV[2]), tonumber(ARGV[3])
-for _, held in ipairs({redis.call('HGET', KEYS[1], ARGV[1]), redis.call('GET', KEYS[2])}) do
+local replaced = redis.call('HGET', KEYS[1], ARGV[1])
+for _, held in ipairs({replaced, redis.call('GET', KEYS[2])}) do
   if held then
     local epoch, revision = string.match(held, '^(%d+) (%d+)')
     epoch, revision = tonumber(epoch) or 0, tonumber(revision) or 0
@@ -36,6 +40,7 @@ if ARGV[4] == '' then
   redis.call('HDEL', KEYS[1], ARGV[1])
   redis.call('SET', KEYS[2], ARGV[2] .. ' ' .. ARGV[3], 'EX', ARGV[5])
 else
+  if replaced then redis.call('HDEL', KEYS[1], ARGV[1]) end
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
 end
 return 1";
@@ -112,12 +117,33 @@ impl Projection {
         self.redis.write(self.put(writes)).await
     }
 
+    /// Writes what a Redis that is full takes of records.
+    pub(crate) async fn write_what_fits(&self, writes: &[Write]) -> Result<(), RedisError> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let pipeline = self.pipeline(writes).await?;
+        for answer in self.redis.write_each(pipeline.try_all::<Value>()).await? {
+            if let Err(error) = answer
+                && !matches!(error, RedisError::Full)
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
     async fn put(&self, writes: &[Write]) -> Result<(), fred::error::Error> {
+        self.pipeline(writes).await?.all::<Value>().await.map(drop)
+    }
+
+    /// The commands, not sent yet.
+    async fn pipeline(&self, writes: &[Write]) -> Result<Pipeline<Client>, fred::error::Error> {
         let pipeline = self.redis.client().pipeline();
         for write in writes {
             self.queue(&pipeline, write).await?;
         }
-        pipeline.all::<Value>().await.map(drop)
+        Ok(pipeline)
     }
 
     /// Writes what the keeper would write a moment later. While a build goes on, that is soon
