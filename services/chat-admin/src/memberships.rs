@@ -13,6 +13,7 @@ use goch_contract::{
 use crate::{
     ServiceClient,
     announcer::Announcer,
+    log::is_full,
     metrics::AdminMetrics,
     record::{ChannelRecord, MemberRecord, MemberUpdate, NewMember, Origin, Standing, member_key},
     registry::{
@@ -263,7 +264,8 @@ impl Memberships {
     }
 
     /// Takes a member's rights; nothing when the record has changed since it was read. The log must
-    /// have the event before first, so that `left` can follow it.
+    /// have the event before first, so that `left` can follow it, unless it is full: nobody may stay for
+    /// want of room.
     pub(crate) async fn dismiss(
         &self,
         channel: &ChannelName,
@@ -273,9 +275,14 @@ impl Memberships {
     ) -> Result<Option<Revised<MemberRecord>>, Error> {
         let uid = stored.record.uid.clone();
         if stored.record.is_member() && !stored.record.announced {
-            self.announcer.announce(channel, stored).await?;
-            // Announced is a change too.
-            return Ok(None);
+            match self.announcer.announce(channel, stored.clone()).await {
+                Err(error) if is_full(&error) => {}
+                outcome => {
+                    outcome?;
+                    // Announced is a change too.
+                    return Ok(None);
+                }
+            }
         }
         stored.record.dismiss(standing);
         stored.record.actor = actor.cloned();
