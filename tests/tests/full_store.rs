@@ -1,5 +1,7 @@
 //! A store that is full: what is to end ends all the same, and makes room.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use goch_tests::{Answer, Member, Socket, System, events, texts, unique, until};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -135,4 +137,71 @@ async fn a_person_is_erased_from_a_full_log_and_nobody_stays_for_want_of_room() 
     assert_eq!(export["memberships"], json!([]), "{export}");
     let page = messages(&system, &channel).await;
     assert!(!page.to_string().contains("hers"), "a text of hers is left");
+}
+
+/// The smallest size of all buckets.
+const BUCKETS_BYTES: &str = "33554432";
+
+/// Fills a bucket with what nobody asks for, but for about its last 40th.
+async fn fill_bucket(system: &System, name: &str) {
+    let client = async_nats::connect(system.servers().nats.url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    let bucket = jetstream.get_key_value(name).await.unwrap();
+    for number in 0_u32.. {
+        let info = bucket.stream.get_info().await.unwrap();
+        let max = u64::try_from(info.config.max_bytes).unwrap();
+        if info.state.bytes > max - max / 40 {
+            return;
+        }
+        bucket.put(format!("filler.{number}"), vec![b'x'; 60_000].into()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn full_buckets_take_bans_removals_and_deletions_and_then_new_records_again() {
+    let prefix = unique("full");
+    let system = System::builder()
+        .prefix(&prefix)
+        .env("broker-bridge", "BUCKETS_MAX_BYTES", BUCKETS_BYTES)
+        .start()
+        .await;
+    let (doomed, channel) = (system.channel().await, system.channel().await);
+    let base = format!("/admin/channels/{channel}");
+    // Whose record has nothing that a removal could make shorter.
+    let short = json!({"display_name": "B", "role": "agent"});
+    for uid in ["ben", "cyd", "dan"] {
+        let request = system.admin().request(Method::PUT, &format!("{base}/members/{uid}"));
+        system.admin().send(request.json(&short)).await.expect(201);
+    }
+    for bucket in ["channels", "members"] {
+        fill_bucket(&system, &format!("{prefix}_{bucket}")).await;
+    }
+    until("nothing is added any more", async || {
+        let join = json!({"channel": channel, "uid": unique("one"), "display_name": "E"});
+        let joined = system.gateway().rest().post("/channels", &join).await.status;
+        let create = json!({"name": unique("more"), "is_private": false});
+        let created = system.admin().post("/admin/channels", &create).await.status;
+        ((joined, created) == (503, 503)).then_some(())
+    })
+    .await;
+
+    call(&system, Method::PUT, &format!("{base}/bans/ben")).await.expect(200);
+    call(&system, Method::PUT, &format!("{base}/bans/somebody-else")).await.expect(200);
+    call(&system, Method::DELETE, &format!("{base}/members/cyd")).await.expect(204);
+    delete(&system, "/admin/users/dan").await;
+    call(&system, Method::POST, &format!("{base}/close")).await.expect(200);
+    delete(&system, &format!("/admin/channels/{doomed}")).await;
+    // What those who operate it would do by deleting channels.
+    let client = async_nats::connect(system.servers().nats.url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    for bucket in ["channels", "members"] {
+        let stream = jetstream.get_stream(format!("KV_{prefix}_{bucket}")).await.unwrap();
+        stream.purge().filter(format!("$KV.{prefix}_{bucket}.filler.>")).await.unwrap();
+    }
+    until("there is room again", async || {
+        let create = json!({"name": unique("again"), "is_private": false});
+        let created = system.admin().post("/admin/channels", &create).await.status;
+        (created == 201).then_some(())
+    })
+    .await;
 }

@@ -19,6 +19,7 @@ use crate::{
     registry::{
         bucket::{self, Bucket, Creation, Revised},
         projection::{Key, Projection, Write},
+        room::Room,
     },
     revoker::Revoker,
     secret::SecretHash,
@@ -45,6 +46,7 @@ pub(crate) struct Memberships {
     pub(crate) announcer: Announcer,
     pub(crate) revoker: Revoker,
     pub(crate) services: ServiceClient,
+    pub(crate) room: Room,
     pub(crate) metrics: AdminMetrics,
 }
 
@@ -55,12 +57,13 @@ impl Memberships {
     /// over the public face goes to whoever has a token for it: that somebody has to leave.
     ///
     /// # Errors
-    /// `forbidden` when the channel is gone; `unavailable`.
+    /// `forbidden` when the channel is gone; `unavailable`, also when there is no room for more members.
     pub(crate) async fn enter(
         &self,
         channel: &ChannelName,
         mut record: MemberRecord,
     ) -> Result<Entry, Error> {
+        self.room.check_members()?;
         let key = member_key(channel, &record.uid);
         let mut takes_over = false;
         for _ in 0..ATTEMPTS_MAX {
@@ -250,6 +253,7 @@ impl Memberships {
                     }
                 }
                 None => {
+                    self.room.check_members()?;
                     let record = MemberRecord::reserved(uid.clone())?;
                     let created = bucket::create(&self.members, &key, &record).await?;
                     if let Creation::Done(revision) = created {

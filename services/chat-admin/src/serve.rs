@@ -37,6 +37,7 @@ use crate::{
         bucket::{self, Bucket},
         keeper::Keeper,
         projection::Projection,
+        room::Room,
     },
     revoker::Revoker,
     waiting::Waiting,
@@ -80,6 +81,7 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
     );
     let unfinished = metrics.unfinished.clone();
     let unfinished = Arc::new(Waiting::new(finisher::PATIENCE, finisher::SPREAD, unfinished));
+    let room = Room::default();
     let memberships = Memberships {
         channels: Arc::clone(&channels),
         members: Arc::clone(&members),
@@ -87,6 +89,7 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         announcer: announcer.clone(),
         revoker,
         services: nats.services(&chassis),
+        room: room.clone(),
         metrics: metrics.clone(),
     };
     let lifecycle = Lifecycle::new(
@@ -109,6 +112,7 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
     };
     shutdown.tasks().spawn(announcer.clone().run(shutdown.clone(), reread()));
     shutdown.tasks().spawn(lifecycle.clone().run(shutdown.clone(), reread()));
+    shutdown.tasks().spawn(room.run(Arc::clone(&channels), Arc::clone(&members), shutdown.clone()));
     shutdown.tasks().spawn(sweeper.clone().run(shutdown.clone(), reread()));
     let keeper = Keeper {
         chassis: chassis.clone(),

@@ -116,8 +116,9 @@ pub(super) fn buckets(subjects: &Subjects, letters_max_age: Duration) -> [Bucket
     ]
 }
 
-/// A key-value bucket is a stream with these settings (NATS's ADR-8). One that is full takes no new
-/// keys; what makes a record smaller, a removal or a ban, is taken.
+/// A key-value bucket is a stream with these settings (NATS's ADR-8). One that is full takes nothing for
+/// certain: NATS 2.9 refuses a smaller record in the place of a larger one, too. So chat-admin keeps some
+/// room for what ends.
 pub(super) fn bucket_stream(bucket: &BucketWanted, config: &LogConfig) -> Wanted {
     let fixed = settings([
         ("subjects", json!([format!("$KV.{}.>", bucket.name)])),
