@@ -2,7 +2,8 @@
 
 - variables of containers that Kubernetes would leave as they are written: $(NAME) is replaced only if NAME
   stands earlier in the same list;
-- network policies that let anything out to anybody.
+- network policies that let anything out to anybody, or name what there is not (policies_rendered.py);
+- what is promised of NATS (nats_rendered.py).
 
     rendered.py RENDERED-MANIFESTS
 """
@@ -11,6 +12,9 @@ import re
 import sys
 
 import yaml
+
+import nats_rendered
+import policies_rendered
 
 
 def unresolved(document):
@@ -42,6 +46,8 @@ def main(path):
         for look in (unresolved, unbounded)
         for fault in look(document)
     ]
+    found += nats_rendered.faults(documents)
+    found += policies_rendered.faults(documents)
     for fault in found:
         print(f"error: {fault}", file=sys.stderr)
     return 1 if found else 0
