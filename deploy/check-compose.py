@@ -1,5 +1,5 @@
-"""Checks what docker-compose.yml promises: who can be reached, who can reach out, how much memory is taken, and
-that Redis stops short of its limit.
+"""Checks what docker-compose.yml promises: who can be reached, who can reach out, and how much memory is taken,
+which the Go program among them has to know, and which Redis stops short of.
 
     check-compose.py FILE...
 """
@@ -67,8 +67,24 @@ def faults(services, networks):
                 yield f"{name} is published at {port}"
 
 
+def megabytes(text):
+    """Of `1g`, `256m` or `900MiB`."""
+    number, unit = re.fullmatch(r"(\d+)([mgMG])(?:iB)?", text).groups()
+    return int(number) * (1024 if unit in "gG" else 1)
+
+
+def garbage(services):
+    """Whether NATS collects its garbage before it is killed for it."""
+    nats = services["nats"]
+    limit = nats.get("environment", {}).get("GOMEMLIMIT")
+    share = megabytes(limit) / megabytes(nats["mem_limit"]) if limit else 0
+    if not 0.8 <= share <= 0.9:
+        yield f"GOMEMLIMIT of nats is {share:.0%} of its memory, and not 80 to 90"
+
+
 def main(paths):
-    found = list(faults(*merged(paths)))
+    services, networks = merged(paths)
+    found = [*faults(services, networks), *garbage(services)]
     for fault in found:
         print(f"error: {fault}", file=sys.stderr)
     return 1 if found else 0

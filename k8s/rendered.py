@@ -2,11 +2,12 @@
 
 - variables of containers that Kubernetes would leave as they are written: $(NAME) is replaced only if NAME
   stands earlier in the same list;
-- network policies that let anything out to anybody;
+- network policies that let anything out to anybody, or name what there is not (policies_rendered.py);
 - disruption budgets that keep a node from being drained while no pod is ready;
 - pods that leave while they are still routed to, or are killed before they have left;
 - threads that are as many as the node's cores;
-- a Redis that does not stop short of its container's limit.
+- a Redis that does not stop short of its container's limit;
+- what is promised of NATS (nats_rendered.py).
 
     rendered.py RENDERED-MANIFESTS
 """
@@ -15,6 +16,9 @@ import re
 import sys
 
 import yaml
+
+import nats_rendered
+import policies_rendered
 
 OURS = ["gateway", "chat-admin", "ingest-history", "broker-bridge"]
 
@@ -143,6 +147,8 @@ def main(path):
         for fault in look(document)
     ]
     found += abrupt(documents)
+    found += nats_rendered.faults(documents)
+    found += policies_rendered.faults(documents)
     for fault in found:
         print(f"error: {fault}", file=sys.stderr)
     return 1 if found else 0

@@ -17,6 +17,7 @@ mod certificates;
 pub mod chaos;
 pub mod checker;
 mod collector;
+mod deployed;
 mod described;
 mod member;
 mod metrics;

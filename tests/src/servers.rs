@@ -21,6 +21,7 @@ use crate::{
     ports,
     process::{self, Process},
     programs,
+    rest::Rest,
     rights::users_conf,
     system::SERVICES,
     wait::until,
@@ -65,6 +66,15 @@ impl Servers {
             server
         };
         let mut all: Vec<_> = ports.iter().enumerate().map(in_cluster).collect();
+        servers.nats = all.remove(0);
+        servers.peers = all;
+        servers
+    }
+
+    /// With the NATS servers that `make` makes in a folder.
+    pub(crate) fn of(make: impl FnOnce(&Path) -> Vec<NatsServer>) -> Self {
+        let mut servers = Self::new();
+        let mut all = make(servers.folder.path());
         servers.nats = all.remove(0);
         servers.peers = all;
         servers
@@ -146,8 +156,12 @@ pub struct NatsServer {
     store: PathBuf,
     log: PathBuf,
     configuration: Option<PathBuf>,
+    /// Whether the configuration says where the store is. What stands beside it cannot be read again.
+    names_store: bool,
     environment: Vec<(String, String)>,
     access: Access,
+    /// Where it tells of its health, if it does.
+    monitor: Option<u16>,
     tls: Option<Tls>,
     is_traced: bool,
     process: Option<Process>,
@@ -189,7 +203,7 @@ fn text(path: &Path) -> String {
 }
 
 impl NatsServer {
-    fn new(folder: &Path, name: &str) -> Self {
+    pub(crate) fn new(folder: &Path, name: &str) -> Self {
         Self {
             name: name.to_owned(),
             cluster: None,
@@ -197,8 +211,10 @@ impl NatsServer {
             store: folder.join(name),
             log: folder.join(format!("{name}-server.log")),
             configuration: None,
+            names_store: false,
             environment: Vec::new(),
             access: Access::Open,
+            monitor: None,
             tls: None,
             is_traced: false,
             process: None,
@@ -225,10 +241,7 @@ impl NatsServer {
     /// # Panics
     /// When the configuration cannot be written.
     pub fn with_users(&mut self) {
-        let operator =
-            format!("users: [\n{{ user: operator, password: {} }}", password("operator"));
-        let users = users_conf().replacen("users: [", &operator, 1);
-        self.configure(&users);
+        self.configure(&users_with_operator());
         self.access = Access::Passwords;
         self.environment = SERVICES
             .map(|service| {
@@ -236,6 +249,51 @@ impl NatsServer {
                 (format!("NATS_{variable}_PASSWORD"), password(service))
             })
             .into();
+    }
+
+    /// Takes a deployment's own configuration, with further variables.
+    pub(crate) fn deploy(
+        &mut self,
+        configuration: PathBuf,
+        monitor: u16,
+        variables: Vec<(String, String)>,
+    ) {
+        self.configuration = Some(configuration);
+        self.names_store = true;
+        self.monitor = Some(monitor);
+        self.environment.extend(variables);
+    }
+
+    /// The file that it is configured with.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn configuration_file(&self) -> &Path {
+        self.configuration.as_deref().expect("a server with a configuration")
+    }
+
+    /// Where it writes its process id.
+    pub(crate) fn pid_file(&self) -> PathBuf {
+        self.store.with_extension("pid")
+    }
+
+    /// What its health port answers.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub async fn health(&self, path: &str) -> Option<u16> {
+        let monitor = self.monitor.expect("a server that tells of its health");
+        let answer = Rest::new(&format!("127.0.0.1:{monitor}")).try_get(path).await;
+        answer.map(|answer| answer.status)
+    }
+
+    /// How whoever may do anything connects.
+    pub(crate) fn connect_options(&self) -> async_nats::ConnectOptions {
+        match self.access {
+            Access::Passwords => self.operator(),
+            _ => async_nats::ConnectOptions::new(),
+        }
     }
 
     /// As [`Self::with_users`], by nkeys instead of passwords.
@@ -258,8 +316,11 @@ impl NatsServer {
 
     fn configure(&mut self, configuration: &str) {
         let path = self.store.with_extension("conf");
-        std::fs::write(&path, format!("jetstream: enabled\n{configuration}")).unwrap();
+        let (name, store) = (&self.name, text(&self.store));
+        let own = format!("server_name: {name}\njetstream {{ store_dir: {store:?} }}");
+        std::fs::write(&path, format!("{own}\n{configuration}")).unwrap();
         self.configuration = Some(path);
+        self.names_store = true;
     }
 
     /// The file with which a service shows who it is.
@@ -323,7 +384,10 @@ impl NatsServer {
             arguments.extend(names.map(str::to_owned));
         }
         arguments.extend(["-p".to_owned(), self.port.to_string()]);
-        arguments.extend(["-sd".to_owned(), self.store.display().to_string()]);
+        arguments.extend(["-P".to_owned(), text(&self.pid_file())]);
+        if !self.names_store {
+            arguments.extend(["-sd".to_owned(), self.store.display().to_string()]);
+        }
         match &self.configuration {
             Some(path) => arguments.extend(["-c".to_owned(), path.display().to_string()]),
             None => arguments.push("-js".to_owned()),
@@ -588,6 +652,12 @@ impl RedisServer {
             _ => panic!("Redis answers {line}"),
         }
     }
+}
+
+/// The users of a deployment, and an operator.
+pub(crate) fn users_with_operator() -> String {
+    let operator = format!("users: [\n{{ user: operator, password: {} }}", password("operator"));
+    users_conf().replacen("users: [", &operator, 1)
 }
 
 /// The password of a service, or of the operator, on the servers of a test.

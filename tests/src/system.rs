@@ -298,7 +298,7 @@ impl System {
         let addresses: Vec<async_nats::ServerAddr> =
             servers.nats_urls().split(',').filter_map(|url| url.parse().ok()).collect();
         let asking = async {
-            let client = async_nats::connect(addresses).await.ok()?;
+            let client = servers.nats.connect_options().connect(addresses).await.ok()?;
             let jetstream = async_nats::jetstream::new(client);
             let stream = jetstream.get_stream(format!("{prefix}_log")).await.ok()?;
             stream.cached_info().cluster.as_ref()?.leader.clone()

@@ -1,11 +1,14 @@
-//! A cluster of three NATS servers, with three replicas of the log.
+//! A cluster of three NATS servers, with three replicas of the log, configured as it is deployed.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
-use goch_tests::{Member, NatsServer, Servers, Socket, System, until};
+use std::time::{Duration, Instant};
+
+use goch_tests::{Member, Metrics, NatsServer, Servers, Socket, System, until};
 use serde_json::{Value, json};
 
-const PREFIX: &str = "cluster";
+/// What the rights of a deployment are for.
+const PREFIX: &str = "goch";
 
 /// Messages before the leader of the log is killed, and after.
 const MESSAGES: usize = 30;
@@ -37,7 +40,7 @@ async fn system() -> Option<System> {
         );
         return None;
     }
-    let builder = System::builder().gateways(2).servers(Servers::cluster(3)).prefix(PREFIX);
+    let builder = System::builder().gateways(2).servers(Servers::deployed()).prefix(PREFIX);
     Some(builder.env("broker-bridge", "LOG_REPLICAS", "3").start().await)
 }
 
@@ -125,4 +128,40 @@ async fn what_was_just_said_can_be_edited_and_deleted_while_others_talk() {
     let anns = history.iter().filter(|event| event["from_uid"] == "ann");
     let texts: Vec<_> = anns.filter_map(|message| message["text"].as_str()).collect();
     assert_eq!(texts, expected);
+}
+
+/// How many servers have all of the log, as broker-bridge sees it at its next looks.
+async fn expect_current(system: &System, servers: u64) {
+    // It looks every 15 seconds, and NATS takes a while to notice that a server is gone.
+    let deadline = Instant::now() + Duration::from_mins(3);
+    loop {
+        let metrics = Metrics::of(&system.broker_bridge).await;
+        let log = |name: &str| metrics.sum(name, "store=\"log\"");
+        assert_eq!((log("goch_store_replicas_wanted"), log("goch_store_replicas")), (3, 3));
+        if log("goch_store_replicas_current") == servers {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{servers} servers never have all of the log");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_seen_and_services_start_without_it() {
+    let Some(mut system) = system().await else { return };
+    for server in 0..3 {
+        until("the server has what the others have", async || {
+            let healthy = system.own_servers().nats_mut(server).health("/healthz").await;
+            (healthy == Some(200)).then_some(())
+        })
+        .await;
+    }
+    expect_current(&system, 3).await;
+    system.own_servers().nats_mut(2).kill();
+    expect_current(&system, 2).await;
+    assert_eq!(system.broker_bridge.readiness().await.status, 200);
+    assert!(system.broker_bridge.stop().await.success());
+    system.broker_bridge.start().await;
+    system.own_servers().nats_mut(2).start().await;
+    expect_current(&system, 3).await;
 }

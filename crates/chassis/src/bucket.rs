@@ -366,6 +366,16 @@ impl<R: Serialize + DeserializeOwned> Bucket<R> {
         Ok(u64::try_from(info.created.unix_timestamp_nanos() / 1_000_000).unwrap_or_default())
     }
 
+    /// How many bytes are stored, and the most that may be; none for any number.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub async fn size(&self) -> Result<(u64, Option<u64>), Error> {
+        let info = self.call(self.rules.read_within, self.store.stream.get_info()).await?;
+        let info = info.map_err(|error| self.failed(&error))?;
+        Ok((info.state.bytes, u64::try_from(info.config.max_bytes).ok().filter(|max| *max > 0)))
+    }
+
     /// The record of a key's value.
     ///
     /// # Errors

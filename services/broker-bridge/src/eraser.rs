@@ -10,10 +10,10 @@ use async_nats::jetstream::{
     stream::{DeleteMessageErrorKind, RawMessageErrorKind, Stream},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use goch_contract::{ChannelName, Error, ErrorCode, Seq, Uid};
+use goch_contract::{ChannelName, Error, ErrorCode, Seq, Uid, services::broker::EraseMessage};
 use tokio::time::timeout;
 
-use crate::replay::{Replay, is_of};
+use crate::replay::{Remains, Replay, is_of};
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -79,16 +79,16 @@ impl Eraser {
     /// Erases a message that is deleted, with its edits. Tells the log's last sequence afterwards.
     ///
     /// # Errors
-    /// `not_found` when the log has no deletion of it; `unavailable`: some may be erased.
-    pub(crate) async fn erase_message(
-        &self,
-        channel: &ChannelName,
-        message: Seq,
-    ) -> Result<Seq, Error> {
-        let remains = self.replay.remains(channel, message).await?.ok_or_else(|| {
-            Error::of_field(ErrorCode::NotFound, "message", "the log has no deletion of it")
-        })?;
-        for seq in remains {
+    /// `not_found` when the log has no deletion of it and must have one; `unavailable`: some may be
+    /// erased.
+    pub(crate) async fn erase_message(&self, request: &EraseMessage) -> Result<Seq, Error> {
+        let EraseMessage { channel, message, before_deletion } = request;
+        let Remains { events, has_deletion } = self.replay.remains(channel, *message).await?;
+        if !has_deletion && !before_deletion {
+            let reason = "the log has no deletion of it";
+            return Err(Error::of_field(ErrorCode::NotFound, "message", reason));
+        }
+        for seq in events {
             self.delete(seq).await?;
         }
         tracing::info!(%channel, %message, "a deleted message is erased");

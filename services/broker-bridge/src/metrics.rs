@@ -17,6 +17,17 @@ pub(crate) struct StoreLabel {
     store: &'static str,
 }
 
+/// On how many servers something is stored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Copies {
+    /// As configured.
+    pub(crate) wanted: usize,
+    /// As NATS is told to.
+    pub(crate) present: usize,
+    /// How many have all of it at the moment.
+    pub(crate) current: i64,
+}
+
 /// A share of 1.
 type Ratio = Gauge<f64, AtomicU64>;
 
@@ -35,6 +46,12 @@ pub(crate) struct BridgeMetrics {
     pub(crate) stored: Family<StoreLabel, Gauge>,
     /// The largest size that each may have; -1 for any.
     pub(crate) stored_max: Family<StoreLabel, Gauge>,
+    /// `LOG_REPLICAS`.
+    replicas_wanted: Family<StoreLabel, Gauge>,
+    /// On how many servers NATS is to store the log and each bucket.
+    replicas: Family<StoreLabel, Gauge>,
+    /// On how many servers all of it is at the moment.
+    replicas_current: Family<StoreLabel, Gauge>,
     /// Events that ingest-history has not been given.
     pub(crate) history_pending: Gauge,
     /// Events that ingest-history has been given and not acknowledged.
@@ -58,6 +75,9 @@ impl Default for BridgeMetrics {
             full: Family::default(),
             stored: Family::default(),
             stored_max: Family::default(),
+            replicas_wanted: Family::default(),
+            replicas: Family::default(),
+            replicas_current: Family::default(),
             history_pending: Gauge::default(),
             history_unacknowledged: Gauge::default(),
             replayed: Counter::default(),
@@ -97,6 +117,21 @@ impl BridgeMetrics {
                 "store_max_bytes",
                 "The largest size that the log and each bucket may have, -1 for any",
                 stores.bind(metrics.stored_max.clone()),
+            );
+            registry.register(
+                "store_replicas_wanted",
+                "On how many servers the log and each bucket are to be, as LOG_REPLICAS says",
+                stores.bind(metrics.replicas_wanted.clone()),
+            );
+            registry.register(
+                "store_replicas",
+                "On how many servers NATS is to store the log and each bucket",
+                stores.bind(metrics.replicas.clone()),
+            );
+            registry.register(
+                "store_replicas_current",
+                "How many servers have all of the log and of each bucket",
+                stores.bind(metrics.replicas_current.clone()),
             );
             registry.register(
                 "history_pending",
@@ -141,6 +176,15 @@ impl BridgeMetrics {
         self.stored.get_or_create(&label).set(bytes);
         self.stored_max.get_or_create(&label).set(max_bytes);
         self.full.get_or_create(&label).set(ratio(bytes, max_bytes));
+    }
+
+    /// Notes on how many servers the log or a bucket is.
+    pub(crate) fn note_copies(&self, store: &'static str, copies: Copies) {
+        let label = StoreLabel { store };
+        let wanted = i64::try_from(copies.wanted).unwrap_or(i64::MAX);
+        self.replicas_wanted.get_or_create(&label).set(wanted);
+        self.replicas.get_or_create(&label).set(i64::try_from(copies.present).unwrap_or(i64::MAX));
+        self.replicas_current.get_or_create(&label).set(copies.current);
     }
 }
 

@@ -4,10 +4,12 @@
 //! differ from ours; whatever else an operator has set stays. Rounds of several replicas do the same
 //! things and so do not disturb each other: creating what another one has just created is no error.
 
+mod refusals;
+mod wanted;
+
 use std::{
-    collections::BTreeSet,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -18,20 +20,24 @@ use goch_chassis::{
     Chassis, StartError,
     nats::{Nats, persist},
 };
-use goch_contract::subjects::{HISTORY_CONSUMER, Subjects};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::json;
+use tokio::time::Instant;
 
-use crate::{BridgeConfig, config::LogConfig, metrics::BridgeMetrics};
+use self::{
+    refusals::Refusals,
+    wanted::{
+        Settings, Wanted, bucket_stream, buckets, changes, history_consumer, log_stream,
+        withhold_replicas, withhold_too_small,
+    },
+};
+use crate::{
+    BridgeConfig,
+    metrics::{BridgeMetrics, Copies},
+};
 
 /// How often the topology is looked at while nothing gives cause to.
 const CHECK_EVERY: Duration = Duration::from_secs(15);
-
-/// How long ingest-history may take for an event before another replica gets it.
-const ACK_WAIT: Duration = Duration::from_secs(10);
-
-/// Events that all replicas of ingest-history together may work on at a time.
-const ACK_PENDING_MAX: u32 = 5_000;
 
 /// Why a round did not get through.
 #[derive(Debug, thiserror::Error)]
@@ -40,10 +46,9 @@ enum TopologyError {
     Away { name: String, error: jetstream::context::RequestError },
     #[error("NATS refuses to create {name}: {error}")]
     Refused { name: String, error: jetstream::Error },
+    #[error("{name} has {present} replicas where LOG_REPLICAS is {wanted}: {reason}")]
+    TooFewReplicas { name: String, present: usize, wanted: usize, reason: String },
 }
-
-/// Settings as NATS names them.
-type Settings = Map<String, Value>;
 
 /// What is there already.
 #[derive(Deserialize)]
@@ -56,6 +61,25 @@ struct Existing<State> {
 #[derive(Deserialize)]
 struct StreamState {
     state: Stored,
+    /// Nothing on a server that is in no cluster.
+    #[serde(default)]
+    cluster: Option<Cluster>,
+}
+
+/// Who has a stream, as its leader sees it.
+#[derive(Deserialize)]
+struct Cluster {
+    #[serde(default)]
+    leader: Option<String>,
+    /// All but the leader.
+    #[serde(default)]
+    replicas: Option<Vec<Peer>>,
+}
+
+#[derive(Deserialize)]
+struct Peer {
+    /// Whether it has all that the leader has.
+    current: bool,
 }
 
 #[derive(Deserialize)]
@@ -70,19 +94,42 @@ struct ConsumerState {
     num_ack_pending: i64,
 }
 
-/// A stream or a consumer as it should be.
-struct Wanted {
-    /// Its name, for people.
-    name: String,
-    /// For a consumer, the stream that it reads.
-    stream: Option<String>,
-    info: String,
-    create: String,
-    update: String,
-    /// What is decided once, when it is created.
-    fixed: Settings,
-    /// What is kept as configured.
-    settings: Settings,
+/// What is there of something, beside its settings.
+trait Present: for<'de> Deserialize<'de> {
+    /// How many bytes a stream stores; 0 for anything else.
+    fn bytes(&self) -> i64 {
+        0
+    }
+}
+
+impl Present for ConsumerState {}
+
+impl Present for StreamState {
+    fn bytes(&self) -> i64 {
+        self.state.bytes
+    }
+}
+
+impl StreamState {
+    /// Servers that are to have the stream: what NATS does. 2.9 lets a server that is in no cluster say
+    /// anything in the settings.
+    fn servers(&self) -> usize {
+        1 + self.cluster.iter().flat_map(|cluster| &cluster.replicas).flatten().count()
+    }
+
+    /// Servers that have all of the stream at the moment.
+    fn current(&self) -> i64 {
+        let Some(cluster) = &self.cluster else { return 1 };
+        let peers = cluster.replicas.iter().flatten().filter(|peer| peer.current).count();
+        i64::from(cluster.leader.is_some()) + i64::try_from(peers).unwrap_or(i64::MAX)
+    }
+}
+
+/// What is there once a round has looked after it.
+struct InPlace<State> {
+    state: State,
+    /// Why it is not as configured, if NATS refuses that.
+    refusal: Option<String>,
 }
 
 /// See the module.
@@ -93,12 +140,12 @@ pub(crate) struct Topology {
     config: BridgeConfig,
     metrics: BridgeMetrics,
     in_place: Arc<AtomicBool>,
-    /// Changes that NATS has refused, so that each is logged once.
-    refused: Mutex<BTreeSet<String>>,
+    refusals: Refusals,
 }
 
 impl Topology {
-    /// Puts everything into place, waiting for as long as that takes.
+    /// Puts everything into place, waiting for as long as that takes: for `LOG_REPLICAS`, too, so that
+    /// a rollout with more than NATS can have stops at its first new process.
     ///
     /// # Errors
     /// [`StartError::Stopped`] when the service is told to end first.
@@ -115,11 +162,11 @@ impl Topology {
             config,
             metrics,
             in_place: Arc::default(),
-            refused: Mutex::default(),
+            refusals: Refusals::default(),
         };
         let in_place = Arc::clone(&topology.in_place);
         chassis.health.require("topology", move || in_place.load(Ordering::Relaxed));
-        persist(chassis, "the log's topology", || topology.round()).await?;
+        persist(chassis, "the log's topology", || topology.round(true)).await?;
         Ok(topology)
     }
 
@@ -134,41 +181,70 @@ impl Topology {
                 None | Some(Ok(Err(_))) => return,
                 Some(_) => {}
             }
-            if let Some(Err(error)) = shutdown.unless_begun(self.round()).await {
+            if let Some(Err(error)) = shutdown.unless_begun(self.round(false)).await {
                 tracing::warn!(%error, "the log's topology could not be checked");
             }
         }
     }
 
-    async fn round(&self) -> Result<(), TopologyError> {
-        let outcome = self.provision().await;
+    /// Looks after everything. `is_start` asks for the replicas that are configured; a process that has
+    /// served with them goes on without, because nothing is gained if all end at once.
+    async fn round(&self, is_start: bool) -> Result<(), TopologyError> {
+        let outcome = self.provision(is_start).await;
         self.in_place.store(outcome.is_ok(), Ordering::Relaxed);
         outcome
     }
 
-    async fn provision(&self) -> Result<(), TopologyError> {
+    async fn provision(&self, is_start: bool) -> Result<(), TopologyError> {
         let subjects = &self.chassis.nats.subjects;
-        let log: StreamState = self.ensure(&log_stream(subjects, &self.config.log)).await?;
-        let consumer: ConsumerState = self.ensure(&history_consumer(subjects)).await?;
-        self.metrics.note_log(log.state.messages, log.state.bytes, self.config.log.max_bytes);
+        let config = &self.config.log;
+        let mut too_few = None;
+        let log = self.provision_stream("log", &log_stream(subjects, config), &mut too_few).await?;
+        self.metrics.note_log(log.messages, log.bytes, config.max_bytes);
+        let consumer: InPlace<ConsumerState> = self.ensure(&history_consumer(subjects)).await?;
+        self.metrics.history_pending.set(consumer.state.num_pending);
+        self.metrics.history_unacknowledged.set(consumer.state.num_ack_pending);
         for bucket in buckets(subjects, self.config.webhooks.keep_dead_letters) {
-            let wanted = bucket_stream(&bucket, &self.config.log);
-            let stored: StreamState = self.ensure(&wanted).await?;
-            let max_bytes = bucket.max_bytes(self.config.log.buckets_max_bytes);
-            self.metrics.note_bucket(bucket.word, stored.state.bytes, max_bytes);
+            let wanted = bucket_stream(&bucket, config);
+            let stored = self.provision_stream(bucket.word, &wanted, &mut too_few).await?;
+            let max_bytes = bucket.max_bytes(config.buckets_max_bytes);
+            self.metrics.note_bucket(bucket.word, stored.bytes, max_bytes);
         }
-        self.metrics.history_pending.set(consumer.num_pending);
-        self.metrics.history_unacknowledged.set(consumer.num_ack_pending);
         self.metrics.stores.note_heard();
-        Ok(())
+        match too_few {
+            Some(error) if is_start => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts a stream into place and notes on how many servers it is; `too_few` if that is not enough.
+    async fn provision_stream(
+        &self,
+        store: &'static str,
+        wanted: &Wanted,
+        too_few: &mut Option<TopologyError>,
+    ) -> Result<Stored, TopologyError> {
+        let InPlace { state, refusal } = self.ensure::<StreamState>(wanted).await?;
+        let (present, configured) = (state.servers(), self.config.log.replicas);
+        let copies = Copies { wanted: configured, present, current: state.current() };
+        self.metrics.note_copies(store, copies);
+        if present < configured {
+            *too_few = Some(TopologyError::TooFewReplicas {
+                name: wanted.name.clone(),
+                present,
+                wanted: configured,
+                reason: refusal.unwrap_or_else(|| "NATS has not put them into place".to_owned()),
+            });
+        }
+        Ok(state.state)
     }
 
     /// Creates or changes one thing, if it needs that. A change that NATS refuses is logged, and what
     /// is there stays in use: it serves better than nothing.
-    async fn ensure<State>(&self, wanted: &Wanted) -> Result<State, TopologyError>
-    where
-        State: for<'de> Deserialize<'de>,
-    {
+    async fn ensure<State: Present>(
+        &self,
+        wanted: &Wanted,
+    ) -> Result<InPlace<State>, TopologyError> {
         let existing = match self.ask::<Existing<State>>(wanted, &wanted.info, &json!({})).await? {
             Ok(existing) => existing,
             Err(error) if is_missing(&error) => {
@@ -186,25 +262,35 @@ impl Topology {
             }
             Err(error) => return Err(TopologyError::Refused { name: wanted.name.clone(), error }),
         };
-        let changes = changes(&existing.config, &wanted.settings);
-        if changes.is_empty() {
-            return Ok(existing.state);
-        }
-        let names = changes.keys().cloned().collect::<Vec<_>>().join(", ");
-        let mut config = existing.config;
-        config.extend(changes);
-        match self.ask::<Existing<State>>(wanted, &wanted.update, &wanted.request(config)).await? {
-            Ok(_) => tracing::info!(name = wanted.name, settings = names, "changed"),
-            Err(error) => {
-                let refusal = format!("{}: {names}: {error}", wanted.name);
-                let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-                if refused.insert(refusal) {
-                    let name = &wanted.name;
-                    tracing::error!(name, settings = names, %error, "NATS refuses a change");
-                }
+        let Existing { mut config, state } = existing;
+        let mut changes = changes(&config, &wanted.settings);
+        let too_small = withhold_too_small(&mut changes, state.bytes());
+        let mut refusal = too_small.map(|reason| self.refuse(wanted, "max_bytes", reason));
+        let is_clustered = self.nats.client.server_info().cluster.is_some();
+        let nowhere = withhold_replicas(&mut changes, is_clustered);
+        refusal = nowhere.map(|reason| self.refuse(wanted, "num_replicas", reason)).or(refusal);
+        if !changes.is_empty() {
+            let names = changes.keys().cloned().collect::<Vec<_>>().join(", ");
+            config.extend(changes);
+            let request = wanted.request(config);
+            match self.ask::<Existing<State>>(wanted, &wanted.update, &request).await? {
+                Ok(_) => tracing::info!(name = wanted.name, settings = names, "changed"),
+                Err(error) => refusal = Some(self.refuse(wanted, &names, error.to_string())),
             }
         }
-        Ok(existing.state)
+        if refusal.is_none() {
+            self.refusals.forget(&wanted.name);
+        }
+        Ok(InPlace { state, refusal })
+    }
+
+    /// Logs that something stays as it is, if that is due.
+    fn refuse(&self, wanted: &Wanted, settings: &str, reason: String) -> String {
+        let refusal = format!("{settings}: {reason}");
+        if self.refusals.note(&wanted.name, &refusal, Instant::now()) {
+            tracing::error!(name = wanted.name, settings, reason, "a change is refused");
+        }
+        reason
     }
 
     async fn ask<T>(
@@ -225,209 +311,27 @@ impl Topology {
     }
 }
 
-impl Wanted {
-    fn stream(name: &str, mut fixed: Settings, settings: Settings) -> Self {
-        fixed.insert("name".to_owned(), name.into());
-        Self {
-            info: format!("STREAM.INFO.{name}"),
-            create: format!("STREAM.CREATE.{name}"),
-            update: format!("STREAM.UPDATE.{name}"),
-            name: format!("the stream {name}"),
-            stream: None,
-            fixed,
-            settings,
-        }
-    }
-
-    /// The body of a request to create or update it.
-    fn request(&self, config: Settings) -> Value {
-        match &self.stream {
-            Some(stream) => json!({"stream_name": stream, "config": config}),
-            None => Value::Object(config),
-        }
-    }
-}
-
-fn log_stream(subjects: &Subjects, config: &LogConfig) -> Wanted {
-    let source = subjects.log_of_all();
-    let fixed = settings([
-        ("storage", "file".into()),
-        ("retention", "limits".into()),
-        ("max_consumers", (-1).into()),
-    ]);
-    let settings = settings([
-        ("subjects", json!([source])),
-        ("num_replicas", config.replicas.into()),
-        ("max_age", nanoseconds(config.max_age)),
-        ("max_msgs", (-1).into()),
-        ("max_bytes", config.max_bytes.into()),
-        ("duplicate_window", nanoseconds(config.deduplication)),
-        // A full log refuses messages, and their senders are told: what was acknowledged stays.
-        ("discard", "new".into()),
-        ("allow_direct", true.into()),
-        ("republish", json!({"src": source, "dest": subjects.live_template()})),
-    ]);
-    Wanted::stream(&subjects.log_stream(), fixed, settings)
-}
-
-/// A key-value bucket, and its part of what all may have.
-struct BucketWanted {
-    /// What it is called in metrics.
-    word: &'static str,
-    name: String,
-    max_age: Duration,
-    /// Its part, of [`PARTS`].
-    parts: i64,
-}
-
-/// Into how many parts the room of all buckets is divided.
-const PARTS: i64 = 32;
-
-impl BucketWanted {
-    /// Its largest size in bytes, where all may have so much; -1 is no limit.
-    fn max_bytes(&self, of_all: i64) -> i64 {
-        if of_all == -1 { -1 } else { of_all / PARTS * self.parts }
-    }
-}
-
-fn buckets(subjects: &Subjects, letters_max_age: Duration) -> [BucketWanted; 8] {
-    let bucket = |word, name, parts| {
-        let max_age = Duration::ZERO;
-        BucketWanted { word, name, max_age, parts }
-    };
-    [
-        bucket("channels", subjects.channels_bucket(), 6),
-        bucket("members", subjects.members_bucket(), 13),
-        bucket("positions", subjects.positions_bucket(), 6),
-        bucket("erasures", subjects.erasures_bucket(), 1),
-        bucket("deletions", subjects.deletions_bucket(), 1),
-        bucket("webhooks", subjects.webhooks_bucket(), 1),
-        bucket("deliveries", subjects.deliveries_bucket(), 2),
-        BucketWanted {
-            max_age: letters_max_age,
-            ..bucket("dead_letters", subjects.dead_letters_bucket(), 2)
-        },
-    ]
-}
-
-/// A key-value bucket is a stream with these settings (NATS's ADR-8). One that is full takes no new
-/// keys; what makes a record smaller, a removal or a ban, is taken.
-fn bucket_stream(bucket: &BucketWanted, config: &LogConfig) -> Wanted {
-    let fixed = settings([
-        ("subjects", json!([format!("$KV.{}.>", bucket.name)])),
-        ("storage", "file".into()),
-        ("retention", "limits".into()),
-        ("max_consumers", (-1).into()),
-        ("max_msgs", (-1).into()),
-        ("allow_rollup_hdrs", true.into()),
-        ("deny_delete", true.into()),
-    ]);
-    let settings = settings([
-        ("num_replicas", config.replicas.into()),
-        ("max_age", nanoseconds(bucket.max_age)),
-        ("max_bytes", bucket.max_bytes(config.buckets_max_bytes).into()),
-        ("max_msgs_per_subject", 1.into()),
-        ("discard", "new".into()),
-        ("allow_direct", true.into()),
-    ]);
-    Wanted::stream(&format!("KV_{}", bucket.name), fixed, settings)
-}
-
-/// It has no filter, although the log has one kind of subject only: NATS 2.9 counts what waits for
-/// a consumer with a filter anew each time it is asked.
-fn history_consumer(subjects: &Subjects) -> Wanted {
-    let (stream, name) = (subjects.log_stream(), HISTORY_CONSUMER);
-    let create = format!("CONSUMER.CREATE.{stream}.{name}");
-    let fixed = settings([
-        ("name", name.into()),
-        ("durable_name", name.into()),
-        ("deliver_policy", "all".into()),
-        ("ack_policy", "explicit".into()),
-        ("replay_policy", "instant".into()),
-    ]);
-    let settings = settings([
-        ("ack_wait", nanoseconds(ACK_WAIT)),
-        ("max_ack_pending", ACK_PENDING_MAX.into()),
-        ("max_deliver", (-1).into()),
-    ]);
-    Wanted {
-        name: format!("the consumer {name}"),
-        info: format!("CONSUMER.INFO.{stream}.{name}"),
-        update: create.clone(),
-        create,
-        stream: Some(stream),
-        fixed,
-        settings,
-    }
-}
-
-/// A duration as NATS counts it.
-fn nanoseconds(duration: Duration) -> Value {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).into()
-}
-
-fn settings<const N: usize>(pairs: [(&str, Value); N]) -> Settings {
-    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
 fn is_missing(error: &jetstream::Error) -> bool {
     matches!(error.error_code(), ErrorCode::STREAM_NOT_FOUND | ErrorCode::CONSUMER_NOT_FOUND)
 }
 
-/// The settings that are not as they should be.
-fn changes(existing: &Settings, settings: &Settings) -> Settings {
-    let differs = |name: &str, wanted: &Value| match existing.get(name) {
-        Some(value) => value != wanted,
-        // The server leaves out what is zero or false.
-        None => !matches!(wanted, Value::Null | Value::Bool(false)) && *wanted != json!(0),
-    };
-    settings
-        .iter()
-        .filter(|(name, wanted)| differs(name, wanted))
-        .map(|(name, wanted)| (name.clone(), wanted.clone()))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
-    fn config() -> LogConfig {
-        LogConfig {
-            replicas: 1,
-            max_age: Duration::ZERO,
-            max_bytes: -1,
-            buckets_max_bytes: -1,
-            deduplication: Duration::from_mins(2),
-        }
-    }
-
     #[test]
-    fn only_what_differs_is_changed_and_foreign_settings_stay() {
-        let wanted = log_stream(&Subjects::default(), &config()).settings;
-        let mut existing = wanted.clone();
-        existing.insert("compression".to_owned(), "s2".into());
-        existing.remove("max_age");
-        assert!(changes(&existing, &wanted).is_empty());
-        let longer = LogConfig { deduplication: Duration::from_mins(5), ..config() };
-        let changes = changes(&existing, &log_stream(&Subjects::default(), &longer).settings);
-        assert_eq!(Value::Object(changes), json!({"duplicate_window": 300_000_000_000_u64}));
-    }
-
-    #[test]
-    fn every_bucket_has_its_part_and_all_parts_are_the_whole() {
-        let buckets = buckets(&Subjects::default(), Duration::ZERO);
-        assert_eq!(buckets.iter().map(|bucket| bucket.parts).sum::<i64>(), PARTS);
-        assert_eq!(buckets.iter().map(|bucket| bucket.max_bytes(3_200)).sum::<i64>(), 3_200);
-        assert!(buckets.iter().all(|bucket| bucket.max_bytes(-1) == -1));
-    }
-
-    #[test]
-    fn a_consumer_is_asked_for_by_its_stream() {
-        let wanted = history_consumer(&Subjects::default());
-        assert_eq!(wanted.create, "CONSUMER.CREATE.goch_log.ingest-history");
-        let request = wanted.request(wanted.fixed.clone());
-        assert_eq!(request["stream_name"], "goch_log");
-        assert_eq!(request["config"]["durable_name"], HISTORY_CONSUMER);
+    fn servers_that_have_a_stream_and_all_of_it_are_counted() {
+        let counts = |cluster: Value| {
+            let state = json!({"state": {"messages": 1, "bytes": 1}, "cluster": cluster});
+            let state: StreamState = serde_json::from_value(state).unwrap();
+            (state.servers(), state.current())
+        };
+        assert_eq!(counts(Value::Null), (1, 1));
+        assert_eq!(counts(json!({"leader": "a"})), (1, 1));
+        let peers = json!([{"name": "b", "current": true}, {"name": "c", "current": false}]);
+        assert_eq!(counts(json!({"leader": "a", "replicas": peers})), (3, 2));
+        assert_eq!(counts(json!({"replicas": peers})), (3, 1));
     }
 }

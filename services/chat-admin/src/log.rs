@@ -23,6 +23,9 @@ use goch_contract::{
     trace,
 };
 
+/// What NATS says of a stream that is full. The code is that of other failures to store, too.
+const MAXIMUM_EXCEEDED: &str = "maximum bytes exceeded";
+
 /// The log, for writing. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
@@ -71,7 +74,7 @@ impl Log {
     ///
     /// # Errors
     /// `unavailable`: the event may or may not be stored, and publishing it again with the same
-    /// `deduplication_id` is safe.
+    /// `deduplication_id` is safe. [`is_full`] knows the one that says that it is not.
     pub(crate) async fn publish(
         &self,
         channel: &ChannelName,
@@ -171,7 +174,20 @@ impl Failure {
             || code == Some(ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)
     }
 
+    /// Whether the log has no room: neither this event nor anything of its size is stored.
+    fn is_full(&self) -> bool {
+        let Self::Publish(error) = self else { return false };
+        let source = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
+        source.is_some_and(|source| {
+            source.error_code() == ErrorCode::STREAM_STORE_FAILED
+                && source.to_string().contains(MAXIMUM_EXCEEDED)
+        })
+    }
+
     fn tell(self) -> Error {
+        if self.is_full() {
+            return full();
+        }
         if let Self::Publish(error) = self {
             tracing::warn!(%error, "an event was not stored");
         }
@@ -181,4 +197,13 @@ impl Failure {
 
 fn not_stored() -> Error {
     Error::unavailable("the log did not store it; try again with the same id")
+}
+
+fn full() -> Error {
+    Error::unavailable("the log is full")
+}
+
+/// Whether an event was not stored because the log is full: it is certain not to be stored later either.
+pub(crate) fn is_full(error: &Error) -> bool {
+    *error == full()
 }

@@ -13,11 +13,13 @@ use goch_contract::{
 use crate::{
     ServiceClient,
     announcer::Announcer,
+    log::is_full,
     metrics::AdminMetrics,
     record::{ChannelRecord, MemberRecord, MemberUpdate, NewMember, Origin, Standing, member_key},
     registry::{
         bucket::{self, Bucket, Creation, Revised},
         projection::{Key, Projection, Write},
+        room::Room,
     },
     revoker::Revoker,
     secret::SecretHash,
@@ -44,6 +46,7 @@ pub(crate) struct Memberships {
     pub(crate) announcer: Announcer,
     pub(crate) revoker: Revoker,
     pub(crate) services: ServiceClient,
+    pub(crate) room: Room,
     pub(crate) metrics: AdminMetrics,
 }
 
@@ -54,12 +57,13 @@ impl Memberships {
     /// over the public face goes to whoever has a token for it: that somebody has to leave.
     ///
     /// # Errors
-    /// `forbidden` when the channel is gone; `unavailable`.
+    /// `forbidden` when the channel is gone; `unavailable`, also when there is no room for more members.
     pub(crate) async fn enter(
         &self,
         channel: &ChannelName,
         mut record: MemberRecord,
     ) -> Result<Entry, Error> {
+        self.room.check_members()?;
         let key = member_key(channel, &record.uid);
         let mut takes_over = false;
         for _ in 0..ATTEMPTS_MAX {
@@ -249,6 +253,7 @@ impl Memberships {
                     }
                 }
                 None => {
+                    self.room.check_members()?;
                     let record = MemberRecord::reserved(uid.clone())?;
                     let created = bucket::create(&self.members, &key, &record).await?;
                     if let Creation::Done(revision) = created {
@@ -263,7 +268,8 @@ impl Memberships {
     }
 
     /// Takes a member's rights; nothing when the record has changed since it was read. The log must
-    /// have the event before first, so that `left` can follow it.
+    /// have the event before first, so that `left` can follow it, unless it is full: nobody may stay for
+    /// want of room.
     pub(crate) async fn dismiss(
         &self,
         channel: &ChannelName,
@@ -273,9 +279,14 @@ impl Memberships {
     ) -> Result<Option<Revised<MemberRecord>>, Error> {
         let uid = stored.record.uid.clone();
         if stored.record.is_member() && !stored.record.announced {
-            self.announcer.announce(channel, stored).await?;
-            // Announced is a change too.
-            return Ok(None);
+            match self.announcer.announce(channel, stored.clone()).await {
+                Err(error) if is_full(&error) => {}
+                outcome => {
+                    outcome?;
+                    // Announced is a change too.
+                    return Ok(None);
+                }
+            }
         }
         stored.record.dismiss(standing);
         stored.record.actor = actor.cloned();

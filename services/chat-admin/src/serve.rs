@@ -46,6 +46,7 @@ use crate::{
         bucket::{self, Bucket},
         keeper::Keeper,
         projection::Projection,
+        room::Room,
     },
     revoker::Revoker,
     waiting::Waiting,
@@ -93,6 +94,7 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
     );
     let unfinished = metrics.unfinished.clone();
     let unfinished = Arc::new(Waiting::new(finisher::PATIENCE, finisher::SPREAD, unfinished));
+    let room = Room::default();
     let memberships = Memberships {
         channels: Arc::clone(&channels),
         members: Arc::clone(&members),
@@ -100,6 +102,7 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         announcer: announcer.clone(),
         revoker,
         services: nats.services(&chassis),
+        room: room.clone(),
         metrics: metrics.clone(),
     };
     let lifecycle = Lifecycle::new(
@@ -123,6 +126,8 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
     shutdown.spawn_vital("announcer", announcer.clone().run(shutdown.clone(), reread()));
     shutdown.spawn_vital("finisher", lifecycle.clone().run(shutdown.clone(), reread()));
     shutdown.spawn_vital("sweeper", sweeper.clone().run(shutdown.clone(), reread()));
+    let measuring = room.run(Arc::clone(&channels), Arc::clone(&members), shutdown.clone());
+    shutdown.spawn_vital("room in the buckets", measuring);
     let keeper = Keeper {
         chassis: chassis.clone(),
         nats: nats.clone(),

@@ -214,10 +214,10 @@ impl Worker {
                 self.authorizer.revocations().distrust();
                 continue;
             };
-            let gone = revoked.uid.is_none().then(|| revoked.channel.clone());
-            self.authorizer.revocations().note(revoked);
-            if let Some(channel) = gone {
-                self.rooms.put_out_all(&channel);
+            self.authorizer.revocations().note(revoked.clone());
+            match revoked.uid {
+                Some(uid) => self.rooms.hurry_verify(&revoked.channel, &uid),
+                None => self.rooms.put_out_all(&revoked.channel),
             }
         }
     }

@@ -52,7 +52,7 @@ pub async fn serve(config: HistoryConfig, chassis: Chassis) -> Result<(), StartE
         progress: history.progress.clone(),
         metrics: metrics.clone(),
     };
-    chassis.shutdown.tasks().spawn(evictor.run(chassis.shutdown.clone()));
+    chassis.shutdown.spawn_vital("evictor", evictor.run(chassis.shutdown.clone()));
     let consumer =
         Consumer { chassis: chassis.clone(), nats: nats.clone(), store, metrics, progress };
     chassis.shutdown.spawn_vital("consumer of the log", consumer.run(opened));

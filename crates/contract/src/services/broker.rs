@@ -210,6 +210,10 @@ pub struct EraseMessage {
     pub channel: ChannelName,
     /// The message.
     pub message: Seq,
+    /// Whether to erase it without a deletion in the log too: the log is full, and has room for one only
+    /// when something is erased.
+    #[serde(default)]
+    pub before_deletion: bool,
 }
 
 impl ServiceRequest for EraseMessage {

@@ -8,7 +8,7 @@ use crate::eraser::Eraser;
 pub(super) async fn serve(endpoints: &Endpoints, eraser: Eraser) -> Result<(), StartError> {
     let answer = move |request: EraseMessage| {
         let eraser = eraser.clone();
-        async move { eraser.erase_message(&request.channel, request.message).await }
+        async move { eraser.erase_message(&request).await }
     };
     endpoints.serve(answer).await
 }

@@ -44,7 +44,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::person::is_of;
+pub(crate) use self::{person::is_of, revised::Remains};
 use self::{
     reader::{Reader, Select},
     revisions::Memory,

@@ -9,6 +9,14 @@ use goch_contract::{
 
 use super::{ReadError, Replay, single::event};
 
+/// What is left of a message.
+pub(crate) struct Remains {
+    /// The message, if it is one and still there, and its edits.
+    pub(crate) events: Vec<Seq>,
+    /// Whether the log has a deletion of it.
+    pub(crate) has_deletion: bool,
+}
+
 impl Replay {
     /// What has become of a message.
     ///
@@ -42,8 +50,7 @@ impl Replay {
         Ok(Revised { message: stored.as_ref().and_then(logged), membership, latest, tail })
     }
 
-    /// What is to be erased of a message that the log has a deletion of: the message, if it is one and
-    /// still there, and its edits. None if it has no deletion.
+    /// What is to be erased of a message that is deleted.
     ///
     /// # Errors
     /// `unavailable` when the log cannot be read in time.
@@ -51,7 +58,7 @@ impl Replay {
         &self,
         channel: &ChannelName,
         message: Seq,
-    ) -> Result<Option<Vec<Seq>>, Error> {
+    ) -> Result<Remains, Error> {
         self.persist(|| self.read_remains(channel, message)).await
     }
 
@@ -59,17 +66,16 @@ impl Replay {
         &self,
         channel: &ChannelName,
         message: Seq,
-    ) -> Result<Option<Vec<Seq>>, ReadError> {
+    ) -> Result<Remains, ReadError> {
         let tail = self.tail(channel).await?;
         let revisions = self.revisions_of(channel, message, tail).await?;
-        if !revisions.iter().any(|revision| revision.deletes) {
-            return Ok(None);
-        }
+        let has_deletion = revisions.iter().any(|revision| revision.deletes);
         let stored = self.stored(channel, message).await?;
         let is_message = stored.is_some_and(|stored| stored.headers.get(FROM_HEADER).is_some());
         let edits = revisions.iter().filter(|revision| !revision.deletes);
         let edits = edits.map(|revision| revision.seq);
-        Ok(Some(is_message.then_some(message).into_iter().chain(edits).collect()))
+        let events = is_message.then_some(message).into_iter().chain(edits).collect();
+        Ok(Remains { events, has_deletion })
     }
 }
 

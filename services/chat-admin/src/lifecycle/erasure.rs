@@ -2,7 +2,8 @@
 //! then read positions.
 //!
 //! Memberships go first, so that nobody says anything more. Their `left` events put the sockets out
-//! and are then erased with the rest.
+//! and are then erased with the rest. A log that is full takes these events only when some of the person's
+//! are erased: then they come last, and are erased once more.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +20,8 @@ use serde::Deserialize;
 
 use super::{ATTEMPTS_MAX, Lifecycle, Progress, finisher::Unfinished, too_many_changes};
 use crate::{
-    record::{ErasurePage, ErasureRecord, Standing, member_key, parse_member_key},
+    log::is_full,
+    record::{ErasurePage, ErasureRecord, Standing, deletion_key, member_key, parse_member_key},
     registry::bucket::{self, Revised},
 };
 
@@ -28,6 +30,9 @@ const FORGET_AT_A_TIME: usize = 32;
 
 /// Memberships read in one go.
 const MEMBERSHIPS: usize = 1_000;
+
+/// Deletions that are looked through for those of the person.
+const DELETIONS: usize = 100_000;
 
 impl Lifecycle {
     /// Erases a person's data. Asked again while that is under way, goes on with it.
@@ -48,16 +53,25 @@ impl Lifecycle {
     pub(super) async fn finish_erasure(&self, uid: &Uid) -> Result<(), Error> {
         let Some(begun) = self.buckets.erasures.get(uid.as_str()).await? else { return Ok(()) };
         let actor = begun.record.actor;
-        self.end_memberships(uid, &actor).await?;
+        let mut all_left = self.end_memberships(uid, &actor).await?;
         while let Some(stored) = self.buckets.erasures.get(uid.as_str()).await? {
             match stored.record.page.clone() {
-                None => self.find_page(stored).await?,
+                None => {
+                    let is_last = self.find_page(stored, all_left).await?;
+                    if is_last && !all_left {
+                        all_left = self.end_memberships(uid, &actor).await?;
+                        if !all_left {
+                            return Err(Error::unavailable("the log has no room for what is left"));
+                        }
+                    }
+                }
                 Some(page) => {
                     self.erase_page(uid, &page).await?;
                     if page.more {
                         self.note_erased(stored, &page).await?;
                     } else {
                         self.services.call(&ForgetPositions::OfPerson(uid.clone())).await?;
+                        self.drop_deletions(uid).await?;
                         // Nobody follows this bucket: no marker is needed.
                         self.buckets.erasures.purge(uid.as_str(), Some(stored.revision)).await?;
                         tracing::info!(%uid, %actor, "a person's data is erased");
@@ -68,16 +82,36 @@ impl Lifecycle {
         Ok(())
     }
 
-    async fn end_memberships(&self, uid: &Uid, actor: &Actor) -> Result<(), Error> {
+    /// Ends every membership; false if some of their events are still to be stored, because the log is full.
+    /// Nobody is a member any more all the same.
+    async fn end_memberships(&self, uid: &Uid, actor: &Actor) -> Result<bool, Error> {
         loop {
             let keys = self.buckets.members.list(&format!("*.{uid}"), MEMBERSHIPS).await?;
             if keys.is_empty() {
-                return Ok(());
+                return Ok(true);
             }
+            let mut all_told = true;
             for (channel, uid) in keys.iter().filter_map(|entry| parse_member_key(&entry.key)) {
-                self.end_membership(&channel, &uid, actor).await?;
+                match self.end_membership(&channel, &uid, actor).await {
+                    Err(error) if is_full(&error) => all_told = false,
+                    outcome => outcome?,
+                }
+            }
+            if !all_told {
+                return Ok(false);
             }
         }
+    }
+
+    /// Drops deletions by this person of which the channel is still to be told: the log may have nothing of
+    /// the person any more.
+    async fn drop_deletions(&self, uid: &Uid) -> Result<(), Error> {
+        let deletions = self.buckets.deletions.records(">", DELETIONS).await?;
+        for record in deletions.iter().filter(|it| it.erased_first && it.uid == *uid) {
+            let key = deletion_key(&record.channel, record.message);
+            self.buckets.deletions.purge(&key, None).await?;
+        }
+        Ok(())
     }
 
     async fn end_membership(
@@ -102,18 +136,27 @@ impl Lifecycle {
         Err(too_many_changes())
     }
 
-    /// Finds events, and writes down which ones before any is erased.
-    async fn find_page(&self, mut stored: Revised<ErasureRecord>) -> Result<(), Error> {
+    /// Finds events, and writes down which ones before any is erased. More will follow unless `all_left`;
+    /// true if until then there are none, and nothing is written down.
+    async fn find_page(
+        &self,
+        mut stored: Revised<ErasureRecord>,
+        all_left: bool,
+    ) -> Result<bool, Error> {
         let uid = stored.record.uid.clone();
         let limit = u32::try_from(ERASE_MAX).unwrap_or(u32::MAX);
         let after = stored.record.through;
         let find = Find { uid: uid.clone(), after, limit, shown: false };
         let Found { events, through, more } = self.services.call(&find).await?;
+        if !all_left && !more && events.is_empty() {
+            return Ok(true);
+        }
+        let more = more || !all_left;
         let channels: BTreeSet<_> = events.iter().filter_map(channel_of).collect();
         let events = events.iter().map(|logged| logged.seq).collect();
         stored.record.page = Some(ErasurePage { events, channels, through, more });
         self.buckets.erasures.replace(uid.as_str(), &stored.record, stored.revision).await?;
-        Ok(())
+        Ok(false)
     }
 
     async fn erase_page(&self, uid: &Uid, page: &ErasurePage) -> Result<(), Error> {

@@ -6,7 +6,8 @@
 //!
 //! A deletion is several steps: it is written down, told to the channel, then the message and its edits
 //! are erased from the log and forgotten in Redis. Each can be repeated, and [`super::finisher`] does
-//! what is left of one that was interrupted, telling the channel included.
+//! what is left of one that was interrupted, telling the channel included. In a log that is full there is
+//! no room for the event: then erasing comes first, and makes some.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,16 +16,16 @@ use goch_contract::{
     event::{Deleted, Edited, Event, Message, Sender, revision_deduplication_id},
     services::{
         admin::{Change, Revise, Revision},
-        broker::{EraseMessage, Revised, Revisions, stored_time},
+        broker::{EraseMessage, Revised as RevisedMessage, Revisions, stored_time},
         history::ForgetEvents,
     },
 };
 
 use super::{Lifecycle, Progress, finisher::Unfinished, no_channel, too_many_changes};
 use crate::{
-    log::About,
+    log::{About, is_full},
     record::{DeletionRecord, MemberRecord, deletion_key, member_key},
-    registry::bucket::{self, Creation},
+    registry::bucket::{self, Creation, Revised},
 };
 
 /// How often an event is tried to be stored before another one of the channel comes first.
@@ -101,10 +102,10 @@ impl Lifecycle {
             }
             Change::Delete => {
                 let deletion = Deletion { channel, message, uid, id, actor: None };
-                let (revision, unfinished) = self.begin_deletion(deletion, right).await?;
+                let (told, unfinished) = self.begin_deletion(deletion, right).await?;
                 let lifecycle = self.clone();
                 self.tasks.spawn(async move { lifecycle.finish_message_within(unfinished).await });
-                Ok(revision)
+                told.ok_or_else(not_told)
             }
         }
     }
@@ -172,12 +173,13 @@ impl Lifecycle {
         Ok(self.finish_message_within(unfinished).await)
     }
 
-    /// Writes a deletion down and tells the channel.
+    /// Writes a deletion down and tells the channel; nothing as long as the log has no room for that. The
+    /// message is erased then.
     async fn begin_deletion(
         &self,
         deletion: Deletion,
         right: Right,
-    ) -> Result<(Revision, Unfinished), Error> {
+    ) -> Result<(Option<Revision>, Unfinished), Error> {
         let Deletion { channel, message, uid, id, actor } = deletion;
         self.require_channel(&channel, right != Right::Any).await?;
         let revised = self.revised(&channel, message).await?;
@@ -187,29 +189,41 @@ impl Lifecycle {
                 return Err(no_message());
             }
             let time = deleted.time;
-            return Ok((Revision { seq, time, duplicate: true }, unfinished));
+            return Ok((Some(Revision { seq, time, duplicate: true }), unfinished));
         }
-        let standing = Standing::of(revised).ok_or_else(no_message)?;
-        standing.require_right(&right)?;
         let key = deletion_key(&channel, message);
+        let standing = Standing::of(revised);
+        if let Some(standing) = &standing {
+            standing.require_right(&right)?;
+        }
         let membership = match right {
             Right::Own(membership) => Some(membership),
             Right::Any => None,
         };
         let record = DeletionRecord::new(channel, message, uid, membership, id, actor)?;
-        let record = match bucket::create(&self.buckets.deletions, &key, &record).await? {
-            Creation::Done(_) => record,
-            Creation::Taken(stored) if stored.record.is_same(&record) => stored.record,
-            // Somebody else's comes first, and is certain to be done.
-            Creation::Taken(_) => return Err(no_message()),
+        let mut stored = if standing.is_some() {
+            match bucket::create(&self.buckets.deletions, &key, &record).await? {
+                Creation::Done(revision) => Revised { revision, record },
+                Creation::Taken(stored) if stored.record.is_same(&record) => stored,
+                // Somebody else's comes first, and is certain to be done.
+                Creation::Taken(_) => return Err(no_message()),
+            }
+        } else {
+            // It may have been erased by the same deletion, which is not told yet.
+            let stored = self.buckets.deletions.get(&key).await?;
+            stored.filter(|stored| stored.record.is_same(&record)).ok_or_else(no_message)?
         };
         // From here on it is finished, whatever this process comes to.
         self.unfinished.add(unfinished.clone());
-        let revision = self.publish_deletion(&record).await?.ok_or_else(no_message)?;
-        let DeletionRecord { channel, uid, actor, .. } = record;
+        let revision = match self.tell_deletion(&mut stored).await {
+            Ok(revision) => revision.ok_or_else(no_message)?,
+            Err(error) if is_full(&error) => return Ok((None, unfinished)),
+            Err(error) => return Err(error),
+        };
+        let DeletionRecord { channel, uid, actor, .. } = stored.record;
         let actor = actor.as_ref().map(Actor::as_str);
         tracing::info!(%channel, %message, %uid, seq = %revision.seq, actor, "message deleted");
-        Ok((revision, unfinished))
+        Ok((Some(revision), unfinished))
     }
 
     async fn finish_message_within(&self, unfinished: Unfinished) -> Progress {
@@ -225,14 +239,51 @@ impl Lifecycle {
         message: Seq,
     ) -> Result<(), Error> {
         let key = deletion_key(channel, message);
-        let Some(stored) = self.buckets.deletions.get(&key).await? else { return Ok(()) };
-        if self.publish_deletion(&stored.record).await?.is_some() {
-            let erase = EraseMessage { channel: channel.clone(), message };
-            let through = self.services.call(&erase).await?;
-            self.services.call(&ForgetEvents { channel: channel.clone(), through }).await?;
+        let Some(mut stored) = self.buckets.deletions.get(&key).await? else { return Ok(()) };
+        if self.tell_deletion(&mut stored).await?.is_some() {
+            self.erase_message(channel, message, false).await?;
         }
         // Nobody follows this bucket: no marker is needed.
         self.buckets.deletions.purge(&key, Some(stored.revision)).await
+    }
+
+    /// Tells the channel that a message is deleted, as [`Self::publish_deletion`] does, and erases the
+    /// message before if that makes the room which the log lacks.
+    ///
+    /// # Errors
+    /// One that [`is_full`] knows when it did not: the event follows when there is room.
+    async fn tell_deletion(
+        &self,
+        stored: &mut Revised<DeletionRecord>,
+    ) -> Result<Option<Revision>, Error> {
+        if !stored.record.erased_first {
+            let told = self.publish_deletion(&stored.record).await;
+            if !told.as_ref().is_err_and(is_full) {
+                return told;
+            }
+            stored.record.erased_first = true;
+            let key = deletion_key(&stored.record.channel, stored.record.message);
+            let replaced =
+                self.buckets.deletions.replace(&key, &stored.record, stored.revision).await?;
+            stored.revision = replaced.ok_or_else(too_many_changes)?;
+            let DeletionRecord { channel, message, .. } = &stored.record;
+            tracing::warn!(%channel, %message, "the log is full: a message is erased before its channel is told");
+        }
+        self.erase_message(&stored.record.channel, stored.record.message, true).await?;
+        self.publish_deletion(&stored.record).await
+    }
+
+    /// Erases what the log and Redis have of a message.
+    async fn erase_message(
+        &self,
+        channel: &ChannelName,
+        message: Seq,
+        before_deletion: bool,
+    ) -> Result<(), Error> {
+        let channel = channel.clone();
+        let erase = EraseMessage { channel: channel.clone(), message, before_deletion };
+        let through = self.services.call(&erase).await?;
+        self.services.call(&ForgetEvents { channel, through }).await
     }
 
     /// Tells the channel that a message is deleted, unless that is done. Nothing if there is no such
@@ -253,10 +304,13 @@ impl Lifecycle {
             if let Some((seq, Event::Deleted(deleted))) = latest_of(&revised) {
                 return Ok(Some(Revision { seq, time: deleted.time, duplicate: true }));
             }
-            let Some(standing) = Standing::of(revised) else { return Ok(None) };
+            let tail = revised.tail;
+            if Standing::of(revised).is_none() && !self.is_still_to_be_told(record).await? {
+                return Ok(None);
+            }
             // Nothing of the author's is in the event.
             let about = About::Revision { message: *message, deletes: true, by: uid, author: uid };
-            let expected = turn.expect(standing.tail);
+            let expected = turn.expect(tail);
             let stored = self.log.publish_after(
                 channel,
                 &event,
@@ -272,6 +326,15 @@ impl Lifecycle {
             tokio::time::sleep(PAUSE).await;
         }
         Err(too_many_changes())
+    }
+
+    /// Whether the channel of a message that was erased first is still the one that it was in.
+    async fn is_still_to_be_told(&self, record: &DeletionRecord) -> Result<bool, Error> {
+        let stored = self.buckets.channels.get(record.channel.as_str()).await?;
+        Ok(record.erased_first
+            && stored.is_some_and(|stored| {
+                !stored.record.deleting && stored.record.created_at <= record.time
+            }))
     }
 
     /// Checks that there is such a channel, and if it must be open, that it is.
@@ -301,7 +364,7 @@ impl Lifecycle {
         Err(Error::new(ErrorCode::Unauthorized, "the membership has ended"))
     }
 
-    async fn revised(&self, channel: &ChannelName, message: Seq) -> Result<Revised, Error> {
+    async fn revised(&self, channel: &ChannelName, message: Seq) -> Result<RevisedMessage, Error> {
         self.services.call(&Revisions { channel: channel.clone(), message }).await
     }
 
@@ -316,7 +379,7 @@ impl Lifecycle {
 
 impl Standing {
     /// Nothing if it is not a message, or none any more.
-    fn of(revised: Revised) -> Option<Self> {
+    fn of(revised: RevisedMessage) -> Option<Self> {
         let latest = latest_of(&revised);
         match serde_json::from_str(revised.message?.event.get()).ok()? {
             Event::Message(message) => {
@@ -353,7 +416,7 @@ impl Standing {
 }
 
 /// The event that edited or deleted a message last, and its place.
-fn latest_of(revised: &Revised) -> Option<(Seq, Event)> {
+fn latest_of(revised: &RevisedMessage) -> Option<(Seq, Event)> {
     let latest = revised.latest.as_ref()?;
     Some((latest.seq, serde_json::from_str(latest.event.get()).ok()?))
 }
@@ -374,6 +437,10 @@ impl Turn {
         self.overtaken_at = Some(tail);
         tail
     }
+}
+
+fn not_told() -> Error {
+    Error::unavailable("the message is erased; the log is full, and its channel is told later")
 }
 
 fn no_message() -> Error {
@@ -400,7 +467,12 @@ mod tests {
         let message = json!({"type": "message", "channel": "c", "time": 1, "id": "m", "text": "x",
                              "from_uid": "ann", "from_name": "Ann", "meta": meta});
         let message = Some(logged(7, &message));
-        Standing::of(Revised { message, membership: Some(membership("a")), latest, tail: Seq(9) })
+        Standing::of(RevisedMessage {
+            message,
+            membership: Some(membership("a")),
+            latest,
+            tail: Seq(9),
+        })
     }
 
     #[test]
@@ -421,7 +493,7 @@ mod tests {
         let joined = json!({"type": "joined", "channel": "c", "time": 1, "uid": "ann",
                             "display_name": "Ann", "membership": "a"});
         let message = Some(logged(7, &joined));
-        let joined = Revised { message, membership: None, latest: None, tail: Seq(7) };
+        let joined = RevisedMessage { message, membership: None, latest: None, tail: Seq(7) };
         assert!(Standing::of(joined).is_none());
     }
 

@@ -23,6 +23,10 @@ pub(crate) struct DeletionRecord {
     /// Which credential asked for it; none if its author did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) actor: Option<Actor>,
+    /// Whether the message is being erased before its channel is told, for want of room in the log. Written
+    /// down first: once the log has forgotten the message, nothing else says that there is something to tell.
+    #[serde(default)]
+    pub(crate) erased_first: bool,
     creation: String,
 }
 
@@ -38,7 +42,17 @@ impl DeletionRecord {
     ) -> Result<Self, Error> {
         let creation = random_hex::<CREATION_BYTES>()?;
         let time = UnixMillis::now();
-        Ok(Self { channel, message, uid, membership, id, time, actor, creation })
+        Ok(Self {
+            channel,
+            message,
+            uid,
+            membership,
+            id,
+            time,
+            actor,
+            erased_first: false,
+            creation,
+        })
     }
 
     /// Whose id the deletion has.

@@ -10,6 +10,7 @@ mod enrol;
 pub(crate) mod keeper;
 mod lists;
 pub(crate) mod projection;
+pub(crate) mod room;
 
 use std::sync::Arc;
 
@@ -82,6 +83,7 @@ impl Registry {
         is_private: bool,
         actor: &Actor,
     ) -> Result<(CreatedChannelBody, Revised<ChannelRecord>), Error> {
+        self.memberships.room.check_channels()?;
         let secret = is_private.then(Secret::generate).transpose()?;
         let digest = secret.as_ref().map(Secret::digest);
         let hash = digest.as_ref().map(SecretHash::of_generated).transpose()?;

@@ -290,8 +290,20 @@ impl Room {
         self.state.borrow().next_verify <= now
     }
 
-    fn postpone_verify(&self, until: Instant) {
-        self.state.borrow_mut().next_verify = until;
+    /// After what was found at `now`, unless another look became due meanwhile.
+    fn postpone_verify(&self, now: Instant, until: Instant) {
+        let mut state = self.state.borrow_mut();
+        if state.next_verify <= now {
+            state.next_verify = until;
+        }
+    }
+
+    /// Has the seats looked after by then, if this member has one.
+    fn hurry_verify(&self, uid: &Uid, by: Instant) {
+        let mut state = self.state.borrow_mut();
+        if state.seats().any(|(member, _)| member.uid == *uid) {
+            state.next_verify = state.next_verify.min(by);
+        }
     }
 
     /// The members who have a seat, each once.

@@ -188,6 +188,13 @@ impl Rooms {
         }
     }
 
+    pub(super) fn open_room(&self, channel: &ChannelName) -> Option<Rc<Room>> {
+        match self.entries.borrow().get(channel) {
+            Some(Entry::Open { room, .. }) => Some(Rc::clone(room)),
+            _ => None,
+        }
+    }
+
     pub(super) fn open_rooms(&self, is_wanted: impl Fn(&Room) -> bool) -> Vec<Rc<Room>> {
         let entries = self.entries.borrow();
         let open = entries.values().filter_map(|entry| match entry {

@@ -1,13 +1,16 @@
 //! Compares seats with what chat-admin says.
 //!
 //! That somebody has to go is told by events, which holes reveal, and by core messages, which may be
-//! lost: that a channel is gone has no event that stays. So after every interruption, and now and
-//! then, chat-admin is asked who may still be where.
+//! lost: that a channel is gone has no event that stays. So after every interruption, soon after a
+//! member's revocation, and now and then, chat-admin is asked who may still be where.
 
-use std::{rc::Rc, time::Instant};
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use goch_contract::{
-    Error,
+    ChannelName, Error, Uid,
     services::admin::{Member, VERIFY_MAX, Verified, Verify},
 };
 
@@ -16,7 +19,18 @@ use super::{Room, Rooms, VERIFY_EVERY};
 /// Members of one room, or some of them.
 type Seats = (Rc<Room>, Vec<Member>);
 
+/// How long a member's `left` event may take after the revocation. A log that is full has no room for it.
+const LEFT_WITHIN: Duration = Duration::from_secs(2);
+
 impl Rooms {
+    /// Has a member who was revoked looked after, in case no `left` event comes.
+    pub(crate) fn hurry_verify(&self, channel: &ChannelName, uid: &Uid) {
+        let by = Instant::now() + LEFT_WITHIN;
+        if let Some(room) = self.open_room(channel) {
+            room.hurry_verify(uid, by);
+        }
+    }
+
     /// Looks after the rooms whose turn it is, many in one request.
     pub(crate) async fn verify(&self, now: Instant) {
         let due = self.open_rooms(|room| room.is_verify_due(now));
@@ -33,7 +47,7 @@ impl Rooms {
                 batch.push((Rc::clone(&room), chunk.to_vec()));
             }
             if members.is_empty() {
-                room.postpone_verify(next(now));
+                room.postpone_verify(now, next(now));
             }
         }
         if !batch.is_empty() {
@@ -48,7 +62,7 @@ impl Rooms {
         match answer {
             Ok(verified) => {
                 for ((room, _), verified) in batch.iter().zip(verified) {
-                    room.postpone_verify(next(now));
+                    room.postpone_verify(now, next(now));
                     self.heed(room, &verified);
                 }
             }
