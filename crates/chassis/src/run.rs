@@ -175,3 +175,25 @@ fn refuse_configuration(name: &str, reason: &dyn std::fmt::Display) -> ExitCode 
     eprintln!("{name}: the configuration is faulty: {reason}");
     ExitCode::from(EXIT_USAGE)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_hangs_at_its_end_is_cut_off_after_the_grace_period() {
+        let shutdown = Shutdown::new(Duration::from_secs(5));
+        let ending = shutdown.clone();
+        let hour = Duration::from_hours(1);
+        tokio::spawn(async move {
+            tokio::time::sleep(hour).await;
+            ending.begin();
+        });
+        let due = Instant::now() + hour;
+        unless_overdue(&shutdown, std::future::pending()).await.unwrap();
+        let took = due.elapsed();
+        assert!((Duration::from_secs(6)..Duration::from_secs(8)).contains(&took), "{took:?}");
+    }
+}
