@@ -11,7 +11,16 @@ pub struct Metrics(BTreeMap<String, u64>);
 impl Metrics {
     /// What `service` has counted so far.
     pub async fn of(service: &Service) -> Self {
-        let text = service.health().get("/metrics").await.expect(200).text;
+        Self::read(&service.health().get("/metrics").await.expect(200).text)
+    }
+
+    /// The same of a service that may not be there.
+    pub async fn try_of(service: &Service) -> Option<Self> {
+        let answer = service.health().try_get("/metrics").await?;
+        (answer.status == 200).then(|| Self::read(&answer.text))
+    }
+
+    fn read(text: &str) -> Self {
         let number = |line: &str| {
             let (name, value) = line.rsplit_once(' ')?;
             Some((name.to_owned(), value.parse().ok()?))

@@ -226,7 +226,7 @@ impl Checked<'_> {
         let mut last = 0;
         let mut all = Vec::new();
         for subscription in subscriptions {
-            if subscription.after != last {
+            if !self.truth.is_next(last, subscription.after) {
                 let detail = format!("{reader} resumed after {}, not {last}", subscription.after);
                 self.broken(Rule::ReaderSeesAll, detail);
             }
@@ -237,9 +237,11 @@ impl Checked<'_> {
                     let detail = format!("{reader} got {} after {last}", given.seq);
                     self.broken(Rule::InOrder, detail);
                 } else if !self.truth.is_next(last, given.prev) {
+                    let is_hole = given.prev > last;
+                    let rule = if is_hole { Rule::HoleIsClosed } else { Rule::ChainIsWhole };
                     let detail =
                         format!("{reader} got {} after {last}; it names {}", given.seq, given.prev);
-                    self.broken(Rule::ChainIsWhole, detail);
+                    self.broken(rule, detail);
                 }
                 last = last.max(given.seq);
                 let known = if let Way::Page { through } = given.way { through } else { 0 };
