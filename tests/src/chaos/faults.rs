@@ -10,6 +10,7 @@ use super::{
     quiet::Quiet,
 };
 use crate::{
+    checker::Given,
     proxy::{Line, Proxy},
     service::Service,
     system::System,
@@ -93,6 +94,8 @@ pub(super) struct Saboteur<'a> {
     /// One for each gateway, between it and NATS.
     pub(super) proxies: &'a [Proxy],
     pub(super) quiet: Quiet,
+    /// Pages that ticketing asked for in between, by channel.
+    pub(super) pages: BTreeMap<String, Vec<Vec<Given>>>,
     /// How long what was lost took at most to be there, by what it was.
     pub(super) waits: BTreeMap<&'static str, Duration>,
     /// How long Redis is away while everything is restarted, at least.

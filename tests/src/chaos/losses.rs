@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{faults::Saboteur, quiet::CHANNEL};
+use super::{faults::Saboteur, quiet::CHANNEL, truth::given_page};
 use crate::{
     metrics::Metrics,
+    page::events,
     proxy::{Line, LiveCopy},
     service::Service,
 };
@@ -32,6 +33,9 @@ const UNREVEALED_TAIL_WITHIN: Duration = Duration::from_secs(75);
 
 /// How long Redis refuses writes at most until ingest-history has tried one.
 const WRITE_FAILS_WITHIN: Duration = Duration::from_secs(20);
+
+/// For how long pages are asked for of an ingest-history that has just started again.
+const ASKED_FOR: Duration = Duration::from_secs(3);
 
 /// How a gateway loses its connections to NATS.
 #[derive(Clone, Copy)]
@@ -127,7 +131,24 @@ impl Saboteur<'_> {
         self.system.ingest_history.kill();
         self.system.servers().redis.take_writes().await;
         sleep(self.between(0, 2_000)).await;
-        self.system.ingest_history.spawn();
+        self.system.ingest_history.start().await;
+        self.ask_for_pages().await;
+    }
+
+    /// Pages as ticketing sees them, which have to be whole at any moment.
+    async fn ask_for_pages(&mut self) {
+        let admin = self.system.admin();
+        let end = Instant::now() + ASKED_FOR;
+        while Instant::now() < end {
+            for (channel, pages) in &mut self.pages {
+                let path = format!("/admin/channels/{channel}/messages?limit=200");
+                let answer = admin.try_get(&path).await.filter(|answer| answer.status == 200);
+                if let Some(answer) = answer {
+                    pages.push(given_page(events(&answer.body)));
+                }
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// Whether everybody in the quiet channel is up to date: what comes late from now on is late for what

@@ -78,7 +78,7 @@ pub async fn run(plan: &Plan) -> Report {
     let gateways: Vec<_> = system.gateways.iter().map(crate::Service::address).collect();
     let (mut writers, mut readers) = (Vec::new(), Vec::new());
     for number in 0..plan.channels {
-        let channel = format!("channel-{number}");
+        let channel = channel_name(number);
         system.create_channel(&channel, false).await;
         for writer in 0..plan.writers {
             let member =
@@ -118,6 +118,7 @@ pub async fn run(plan: &Plan) -> Report {
         system: &mut system,
         proxies: &proxies,
         quiet,
+        pages: (0..plan.channels).map(|number| (channel_name(number), Vec::new())).collect(),
         waits: BTreeMap::new(),
         without_redis: (plan.duration / WITHOUT_REDIS_PART).min(WITHOUT_REDIS_MAX),
         rng: rng.fork(),
@@ -127,7 +128,7 @@ pub async fn run(plan: &Plan) -> Report {
     saboteur.run(Instant::now() + plan.duration).await;
     saboteur.system.ready().await;
     let unrevealed = saboteur.lose_tail().await;
-    let Saboteur { injected: faults, quiet, mut waits, mut surprises, .. } = saboteur;
+    let Saboteur { injected: faults, quiet, pages, mut waits, mut surprises, .. } = saboteur;
     calm.cancel();
     stop_writers.cancel();
     if let Some(unrevealed) = unrevealed {
@@ -152,6 +153,9 @@ pub async fn run(plan: &Plan) -> Report {
         surprises,
     };
     collect_writers(writers, &mut report).await;
+    for (channel, pages) in pages {
+        report.channel(&channel).pages = pages;
+    }
     let channel = report.channel(quiet::CHANNEL);
     (channel.sends, channel.acks) = (quiet.sends, quiet.acks);
     let log = Log::open(&system.servers().nats_urls(), PREFIX).await;
@@ -168,6 +172,10 @@ pub async fn run(plan: &Plan) -> Report {
         system.keep_logs();
     }
     report
+}
+
+fn channel_name(number: usize) -> String {
+    format!("channel-{number}")
 }
 
 async fn start(plan: &Plan) -> (System, Vec<Proxy>) {

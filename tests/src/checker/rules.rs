@@ -20,6 +20,7 @@ pub fn check(recording: &Recording) -> Vec<Violation> {
         checked.revision_acks();
         checked.refusals();
         checked.history();
+        checked.pages();
         for (reader, subscriptions) in &channel.readers {
             checked.reader(reader, subscriptions);
         }
@@ -169,6 +170,22 @@ impl Checked<'_> {
         let end = channel.log.last().map_or(0, |given| given.seq);
         for given in &channel.history {
             self.same_event("history", given, end);
+        }
+    }
+
+    /// What lies between a page's first event and its last is in it. It may be a moment old, so what its
+    /// messages say, and what has been deleted by then, is not looked at.
+    fn pages(&mut self) {
+        let channel = self.channel;
+        for page in &channel.pages {
+            let (Some(first), Some(last)) = (page.first(), page.last()) else { continue };
+            let theirs: BTreeSet<u64> = page.iter().map(|given| given.seq).collect();
+            let wanted = self.truth.log.range(first.seq..=last.seq.max(first.seq));
+            let lacking = wanted.map(|(seq, _)| *seq).filter(|seq| !theirs.contains(seq));
+            for seq in lacking.collect::<Vec<_>>() {
+                let detail = format!("a page from {} to {} lacks {seq}", first.seq, last.seq);
+                self.broken(Rule::HistoryIsWhole, detail);
+            }
         }
     }
 

@@ -261,6 +261,28 @@ fn a_gap_in_history_is_found() {
 }
 
 #[test]
+fn a_gap_in_a_page_that_ticketing_asked_for_is_found() {
+    let asked_for = |change: fn(&mut Vec<Given>)| {
+        broken_in(revised_channel(), |channel| {
+            let mut events = channel.history.clone();
+            change(&mut events);
+            channel.pages.push(events);
+        })
+    };
+    let gap = asked_for(|page| _ = page.remove(2));
+    assert_eq!(gap, BTreeSet::from([Rule::HistoryIsWhole]));
+    // It may begin later, end earlier, and have what is deleted.
+    for sound in [
+        |page: &mut Vec<Given>| _ = page.remove(0),
+        |page: &mut Vec<Given>| _ = page.pop(),
+        |page: &mut Vec<Given>| page.insert(1, given(5, 3, "b")),
+        |page: &mut Vec<Given>| page.clear(),
+    ] {
+        assert_eq!(asked_for(sound), BTreeSet::new());
+    }
+}
+
+#[test]
 fn a_wrong_unread_count_is_found() {
     let rules = broken(|channel| {
         channel.unread.insert("bob".to_owned(), (3, 1));
