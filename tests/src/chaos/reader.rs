@@ -258,3 +258,25 @@ impl Reader {
         line.send(&frame).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_which_all_is_deleted_leads_on_from_its_end() {
+        let text = |text: &str| text.to_owned();
+        let member = Member { channel: text("c"), uid: text("ann"), secret: text("s") };
+        let mut reader = Reader::new(member, Vec::new(), Rng::with_seed(1), Arc::default());
+        let empty = json!({"messages": [], "more": true, "last_seq": 7});
+        assert!(reader.take_page(&empty).unwrap());
+        assert_eq!((reader.last, reader.heard.empty_pages), (7, 1));
+        // The last one says where the channel ends, not what was given.
+        assert!(!reader.take_page(&json!({"messages": [], "more": false, "last_seq": 9})).unwrap());
+        assert_eq!(reader.last, 7);
+        assert!(reader.heard.surprises.is_empty());
+        // Nowhere.
+        assert!(reader.take_page(&empty).is_err());
+        assert_eq!(reader.heard.surprises.len(), 1);
+    }
+}
