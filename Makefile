@@ -45,11 +45,12 @@ bench: ## Measure Goch beside a floor, bare NATS and Node's servers; writes docs
 	$(with_servers) bench/run.sh
 
 .PHONY: chaos
-chaos: ## Load, faults and a checker (SEED=1 SECONDS=60; CLUSTER=1: on three current NATS servers)
+chaos: ## Load, faults and a checker (SEED=1 SECONDS=60 GATEWAYS=3 WORKERS=4; CLUSTER=1: on three current NATS servers)
 	cargo build --workspace --bins
 	nats=$${NATS_SERVER:-$(if $(filter 1,$(CLUSTER)),$$(deploy/local/fetch-nats.sh $(tools)))}; \
 		NATS_SERVER=$$nats $(with_servers) \
-		env SEED=$(SEED) SECONDS=$(SECONDS) CLUSTER=$(CLUSTER) target/debug/chaos
+		env SEED=$(SEED) SECONDS=$(SECONDS) GATEWAYS=$(GATEWAYS) WORKERS=$(WORKERS) CLUSTER=$(CLUSTER) \
+		target/debug/chaos
 
 .PHONY: soak
 soak: ## Sockets and channels that come and go; fails if memory grows (SECONDS=180 CLIENTS=50)

@@ -26,6 +26,7 @@ mod parameter;
 mod ports;
 mod process;
 mod programs;
+mod proxy;
 mod raw;
 mod receiver;
 mod rest;
@@ -49,6 +50,7 @@ pub use self::{
     metrics::Metrics,
     page::{events, numbers, texts},
     process::Process,
+    proxy::{Line, LiveCopy, Proxy},
     raw::{RawConnection, raw_frame},
     receiver::{Received, Receiver},
     rest::{Answer, Rest},

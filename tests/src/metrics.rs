@@ -15,7 +15,16 @@ pub struct Metrics {
 impl Metrics {
     /// What `service` has counted so far.
     pub async fn of(service: &Service) -> Self {
-        let text = service.health().get("/metrics").await.expect(200).text;
+        Self::read(&service.health().get("/metrics").await.expect(200).text)
+    }
+
+    /// The same of a service that may not be there.
+    pub async fn try_of(service: &Service) -> Option<Self> {
+        let answer = service.health().try_get("/metrics").await?;
+        (answer.status == 200).then(|| Self::read(&answer.text))
+    }
+
+    fn read(text: &str) -> Self {
         let mut metrics = Self::default();
         let samples = text.lines().filter(|line| !line.starts_with('#'));
         for (sample, value) in samples.filter_map(|line| line.rsplit_once(' ')) {

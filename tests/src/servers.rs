@@ -87,6 +87,20 @@ impl Servers {
         all.map(NatsServer::url).collect::<Vec<_>>().join(",")
     }
 
+    /// Every NATS server's host and port.
+    #[must_use]
+    pub(crate) fn nats_addresses(&self) -> Vec<String> {
+        let all = std::iter::once(&self.nats).chain(&self.peers);
+        all.map(|server| format!("127.0.0.1:{}", server.port)).collect()
+    }
+
+    /// Has no server of a cluster tell clients where the others are, so that nobody goes round a proxy.
+    pub fn keep_addresses(&mut self) {
+        for server in std::iter::once(&mut self.nats).chain(&mut self.peers) {
+            server.keeps_addresses = true;
+        }
+    }
+
     /// How many NATS servers there are.
     #[must_use]
     pub fn nats_count(&self) -> usize {
@@ -152,6 +166,7 @@ pub struct NatsServer {
     name: String,
     /// Its own address in the cluster, and everybody's.
     cluster: Option<(String, String)>,
+    keeps_addresses: bool,
     port: u16,
     store: PathBuf,
     log: PathBuf,
@@ -207,6 +222,7 @@ impl NatsServer {
         Self {
             name: name.to_owned(),
             cluster: None,
+            keeps_addresses: false,
             port: ports::free(),
             store: folder.join(name),
             log: folder.join(format!("{name}-server.log")),
@@ -382,6 +398,9 @@ impl NatsServer {
         if let Some((own, routes)) = &self.cluster {
             let names = ["--cluster_name", "goch", "--cluster", own, "--routes", routes];
             arguments.extend(names.map(str::to_owned));
+            if self.keeps_addresses {
+                arguments.push("--no_advertise".to_owned());
+            }
         }
         arguments.extend(["-p".to_owned(), self.port.to_string()]);
         arguments.extend(["-P".to_owned(), text(&self.pid_file())]);
@@ -541,6 +560,17 @@ impl RedisServer {
     /// SIGCONT.
     pub fn resume(&self) {
         signal(self.process.as_ref(), Signal::CONT);
+    }
+
+    /// Has it refuse whatever would change something, and answer the rest. What it is asked for meanwhile
+    /// does not come to it later, as it would once a paused one goes on.
+    pub async fn refuse_writes(&self) {
+        assert_eq!(self.ask("operator", "CONFIG SET min-replicas-to-write 1").await, "+OK");
+    }
+
+    /// Has it take changes again.
+    pub async fn take_writes(&self) {
+        assert_eq!(self.ask("operator", "CONFIG SET min-replicas-to-write 0").await, "+OK");
     }
 
     /// Deletes what it has stored; it must not be running.

@@ -1,6 +1,6 @@
 //! What was said is kept, whatever ends, stops or forgets in the meantime.
 
-use goch_tests::{Member, Servers, System, events, numbers, texts, until};
+use goch_tests::{Member, Metrics, Servers, Service, System, events, numbers, texts, until};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -115,6 +115,98 @@ async fn an_emptied_redis_fills_again_to_the_same_content() {
         (count == json!({"count": 9})).then_some(())
     })
     .await;
+}
+
+/// A service's counter, with those of its labels that begin with `labels`.
+async fn counted(service: &Service, name: &str, labels: &str) -> u64 {
+    Metrics::of(service).await.sum(name, labels)
+}
+
+/// A channel that Redis knows, in which ann talks and ben has read nothing.
+struct Talk {
+    channel: String,
+    ann: Member,
+    ben: Member,
+    said: u64,
+}
+
+impl Talk {
+    async fn begin(system: &System) -> Self {
+        let channel = system.channel().await;
+        let ann = Member::join(system.gateway(), &channel, "ann").await;
+        let ben = Member::join(system.gateway(), &channel, "ben").await;
+        Self { channel, ann, ben, said: 0 }
+    }
+
+    /// Has Redis refuse writes, and ann talk until `holder` has in hand what Redis does not take.
+    async fn go_on_until_held(&mut self, system: &System, holder: &Service) {
+        let failures = async || counted(holder, "goch_history_write_failures_total", "").await;
+        let before = failures().await;
+        let (mut socket, _) = self.ann.enter(system.gateway()).await;
+        system.servers().redis.refuse_writes().await;
+        until("Redis does not take events", async || {
+            // One after the other, so that each replica gets some.
+            for _ in 0..3 {
+                socket.say(&self.channel, &self.said.to_string()).await;
+                self.said += 1;
+            }
+            (failures().await > before).then_some(())
+        })
+        .await;
+    }
+
+    /// Ticketing and ben are told of everything, from the log and, once `answering` has it, from Redis.
+    async fn is_told_whole(&self, system: &System, answering: &Service) {
+        let base = format!("/admin/channels/{}", self.channel);
+        let expected: Vec<u64> = (0..self.said).collect();
+        let from_redis = async |name: &str| counted(answering, name, r#"source="redis""#).await;
+        let before = (
+            from_redis("goch_history_pages_total").await,
+            from_redis("goch_history_unread_counts_total").await,
+        );
+        until("Redis has it", async || {
+            let page = system.admin().get(&format!("{base}/messages?limit=500")).await.expect(200);
+            assert_eq!(numbers(events(&page.body)), expected);
+            let unread = system.admin().get(&format!("{base}/user/ben")).await.expect(200);
+            assert_eq!(unread.body, json!({"count": self.said}));
+            let pages = from_redis("goch_history_pages_total").await;
+            let counts = from_redis("goch_history_unread_counts_total").await;
+            (pages > before.0 && counts > before.1).then_some(())
+        })
+        .await;
+        let (mut socket, subscribed) = self.ben.enter(system.gateway()).await;
+        assert_eq!(subscribed["unread"], self.said);
+        assert_eq!(numbers(&socket.whole_history(&self.channel, 500).await), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_history_had_in_hand_when_it_was_killed_is_in_redis_in_the_end() {
+    let mut system = System::builder().servers(Servers::new()).start().await;
+    let mut talk = Talk::begin(&system).await;
+    talk.is_told_whole(&system, &system.ingest_history).await;
+    talk.go_on_until_held(&system, &system.ingest_history).await;
+    system.ingest_history.kill();
+    system.servers().redis.take_writes().await;
+    system.ingest_history.start().await;
+    talk.is_told_whole(&system, &system.ingest_history).await;
+}
+
+#[tokio::test]
+async fn what_a_killed_replica_of_history_had_in_hand_is_written_by_the_other() {
+    let mut system = System::builder().servers(Servers::new()).start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut other = system.ingest_history.replica("ingest-history-2", folder.path());
+    other.start().await;
+    let mut talk = Talk::begin(&system).await;
+    // Whichever is asked.
+    for one in [&system.ingest_history, &other] {
+        talk.is_told_whole(&system, one).await;
+    }
+    talk.go_on_until_held(&system, &system.ingest_history).await;
+    system.ingest_history.kill();
+    system.servers().redis.take_writes().await;
+    talk.is_told_whole(&system, &other).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Messages that are edited or deleted: what everybody sees of it, and what is left of it.
 
-use goch_tests::{Answer, Builder, Member, Rest, Servers, Socket, System, events, unique, until};
+use goch_tests::{
+    Answer, Builder, Member, Metrics, Rest, Servers, Socket, System, events, unique, until,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -49,6 +51,43 @@ fn expect_chain(events: &[Value]) {
     for pair in events.windows(2) {
         assert_eq!(pair[1]["prev"], pair[0]["seq"], "{pair:?}");
     }
+}
+
+#[tokio::test]
+async fn a_page_of_older_messages_has_the_edits_and_deletions_that_redis_does_not_have_yet() {
+    let mut system = unhurried().servers(Servers::new()).start().await;
+    let channel = system.channel().await;
+    let ann = Member::join(system.gateway(), &channel, "ann").await;
+    let (mut socket, _) = ann.enter(system.gateway()).await;
+    let edited = socket.say(&channel, "before").await["seq"].clone();
+    let deleted = socket.say(&channel, "withdrawn").await["seq"].clone();
+    let next = socket.say(&channel, "next").await["seq"].clone();
+    let history = json!({"type": "history", "id": "h", "channel": channel, "before": next});
+    until("such pages come from Redis", async || {
+        let page = socket.ask(&history, "history").await;
+        assert_eq!(said(&page), ["before", "withdrawn"]);
+        let metrics = Metrics::of(&system.ingest_history).await;
+        let from_redis = metrics.sum("goch_history_pages_total", r#"source="redis""#);
+        (from_redis > 0).then_some(())
+    })
+    .await;
+
+    // It answers, and hears of nothing. A gateway that comes anew remembers the latest hundred events.
+    system.servers().redis.refuse_writes().await;
+    edit(&mut socket, &channel, &edited, "after").await;
+    delete(&mut socket, &channel, &deleted).await;
+    for number in 0..130 {
+        socket.say(&channel, &number.to_string()).await;
+    }
+    system.gateways[0].stop().await;
+    system.gateways[0].start().await;
+    let (mut socket, subscribed) = ann.enter(system.gateway()).await;
+    assert_eq!(said(&subscribed).len(), 100);
+    let page = socket.ask(&history, "history").await;
+    assert_eq!(said(&page), ["after"], "{page}");
+    let (_, subscribed) = ann.enter_with(system.gateway(), &json!({"limit": 500})).await;
+    assert_eq!(said(&subscribed)[..3], ["after", "next", "0"]);
+    system.servers().redis.take_writes().await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! A page of a channel: from history, or from the log when history is away.
 
 use goch_contract::{
-    ChannelName, Error,
+    ChannelName, Error, Seq,
     services::{
         broker::LogPage,
         history::{Page, PageRequest, Window},
@@ -10,7 +10,7 @@ use goch_contract::{
 
 use crate::ServiceClient;
 
-/// Asks history first.
+/// Asks history first. Up to `revised_through` every edit and deletion is in what the page shows.
 ///
 /// # Errors
 /// `unavailable` when the log cannot be read either.
@@ -19,8 +19,11 @@ pub(crate) async fn read(
     channel: &ChannelName,
     window: Window,
     limit: u32,
+    revised_through: Seq,
 ) -> Result<Page, Error> {
-    let request = PageRequest { channel: channel.clone(), window, limit, fresh: false };
+    let channel_asked = channel.clone();
+    let request =
+        PageRequest { channel: channel_asked, window, limit, fresh: false, revised_through };
     match services.call(&request).await {
         Ok(page) => Ok(page),
         Err(error) => {

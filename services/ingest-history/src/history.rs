@@ -85,7 +85,7 @@ impl History {
 
     /// A page.
     pub(crate) async fn page(&self, request: PageRequest) -> Result<Page, Error> {
-        let PageRequest { channel, window, limit, fresh } = request;
+        let PageRequest { channel, window, limit, fresh, revised_through } = request;
         let (channel, limit) = (&channel, limit.clamp(1, PAGE_EVENTS_MAX));
         let (progress, suffices) = self.reached(slice::from_ref(channel), fresh).await;
         let reaches_tail = !matches!(window, Window::Before(_));
@@ -93,7 +93,7 @@ impl History {
             return self.page_of_log(channel, window, limit).await;
         }
         let view = match self.store.read(progress, channel, window, limit).await {
-            Ok(Some(view)) if covers(&view, window) => view,
+            Ok(Some(view)) if covers(&view, window) && view.certain >= revised_through => view,
             Ok(Some(_)) => return self.page_of_log(channel, window, limit).await,
             Ok(None) => {
                 self.filler.ask(progress, channel);

@@ -5,8 +5,16 @@ use std::{collections::BTreeMap, time::Duration};
 use fastrand::Rng;
 use tokio::time::{Instant, sleep};
 
-use super::proxy::{Line, Proxy};
-use crate::{service::Service, system::System};
+use super::{
+    losses::{TAIL_AFTER_RECONNECT, TAIL_WITHIN},
+    quiet::Quiet,
+};
+use crate::{
+    checker::Given,
+    proxy::{Line, Proxy},
+    service::Service,
+    system::System,
+};
 
 /// How long a service may take to end after SIGTERM: its grace period and a margin.
 const END_WITHIN: Duration = Duration::from_secs(30);
@@ -31,10 +39,14 @@ enum Fault {
     SilenceGateway,
     RollingRestart,
     RestartWithoutRedis,
+    LoseSome,
+    LoseOfBurst,
+    LoseTailAndConnection,
+    KillBeforeWrite,
 }
 
 impl Fault {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 18] = [
         Self::KillService,
         Self::PauseService,
         Self::HistoryBehind,
@@ -49,6 +61,10 @@ impl Fault {
         Self::SilenceGateway,
         Self::RollingRestart,
         Self::RestartWithoutRedis,
+        Self::LoseSome,
+        Self::LoseOfBurst,
+        Self::LoseTailAndConnection,
+        Self::KillBeforeWrite,
     ];
 
     const fn name(self) -> &'static str {
@@ -67,6 +83,10 @@ impl Fault {
             Self::SilenceGateway => "a gateway's line to NATS silent",
             Self::RollingRestart => "rolling restart of everything",
             Self::RestartWithoutRedis => "everything restarted while Redis is away",
+            Self::LoseSome => "live copies lost by chance",
+            Self::LoseOfBurst => "a live copy of a burst lost",
+            Self::LoseTailAndConnection => "the tail and a connection lost",
+            Self::KillBeforeWrite => "ingest-history killed before a write",
         }
     }
 }
@@ -74,8 +94,13 @@ impl Fault {
 /// Injects faults into a system.
 pub(super) struct Saboteur<'a> {
     pub(super) system: &'a mut System,
-    /// One for each gateway, between it and NATS; none in a cluster.
+    /// One for each gateway, between it and NATS.
     pub(super) proxies: &'a [Proxy],
+    pub(super) quiet: Quiet,
+    /// Pages that ticketing asked for in between, by channel.
+    pub(super) pages: BTreeMap<String, Vec<Vec<Given>>>,
+    /// How long what was lost took at most to be there, by what it was.
+    pub(super) waits: BTreeMap<&'static str, Duration>,
     /// How long Redis is away while everything is restarted, at least.
     pub(super) without_redis: Duration,
     pub(super) rng: Rng,
@@ -93,10 +118,6 @@ impl Saboteur<'_> {
                 if Instant::now() >= end {
                     return;
                 }
-                let needs_proxy = matches!(fault, Fault::CutGateway | Fault::SilenceGateway);
-                if needs_proxy && self.proxies.is_empty() {
-                    continue;
-                }
                 announce(fault.name());
                 *self.injected.entry(fault.name()).or_default() += 1;
                 self.inject(fault).await;
@@ -106,7 +127,7 @@ impl Saboteur<'_> {
         }
     }
 
-    fn between(&mut self, least: u64, most: u64) -> Duration {
+    pub(super) fn between(&mut self, least: u64, most: u64) -> Duration {
         Duration::from_millis(self.rng.u64(least..most))
     }
 
@@ -178,6 +199,10 @@ impl Saboteur<'_> {
             Fault::SilenceGateway => self.disturb(Line::Silent).await,
             Fault::RollingRestart => self.roll().await,
             Fault::RestartWithoutRedis => self.restart_without_redis().await,
+            Fault::LoseSome => self.lose_some().await,
+            Fault::LoseOfBurst => self.lose_of_burst().await,
+            Fault::LoseTailAndConnection => self.lose_tail_and_connection().await,
+            Fault::KillBeforeWrite => self.kill_before_write().await,
         }
     }
 
@@ -207,12 +232,20 @@ impl Saboteur<'_> {
         }
     }
 
+    /// What is said meanwhile in the quiet channel is there soon after, although nobody speaks again.
     async fn disturb(&mut self, line: Line) {
-        let downtime = self.between(500, 8_000);
-        let index = self.rng.usize(..self.proxies.len());
+        if !self.settle().await {
+            return;
+        }
+        let downtime = self.between(250, 4_000);
+        let index = self.some_proxy();
         self.proxies[index].set(line);
         sleep(downtime).await;
+        self.say().await;
+        sleep(downtime).await;
         self.proxies[index].set(Line::Whole);
+        let what = if line == Line::Cut { TAIL_AFTER_RECONNECT } else { "the tail after silence" };
+        self.expect_soon(what, TAIL_WITHIN).await;
     }
 
     fn some_service(&mut self) -> &mut Service {

@@ -1,14 +1,15 @@
 //! Load and faults at the same time, and then the question whether anything was lost.
 //!
 //! Writers talk, edit and delete, and readers listen and look back, through all gateways over real
-//! sockets, while [`faults`] kills, pauses, wipes and cuts what they depend on, in an order that the seed
-//! decides. At the end everything is started again, what was begun is finished, the log is read whole
+//! sockets, while [`faults`] kills, pauses, wipes, cuts and [loses](losses) what they depend on, in an order
+//! that the seed decides. At the end everything is started again, what was begun is finished, the log is read whole
 //! straight from JetStream, and the [`crate::checker`] compares it with what everybody has seen.
 
 mod faults;
 mod line;
+mod losses;
 mod plan;
-mod proxy;
+mod quiet;
 mod reader;
 mod report;
 mod run;

@@ -14,6 +14,8 @@ pub struct Plan {
     pub duration: Duration,
     /// Gateways.
     pub gateways: usize,
+    /// Threads of each gateway that hold sockets.
+    pub workers: usize,
     /// Channels.
     pub channels: usize,
     /// Writers of each channel.
@@ -30,6 +32,7 @@ impl Default for Plan {
             seed: 1,
             duration: Duration::from_secs(30),
             gateways: 2,
+            workers: 2,
             channels: 3,
             writers: 2,
             readers: 3,
@@ -39,8 +42,8 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// The plan that `SEED`, `SECONDS`, `GATEWAYS`, `CHANNELS`, `WRITERS`, `READERS` and `CLUSTER=1`
-    /// make; a seed of this moment if none is given.
+    /// The plan that `SEED`, `SECONDS`, `GATEWAYS`, `WORKERS`, `CHANNELS`, `WRITERS`, `READERS` and
+    /// `CLUSTER=1` make; a seed of this moment if none is given.
     ///
     /// # Panics
     /// When a variable is not a number.
@@ -51,6 +54,7 @@ impl Plan {
             seed: number("SEED").unwrap_or_else(|| fastrand::u64(1..1_000_000)),
             duration: number("SECONDS").map_or(default.duration, Duration::from_secs),
             gateways: number("GATEWAYS").unwrap_or(default.gateways),
+            workers: number("WORKERS").unwrap_or(default.workers),
             channels: number("CHANNELS").unwrap_or(default.channels),
             writers: number("WRITERS").unwrap_or(default.writers),
             readers: number("READERS").unwrap_or(default.readers),

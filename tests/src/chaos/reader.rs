@@ -1,4 +1,7 @@
-//! A member who listens, and resumes after every disconnect as docs/protocol.md says.
+//! A member who listens, and resumes as docs/protocol.md says, after every disconnect and now and then.
+//!
+//! While connected it trusts the gateway, as a simple client would: it closes no hole itself, so an event
+//! that is let out too early is in what it was given, for the checker to find.
 
 use std::{
     sync::{
@@ -28,11 +31,16 @@ const LOOK: &str = "look";
 /// How far back in the log a reader looks.
 const LOOK_BACK_MAX: u64 = 1_000;
 
+/// Live events that may wait for the answer to a subscribe.
+const WAITING_MAX: usize = 10_000;
+
 /// What a reader was given.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     pub(super) subscriptions: Vec<Subscription>,
     pub(super) connects: usize,
+    /// Pages without an event that were not the last.
+    pub(super) empty_pages: usize,
     /// What should never be answered.
     pub(super) surprises: Vec<String>,
 }
@@ -67,9 +75,15 @@ impl Reader {
             match stop.run_until_cancelled(self.converse(&calm)).await {
                 None => return self.heard,
                 // Why it broke does not matter: the next connection goes on.
-                Some(_) => sleep(Duration::from_millis(self.rng.u64(20..400))).await,
+                Some(_) => sleep(self.pause(&calm)).await,
             }
         }
+    }
+
+    /// How long it stays away; now and then so long that it has pages to catch up with.
+    fn pause(&mut self, calm: &CancellationToken) -> Duration {
+        let is_long = !calm.is_cancelled() && self.rng.u8(..4) == 0;
+        Duration::from_millis(self.rng.u64(if is_long { 1_000..5_000 } else { 20..400 }))
     }
 
     async fn converse(&mut self, calm: &CancellationToken) -> Result<(), Broken> {
@@ -88,6 +102,8 @@ impl Reader {
                 // Reads what it has seen, sometimes.
                 0..10 => self.read(&mut line).await?,
                 10..20 => self.look_back(&mut line).await?,
+                // Asks for what might have been missed, as after a minute of silence.
+                21..25 => self.catch_up(&mut line).await?,
                 // Stops reading for a while.
                 20 if !calm.is_cancelled() => {
                     sleep(Duration::from_millis(self.rng.u64(500..4_000))).await;
@@ -102,40 +118,68 @@ impl Reader {
         Ok(())
     }
 
-    /// Subscribes and takes pages until there are no more.
+    /// Subscribes and takes pages until there are no more. Live events wait until then.
     async fn catch_up(&mut self, line: &mut Line) -> Result<(), Broken> {
         self.heard.subscriptions.push(Subscription { after: self.last, ..Subscription::default() });
         // Small pages: all of one may have been deleted a moment ago.
-        let limit = self.rng.u32(1..40);
+        let limit = if self.rng.bool() { self.rng.u32(1..4) } else { self.rng.u32(4..40) };
         line.subscribe(&self.member, self.last, limit).await?;
+        let mut waiting: Vec<Given> = Vec::new();
         loop {
             let frame = line.answer().await?;
             match frame["type"].as_str() {
                 Some("subscribed") => {
-                    for given in given_page(frame["messages"].as_array().ok_or(Broken)?) {
-                        self.take(given);
+                    if self.take_page(&frame)? {
+                        line.subscribe(&self.member, self.last, limit).await?;
+                        continue;
                     }
-                    if frame["more"] != true {
-                        return Ok(());
+                    for given in waiting {
+                        // Some are in the pages.
+                        if given.seq > self.last {
+                            self.take(given);
+                        }
                     }
-                    let end = frame["last_seq"].as_u64().ok_or(Broken)?;
-                    if end <= self.last && frame["messages"] == json!([]) {
-                        self.heard.surprises.push(format!("a page that leads nowhere: {frame}"));
-                        return Err(Broken);
-                    }
-                    self.last = self.last.max(end);
-                    line.subscribe(&self.member, self.last, limit).await?;
+                    return Ok(());
                 }
-                Some("error") => {
+                Some("error") if frame["id"] != LOOK => {
                     if !is_temporary(&frame) {
                         self.heard.surprises.push(frame.to_string());
                     }
                     return Err(Broken);
                 }
-                // Live events meanwhile are in a page to come, or will be missed by their hole.
+                Some("error") => self.looks_before = None,
+                Some("history") => self.note_look(&frame),
+                _ if frame["prev"].is_u64() => {
+                    // Whoever drops one has to close its hole; this one resumes instead.
+                    if waiting.len() == WAITING_MAX {
+                        return Err(Broken);
+                    }
+                    waiting.push(given(&frame, Way::Live));
+                }
                 _ => {}
             }
         }
+    }
+
+    /// Takes a page's events; its end counts as processed. Tells whether there is more behind it.
+    fn take_page(&mut self, page: &Value) -> Result<bool, Broken> {
+        let events = page["messages"].as_array().ok_or(Broken)?;
+        for given in given_page(events) {
+            self.take(given);
+        }
+        if page["more"] != true {
+            return Ok(false);
+        }
+        let end = page["last_seq"].as_u64().ok_or(Broken)?;
+        if events.is_empty() {
+            self.heard.empty_pages += 1;
+            if end <= self.last {
+                self.heard.surprises.push(format!("a page that leads nowhere: {page}"));
+                return Err(Broken);
+            }
+        }
+        self.last = self.last.max(end);
+        Ok(true)
     }
 
     async fn hear(&mut self, frame: &Value, line: &mut Line) -> Result<(), Broken> {
@@ -212,5 +256,27 @@ impl Reader {
     async fn read(&mut self, line: &mut Line) -> Result<(), Broken> {
         let frame = json!({"type": "read", "channel": self.member.channel, "seq": self.last});
         line.send(&frame).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_which_all_is_deleted_leads_on_from_its_end() {
+        let text = |text: &str| text.to_owned();
+        let member = Member { channel: text("c"), uid: text("ann"), secret: text("s") };
+        let mut reader = Reader::new(member, Vec::new(), Rng::with_seed(1), Arc::default());
+        let empty = json!({"messages": [], "more": true, "last_seq": 7});
+        assert!(reader.take_page(&empty).unwrap());
+        assert_eq!((reader.last, reader.heard.empty_pages), (7, 1));
+        // The last one says where the channel ends, not what was given.
+        assert!(!reader.take_page(&json!({"messages": [], "more": false, "last_seq": 9})).unwrap());
+        assert_eq!(reader.last, 7);
+        assert!(reader.heard.surprises.is_empty());
+        // Nowhere.
+        assert!(reader.take_page(&empty).is_err());
+        assert_eq!(reader.heard.surprises.len(), 1);
     }
 }

@@ -16,12 +16,18 @@ pub struct Report {
     pub duration: Duration,
     /// How often each fault was injected.
     pub faults: BTreeMap<&'static str, usize>,
+    /// Live copies that were lost.
+    pub lost: usize,
+    /// How long what was lost took at most to be there, by what it was.
+    pub waits: BTreeMap<&'static str, Duration>,
     /// Everything that was seen.
     pub recording: Recording,
     /// Sockets that were opened.
     pub connects: usize,
     /// Requests of writers that were refused for the moment.
     pub refusals: usize,
+    /// Pages of a resume of which everything had just been deleted, with more behind them.
+    pub empty_pages: usize,
     /// Broken promises.
     pub violations: Vec<Violation>,
     /// Answers that no fault explains, processes that ended by themselves, ends that took too long.
@@ -49,8 +55,9 @@ impl fmt::Display for Report {
             channel.readers.values().flatten().map(|subscription| subscription.given.len()).sum()
         };
         let faults: usize = self.faults.values().sum();
-        let rows: [(&str, usize); 14] = [
+        let rows: [(&str, usize); 16] = [
             ("faults injected", faults),
+            ("live copies lost", self.lost),
             ("sockets opened", self.connects),
             ("messages sent", sum(|channel| channel.sends.len())),
             ("acked", sum(|channel| channel.acks.len())),
@@ -72,6 +79,7 @@ impl fmt::Display for Report {
                 let looks = |it: &Subscription| it.looks.len();
                 channels.clone().flat_map(|it| it.readers.values().flatten()).map(looks).sum()
             }),
+            ("empty pages that led on", self.empty_pages),
             ("violations", self.violations.len() + self.surprises.len()),
         ];
         writeln!(formatter, "seed {}, {} s", self.seed, self.duration.as_secs())?;
@@ -80,6 +88,9 @@ impl fmt::Display for Report {
         }
         for (name, value) in rows {
             writeln!(formatter, "{name:<36}{value:>9}")?;
+        }
+        for (what, took) in &self.waits {
+            writeln!(formatter, "{what:<36}{:>6} ms at most", took.as_millis())?;
         }
         for surprise in self.surprises.iter().take(LINES_MAX) {
             writeln!(formatter, "BROKEN {surprise}")?;

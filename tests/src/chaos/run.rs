@@ -1,7 +1,7 @@
 //! One run from start to report.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     faults::Saboteur,
     plan::Plan,
-    proxy::Proxy,
+    quiet::{self, Quiet},
     reader::{Heard, Reader},
     report::Report,
     truth::{self, Log},
@@ -28,6 +28,7 @@ use super::{
 use crate::{
     checker::{Channel, Recording, check},
     member::Member,
+    proxy::Proxy,
     servers::Servers,
     system::System,
 };
@@ -45,6 +46,9 @@ const QUIET_WITHIN: Duration = Duration::from_secs(90);
 /// How long what was left of deletions may take to be finished after the last fault is mended: chat-admin
 /// looks for it every 15 seconds, and then waits for up to 20 in case somebody else is at it.
 const SETTLED_WITHIN: Duration = Duration::from_secs(90);
+
+/// Sockets on each gateway that listen to the quiet channel.
+const QUIET_LISTENERS: usize = 2;
 
 /// For which part of a run Redis is away while everything is restarted, and for how long at most.
 const WITHOUT_REDIS_PART: u32 = 10;
@@ -74,7 +78,7 @@ pub async fn run(plan: &Plan) -> Report {
     let gateways: Vec<_> = system.gateways.iter().map(crate::Service::address).collect();
     let (mut writers, mut readers) = (Vec::new(), Vec::new());
     for number in 0..plan.channels {
-        let channel = format!("channel-{number}");
+        let channel = channel_name(number);
         system.create_channel(&channel, false).await;
         for writer in 0..plan.writers {
             let member =
@@ -93,31 +97,67 @@ pub async fn run(plan: &Plan) -> Report {
         }
     }
 
+    let mut quiet = Quiet::default();
+    system.create_channel(quiet::CHANNEL, false).await;
+    let always_calm = CancellationToken::new();
+    always_calm.cancel();
+    for (index, gateway) in gateways.iter().enumerate() {
+        for listener in 0..QUIET_LISTENERS {
+            let name = format!("reader-{index}-{listener}");
+            let member = Member::join(system.gateway(), quiet::CHANNEL, &name).await;
+            let progress = Arc::new(AtomicU64::new(0));
+            quiet.add_listener(Arc::clone(&progress));
+            let gateways = vec![gateway.clone()];
+            let reader = Reader::new(member, gateways, rng.fork(), Arc::clone(&progress));
+            let task = tokio::spawn(reader.run(always_calm.clone(), stop_readers.clone()));
+            readers.push(Readers { name, channel: quiet::CHANNEL.to_owned(), progress, task });
+        }
+    }
+
     let mut saboteur = Saboteur {
         system: &mut system,
         proxies: &proxies,
+        quiet,
+        pages: (0..plan.channels).map(|number| (channel_name(number), Vec::new())).collect(),
+        waits: BTreeMap::new(),
         without_redis: (plan.duration / WITHOUT_REDIS_PART).min(WITHOUT_REDIS_MAX),
         rng: rng.fork(),
         injected: BTreeMap::new(),
         surprises: Vec::new(),
     };
     saboteur.run(Instant::now() + plan.duration).await;
-    let (faults, surprises) = (saboteur.injected, saboteur.surprises);
-    system.ready().await;
+    saboteur.system.ready().await;
+    let unrevealed = saboteur.lose_tail().await;
+    let Saboteur { injected: faults, quiet, pages, mut waits, mut surprises, .. } = saboteur;
     calm.cancel();
     stop_writers.cancel();
+    if let Some(unrevealed) = unrevealed {
+        let what = "the tail that nothing reveals";
+        match unrevealed.came_after().await {
+            Some(took) => _ = waits.insert(what, took),
+            None => surprises.push(format!("{what}: too late")),
+        }
+    }
 
     let mut report = Report {
         seed: plan.seed,
         duration: plan.duration,
         faults,
+        lost: proxies.iter().map(Proxy::lost).sum(),
+        waits,
         recording: Recording::default(),
         connects: 0,
         refusals: 0,
+        empty_pages: 0,
         violations: Vec::new(),
         surprises,
     };
     collect_writers(writers, &mut report).await;
+    for (channel, pages) in pages {
+        report.channel(&channel).pages = pages;
+    }
+    let channel = report.channel(quiet::CHANNEL);
+    (channel.sends, channel.acks) = (quiet.sends, quiet.acks);
     let log = Log::open(&system.servers().nats_urls(), PREFIX).await;
     if !log.is_settled(SETTLED_WITHIN).await {
         report.surprises.push("a deletion that was begun is not finished".to_owned());
@@ -126,7 +166,7 @@ pub async fn run(plan: &Plan) -> Report {
     wait_for(&readers, &truth, &mut report).await;
     stop_readers.cancel();
     collect_readers(readers, &mut report).await;
-    compare(&system, &log, truth, plan, &mut report).await;
+    compare(&system, &log, truth, &mut report).await;
     report.violations = check(&report.recording);
     if !report.is_clean() {
         system.keep_logs();
@@ -134,8 +174,13 @@ pub async fn run(plan: &Plan) -> Report {
     report
 }
 
+fn channel_name(number: usize) -> String {
+    format!("channel-{number}")
+}
+
 async fn start(plan: &Plan) -> (System, Vec<Proxy>) {
     let mut servers = if plan.cluster { Servers::cluster(3) } else { Servers::new() };
+    servers.keep_addresses();
     let replicas = if plan.cluster { "3" } else { "1" };
     servers.start().await;
     let mut system = System::builder()
@@ -144,19 +189,11 @@ async fn start(plan: &Plan) -> (System, Vec<Proxy>) {
         .prefix(PREFIX)
         .env("broker-bridge", "LOG_REPLICAS", replicas)
         .env("ingest-history", "HISTORY_WINDOW", HISTORY_WINDOW)
+        .env("gateway", "WORKERS", &plan.workers.to_string())
         .env("gateway", "DRAIN_SPREAD_SECONDS", "2")
         .build()
         .await;
-    let mut proxies = Vec::new();
-    if !plan.cluster {
-        for _ in 0..plan.gateways {
-            let target = system.servers().nats.url().replace("nats://", "");
-            proxies.push(Proxy::start(target).await.expect("a proxy's port"));
-        }
-        for (gateway, proxy) in system.gateways.iter_mut().zip(&proxies) {
-            gateway.set("NATS_URL", &format!("nats://{}", proxy.address()));
-        }
-    }
+    let proxies = Proxy::before_gateways(&mut system).await;
     system.spawn();
     system.ready().await;
     (system, proxies)
@@ -204,6 +241,7 @@ async fn collect_readers(readers: Vec<Readers>, report: &mut Report) {
     for reader in readers {
         let heard = reader.task.await.expect("a reader does not panic");
         report.connects += heard.connects;
+        report.empty_pages += heard.empty_pages;
         report.surprises.extend(heard.surprises);
         report.channel(&reader.channel).readers.insert(reader.name, heard.subscriptions);
     }
@@ -214,16 +252,16 @@ async fn compare(
     system: &System,
     log: &Log,
     truth: BTreeMap<String, Vec<crate::checker::Given>>,
-    plan: &Plan,
     report: &mut Report,
 ) {
     let admin = system.admin();
     for (name, events) in truth {
         let history = truth::history(&admin, &name).await;
         let mut unread = BTreeMap::new();
-        let readers = (0..plan.readers).map(|number| format!("reader-{number}"));
-        let writers = (0..plan.writers).map(|number| format!("writer-{number}"));
-        for uid in readers.chain(writers) {
+        let seen = report.channel(&name);
+        let mut uids: BTreeSet<String> = seen.readers.keys().cloned().collect();
+        uids.extend(seen.sends.iter().map(|send| send.uid.clone()));
+        for uid in uids.into_iter().filter(|uid| uid != quiet::SPEAKER) {
             let position = log.position(&name, &uid).await;
             let reported = truth::unread(&admin, &name, &uid).await;
             unread.insert(uid, (position, reported));

@@ -113,6 +113,7 @@ impl Writer {
                 match self.rng.u32(..100) {
                     0..15 if !self.own.is_empty() => self.edit(&mut line).await?,
                     15..25 if !self.own.is_empty() => self.delete(&mut line).await?,
+                    25..30 => self.withdraw(&mut line).await?,
                     _ => self.say(&mut line).await?,
                 }
                 self.next_say = Instant::now() + Duration::from_millis(self.rng.u64(20..500));
@@ -175,6 +176,15 @@ impl Writer {
         let index = self.some_own();
         let message = self.own.remove(index);
         self.revise(line, message, None).await
+    }
+
+    /// Withdraws its latest messages in one go, so that all of a page that somebody resumes with is gone.
+    async fn withdraw(&mut self, line: &mut Line) -> Result<(), Broken> {
+        for _ in self.under_way.len()..UNDER_WAY_MAX {
+            let Some(message) = self.own.pop() else { break };
+            self.revise(line, message, None).await?;
+        }
+        Ok(())
     }
 
     /// One of its messages; of the latest every other time, which faults have just hit.

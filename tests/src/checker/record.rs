@@ -19,6 +19,8 @@ pub struct Channel {
     pub log: Vec<Given>,
     /// The history, read whole at the end, page by page.
     pub history: Vec<Given>,
+    /// Pages of the latest events that ticketing asked for in between.
+    pub pages: Vec<Vec<Given>>,
     /// What Redis has of deleted messages at the end.
     pub remains: Vec<String>,
     /// At the end: read position and reported unread count, by uid.

@@ -17,6 +17,8 @@ pub enum Rule {
     NothingTwice,
     /// Events come in the order of their sequences.
     InOrder,
+    /// No event is let out while one before it is in the log and has not been given.
+    HoleIsClosed,
     /// Each event names the one before it.
     ChainIsWhole,
     /// An event is the same for everybody.

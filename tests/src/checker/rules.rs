@@ -20,6 +20,7 @@ pub fn check(recording: &Recording) -> Vec<Violation> {
         checked.revision_acks();
         checked.refusals();
         checked.history();
+        checked.pages();
         for (reader, subscriptions) in &channel.readers {
             checked.reader(reader, subscriptions);
         }
@@ -172,6 +173,22 @@ impl Checked<'_> {
         }
     }
 
+    /// What lies between a page's first event and its last is in it. It may be a moment old, so what its
+    /// messages say, and what has been deleted by then, is not looked at.
+    fn pages(&mut self) {
+        let channel = self.channel;
+        for page in &channel.pages {
+            let (Some(first), Some(last)) = (page.first(), page.last()) else { continue };
+            let theirs: BTreeSet<u64> = page.iter().map(|given| given.seq).collect();
+            let wanted = self.truth.log.range(first.seq..=last.seq.max(first.seq));
+            let lacking = wanted.map(|(seq, _)| *seq).filter(|seq| !theirs.contains(seq));
+            for seq in lacking.collect::<Vec<_>>() {
+                let detail = format!("a page from {} to {} lacks {seq}", first.seq, last.seq);
+                self.broken(Rule::HistoryIsWhole, detail);
+            }
+        }
+    }
+
     /// Whether `given` has all of the log's events.
     fn same_events(&mut self, who: &str, whole: Rule, given: &[Given]) {
         let theirs: BTreeSet<u64> = given.iter().map(|given| given.seq).collect();
@@ -226,7 +243,7 @@ impl Checked<'_> {
         let mut last = 0;
         let mut all = Vec::new();
         for subscription in subscriptions {
-            if subscription.after != last {
+            if !self.truth.is_next(last, subscription.after) {
                 let detail = format!("{reader} resumed after {}, not {last}", subscription.after);
                 self.broken(Rule::ReaderSeesAll, detail);
             }
@@ -237,9 +254,11 @@ impl Checked<'_> {
                     let detail = format!("{reader} got {} after {last}", given.seq);
                     self.broken(Rule::InOrder, detail);
                 } else if !self.truth.is_next(last, given.prev) {
+                    let is_hole = given.prev > last;
+                    let rule = if is_hole { Rule::HoleIsClosed } else { Rule::ChainIsWhole };
                     let detail =
                         format!("{reader} got {} after {last}; it names {}", given.seq, given.prev);
-                    self.broken(Rule::ChainIsWhole, detail);
+                    self.broken(rule, detail);
                 }
                 last = last.max(given.seq);
                 let known = if let Way::Page { through } = given.way { through } else { 0 };

@@ -193,6 +193,56 @@ fn a_broken_chain_is_found() {
 }
 
 #[test]
+fn an_event_that_is_let_out_before_a_hole_is_closed_is_found() {
+    let hole = BTreeSet::from([Rule::HoleIsClosed, Rule::ReaderSeesAll]);
+    for index in 0..2 {
+        let rules = broken(|channel| {
+            bob(channel).remove(index);
+        });
+        assert_eq!(rules, hole, "{index}");
+    }
+    // Also when what was missing comes after all, or by a resume.
+    let rules = broken(|channel| bob(channel).swap(1, 2));
+    assert!(rules.contains(&Rule::HoleIsClosed), "{rules:?}");
+    let rules = broken(|channel| {
+        let late = bob(channel).remove(1);
+        bob(channel).push(late);
+    });
+    assert!(rules.contains(&Rule::HoleIsClosed), "{rules:?}");
+}
+
+#[test]
+fn what_is_gone_from_the_log_leaves_no_hole() {
+    // The second message, and then the edit of it, which the third event and the deletion name.
+    for index in [1, 5] {
+        let rules = broken_in(revised_channel(), |channel| {
+            bob(channel).remove(index);
+        });
+        assert_eq!(rules, BTreeSet::new(), "{index}");
+    }
+    // A 0 says nothing there.
+    let rules = broken_in(revised_channel(), |channel| bob(channel)[2].prev = 0);
+    assert_eq!(rules, BTreeSet::new());
+}
+
+#[test]
+fn a_resume_from_behind_what_was_given_is_found_unless_nothing_is_left_between() {
+    let resume_after = |after: u64| {
+        broken_in(revised_channel(), |channel| {
+            channel.readers.get_mut("cid").unwrap()[2].after = after;
+        })
+    };
+    assert_eq!(resume_after(10), BTreeSet::from([Rule::ReaderSeesAll]));
+    // The end of an empty page: cid was given the third event and no more, and 12 has been erased.
+    let rules = broken_in(revised_channel(), |channel| {
+        let cid = channel.readers.get_mut("cid").unwrap();
+        let rest = cid[2].given.split_off(2);
+        cid.push(Subscription { after: 12, given: rest, ..Subscription::default() });
+    });
+    assert_eq!(rules, BTreeSet::new());
+}
+
+#[test]
 fn a_reader_with_another_text_is_found() {
     let rules = broken(|channel| {
         if let Content::Message(said) = &mut bob(channel)[1].content {
@@ -208,6 +258,28 @@ fn a_gap_in_history_is_found() {
         channel.history.remove(1);
     });
     assert_eq!(rules, BTreeSet::from([Rule::HistoryIsWhole]));
+}
+
+#[test]
+fn a_gap_in_a_page_that_ticketing_asked_for_is_found() {
+    let asked_for = |change: fn(&mut Vec<Given>)| {
+        broken_in(revised_channel(), |channel| {
+            let mut events = channel.history.clone();
+            change(&mut events);
+            channel.pages.push(events);
+        })
+    };
+    let gap = asked_for(|page| _ = page.remove(2));
+    assert_eq!(gap, BTreeSet::from([Rule::HistoryIsWhole]));
+    // It may begin later, end earlier, and have what is deleted.
+    for sound in [
+        |page: &mut Vec<Given>| _ = page.remove(0),
+        |page: &mut Vec<Given>| _ = page.pop(),
+        |page: &mut Vec<Given>| page.insert(1, given(5, 3, "b")),
+        |page: &mut Vec<Given>| page.clear(),
+    ] {
+        assert_eq!(asked_for(sound), BTreeSet::new());
+    }
 }
 
 #[test]

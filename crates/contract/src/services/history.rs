@@ -72,6 +72,11 @@ pub struct PageRequest {
     /// Whether everything that is stored by now has to be in the answer, even what is not yet in Redis.
     #[serde(default)]
     pub fresh: bool,
+    /// Up to here every edit and deletion has to be in what the answer shows. Whoever asks knows of later
+    /// ones. For [`Window::Latest`] and [`Window::Before`]: what follows a page of the other two tells of
+    /// them in its turn.
+    #[serde(default)]
+    pub revised_through: Seq,
 }
 
 /// A member's unread messages.

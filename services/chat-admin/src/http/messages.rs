@@ -67,7 +67,13 @@ pub(super) async fn messages(
     let window = query.window()?;
     let limit = page_limit(query.limit)?;
     let (channel, _) = desk.channel(&name).await?;
-    let request = PageRequest { channel: channel.clone(), window, limit, fresh: true };
+    let request = PageRequest {
+        channel: channel.clone(),
+        window,
+        limit,
+        fresh: true,
+        revised_through: Seq(0),
+    };
     let page = match desk.services.call(&request).await {
         Ok(page) => page,
         // Slower, but the log has it all.

@@ -71,6 +71,14 @@ impl Ring {
         self.covered_after
     }
 
+    /// Every edit and deletion after this is here, and stays for a while: what [`Self::amend`] does not add
+    /// to events from elsewhere. Later than [`Self::covered_after`], because the oldest events make room for
+    /// those that come while a page is fetched.
+    pub(crate) fn amends_after(&self) -> Seq {
+        let oldest = self.events.iter().take(self.events.len() / 4).last();
+        oldest.map_or(self.covered_after, |kept| kept.seq)
+    }
+
     /// Whether every event after `seq` is here.
     pub(crate) fn covers(&self, seq: Seq) -> bool {
         seq >= self.covered_after
@@ -191,6 +199,24 @@ mod tests {
         assert!(!ring.reaches_start());
         assert_eq!(ring.first_seq(), Some(Seq(3)));
         assert_eq!(ring.after(Seq(2)).len(), EVENTS_MAX);
+    }
+
+    #[test]
+    fn a_page_from_elsewhere_has_to_have_what_the_ring_may_forget_while_it_is_fetched() {
+        let mut ring = Ring::new(Seq(7), false);
+        assert_eq!(ring.amends_after(), Seq(7));
+        for seq in 11..=13 {
+            ring.push(kept(seq, None));
+        }
+        assert_eq!(ring.amends_after(), Seq(7), "such a small one forgets nothing");
+        for seq in 14..=EVENTS_MAX as u64 + 10 {
+            ring.push(kept(seq, None));
+        }
+        let asked = ring.amends_after();
+        for seq in 0..EVENTS_MAX as u64 / 8 {
+            ring.push(kept(EVENTS_MAX as u64 + 11 + seq, None));
+        }
+        assert!(ring.covered_after() > Seq(7) && ring.covers(asked));
     }
 
     #[test]

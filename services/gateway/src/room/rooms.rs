@@ -253,7 +253,8 @@ impl RoomContext {
     async fn feed(&self, channel: &ChannelName) -> Result<Feed, Error> {
         let live = self.subscribe(self.subjects.live(channel)).await?;
         let signals = self.subscribe(self.subjects.signal(channel)).await?;
-        let page = pages::read(&self.services, channel, Window::Latest, FIRST_EVENTS).await?;
+        let page =
+            pages::read(&self.services, channel, Window::Latest, FIRST_EVENTS, Seq(0)).await?;
         let first_check = Instant::now() + FIRST_CHECK;
         let stirred = Rc::clone(&self.stirred);
         let (ring, positions) = (ring_of(&page), self.positions.of(channel));

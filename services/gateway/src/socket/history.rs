@@ -7,7 +7,7 @@ use goch_contract::{
 };
 
 use super::{connection::Connection, encode};
-use crate::pages;
+use crate::{pages, room::Ring};
 
 impl Connection {
     /// Answers with a page of older events.
@@ -16,8 +16,9 @@ impl Connection {
         let mut before = history.before;
         let (messages, more) = loop {
             let window = Window::Before(before);
+            let (services, revised) = (&self.worker.services, room.with_ring(Ring::amends_after));
             let page =
-                pages::read(&self.worker.services, room.channel(), window, history.limit).await?;
+                pages::read(services, room.channel(), window, history.limit, revised).await?;
             let messages = room.with_ring(|ring| ring.show(&page));
             match page.events.first() {
                 // All of it has been deleted, and not yet from the log. Without an event the client

@@ -53,13 +53,15 @@ pub(super) async fn fetch(
         }
         Window::After(after) => {
             let page =
-                pages::read(&worker.services, room.channel(), subscribe.window, limit).await?;
+                pages::read(&worker.services, room.channel(), subscribe.window, limit, Seq(0))
+                    .await?;
             onwards(&page, after)
         }
         Window::Since(_) => {
             let end = room.with_ring(Ring::last_seq);
             let mut page =
-                pages::read(&worker.services, room.channel(), subscribe.window, limit).await?;
+                pages::read(&worker.services, room.channel(), subscribe.window, limit, Seq(0))
+                    .await?;
             if page.events.is_empty() {
                 // History can be behind; the log cannot.
                 page = pages::read_log(&worker.services, room.channel(), subscribe.window, limit)
@@ -142,16 +144,18 @@ fn onwards(page: &Page, start: Seq) -> Fetched {
 
 /// The events before the room's memory that are needed to make `limit`.
 async fn before_ring(worker: &Worker, room: &Room, limit: u32) -> Result<Fetched, Error> {
-    let (held, first, before_first, reaches_start) = room.with_ring(|ring| {
+    let (held, first, before_first, reaches_start, revised) = room.with_ring(|ring| {
         let held = u32::try_from(ring.latest(usize::MAX).len()).unwrap_or(u32::MAX);
-        (held, ring.first_seq(), ring.covered_after(), ring.reaches_start())
+        let covered_after = ring.covered_after();
+        (held, ring.first_seq(), covered_after, ring.reaches_start(), ring.amends_after())
     });
     let from_ring = Fetched { older: !reaches_start, ..nothing(before_first) };
     let Some(first) = first.filter(|_| held < limit && !reaches_start) else {
         return Ok(from_ring);
     };
     let page =
-        pages::read(&worker.services, room.channel(), Window::Before(first), limit - held).await?;
+        pages::read(&worker.services, room.channel(), Window::Before(first), limit - held, revised)
+            .await?;
     let events = page.events.iter().filter_map(keep).collect();
     Ok(Fetched { events, older: page.more, ..from_ring })
 }
