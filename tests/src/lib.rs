@@ -20,6 +20,7 @@ mod collector;
 mod described;
 mod member;
 mod metrics;
+mod node;
 mod page;
 mod parameter;
 mod ports;
@@ -46,6 +47,7 @@ pub use self::{
     described::{Described, Document},
     member::Member,
     metrics::Metrics,
+    node::Node,
     page::{events, numbers, texts},
     process::Process,
     raw::{RawConnection, raw_frame},
