@@ -91,9 +91,7 @@ export class Outbox {
     for (const entry of [...this.#entries.values()]) {
       if (entry.status !== 'pending' || busy.has(entry.channel)) continue;
       busy.add(entry.channel);
-      if (entry.flight || entry.repeater.isWaiting || !isLive(entry.channel)) continue;
-      // A computer that slept may be here before its timers.
-      if (entry.resendableMs > 0) this.#begin(entry);
+      if (!entry.flight && !entry.repeater.isWaiting && isLive(entry.channel)) this.#begin(entry);
     }
   }
 
@@ -193,7 +191,8 @@ export class Outbox {
   #write(entry, flight) {
     const { connection, isLive } = this.#parts;
     const { id, channel, text, meta } = entry;
-    // While it was noted, the channel may have fallen behind or the server begun to close.
+    // While it was noted, the channel may have fallen behind or the server begun to close; and a computer that slept
+    // may be here before its timers.
     const isDue = connection.isReady && isLive(channel) && entry.resendableMs > 0;
     if (!isDue || !connection.ask({ type: 'send', id, channel, text, meta })) return this.#end(entry, true);
     flight.isWritten = true;

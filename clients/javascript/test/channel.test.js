@@ -66,6 +66,9 @@ test('a read position waits until the channel is caught up, and is told again if
   desk.client.read('c', 9);
   await desk.answer();
   assert.deepEqual(desk.frames('read').map(({ seq }) => seq), [9]);
+  await desk.reconnect();
+  await desk.answer();
+  assert.deepEqual(desk.frames('read').map(({ seq }) => seq), [9], 'nobody has said that it is stored');
   await desk.say({ type: 'read', channel: 'c', uid: 'me', seq: 9 });
   await desk.reconnect();
   await desk.answer();
@@ -152,6 +155,20 @@ test('who is removed from one of several channels keeps the others', async () =>
   assert.deepEqual(desk.told('refused').map(({ channel, error }) => [channel, error.code]), [['d', 'removed']]);
   await desk.pass(2_000);
   assert.deepEqual(desk.frames('subscribe').map(({ channel }) => channel), ['c']);
+});
+
+test('channels that are watched in one go are answered one by one, and none of them is forgotten', async () => {
+  for (const first of ['unread', 'error']) {
+    const desk = new Desk({ idleCheckMs: 1e9 });
+    desk.client.watch({ channel: 'c', uid: 'me', secret: 's' });
+    desk.client.watch({ channel: 'd', uid: 'me', secret: 's' });
+    await desk.pass(10);
+    const { id, channels } = desk.last('watch');
+    assert.equal(channels.length, 2);
+    await desk.say({ type: first, id, channel: 'c', count: 1, code: 'rate_limited', message: '', field: 'channels' });
+    await desk.pass(130_000);
+    assert.ok(desk.sockets.length > 1, 'the answer for the other one is lost');
+  }
 });
 
 test('each channel is looked into in its turn when nothing is heard', async () => {

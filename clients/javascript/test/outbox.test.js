@@ -95,6 +95,22 @@ test('a message that the server certainly has not stored has no window', async (
   assert.equal((await stored).seq, 3);
 });
 
+test('a failed message is sent again under its id within the window, whatever has become of the clock', async () => {
+  for (const [set, isSame] of /** @type {const} */ ([[-3_600_000, true], [0, true], [3_600_000, false]])) {
+    const desk = new Desk();
+    await desk.enter();
+    const { id } = desk.client.send('c', 'Hello');
+    await desk.pass(0);
+    await desk.say({ type: 'error', id, code: 'channel_closed', message: '' });
+    desk.computer.skew.wall += set;
+    const again = desk.client.retry(id);
+    await desk.pass(0);
+    assert.equal(desk.frames('send').length, 2);
+    assert.equal(desk.last('send').id, again.id);
+    assert.equal(again.id === id, isSame);
+  }
+});
+
 test('messages of a channel that is left fail and leave room for others', async () => {
   const desk = new Desk({ outboxSize: 3 });
   await desk.enter('d');
