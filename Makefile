@@ -6,9 +6,12 @@ SHELL := /bin/bash
 
 # Runs a command with nats-server and redis-server found or installed.
 with_servers := deploy/local/servers.sh
-scripts := .ci/run bench/*.sh deploy/*.sh deploy/*/*.sh fuzz/*.sh k8s/*.sh
+scripts := .ci/run bench/*.sh clients/*/*.sh deploy/*.sh deploy/*/*.sh fuzz/*.sh k8s/*.sh
 tools := target/tools
 manifests := k8s/base k8s/overlays/*
+client := clients/javascript
+# Runs one of the client's npm scripts where Node is; elsewhere prepare.sh says so.
+client_run = if $(client)/prepare.sh; then set -x; npm --prefix $(client) run --silent $(1); else (($$? == 3)); fi
 
 .PHONY: help
 help: ## Print the targets
@@ -20,12 +23,17 @@ help: ## Print the targets
 run: ## Run the whole system here until Ctrl-C (GATEWAYS=2 make run: two gateways)
 	@exec $(with_servers) deploy/local/run.sh
 
+.PHONY: client
+client: ## Build services/gateway/web/client.js from clients/javascript (needs Node and npm)
+	NODE_TESTS=required $(client)/prepare.sh
+	npm --prefix $(client) run --silent build
+
 .PHONY: build
 build: ## Build all binaries, optimised
 	cargo build --workspace --bins --release
 
 .PHONY: test
-test: lint ## Everything: lint, unit tests, black-box tests (NATS_SERVER=path: on another server)
+test: lint test-client ## Everything: lint, unit tests, black-box tests (NATS_SERVER=path: on another server)
 	cargo build --workspace --bins
 	$(with_servers) cargo test --workspace
 
@@ -33,6 +41,10 @@ test: lint ## Everything: lint, unit tests, black-box tests (NATS_SERVER=path: o
 test-unit: ## Unit tests only: no server needed
 	cargo test --workspace --exclude goch-tests --exclude goch-load
 	cargo test -p goch-load --lib
+
+.PHONY: test-client
+test-client: ## Unit tests of the JavaScript client, where Node is (SEEDS=3000, SEED=7: one)
+	@$(call client_run,test)
 
 .PHONY: test-blackbox
 test-blackbox: ## Black-box tests only: real servers, real service binaries
@@ -62,10 +74,11 @@ fuzz: ## Fuzz what parses strangers' input, guided by coverage (FUZZ_SECONDS=60 
 	fuzz/run.sh $(or $(FUZZ_SECONDS),60) $(FUZZ_TARGETS)
 
 .PHONY: lint
-lint: ## Format, clippy, rustdoc, shell scripts, manifests; warnings are errors
+lint: ## Format, clippy, rustdoc, the client's types, shell scripts, manifests; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
+	@$(call client_run,check)
 	@if command -v shellcheck >/dev/null; then \
 		set -x; shellcheck -x $(scripts); \
 	else \

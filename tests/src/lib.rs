@@ -21,6 +21,7 @@ mod deployed;
 mod described;
 mod member;
 mod metrics;
+mod node;
 mod page;
 mod parameter;
 mod ports;
@@ -48,6 +49,7 @@ pub use self::{
     described::{Described, Document},
     member::Member,
     metrics::Metrics,
+    node::Node,
     page::{events, numbers, texts},
     process::Process,
     proxy::{Line, LiveCopy, Proxy},

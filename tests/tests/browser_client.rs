@@ -21,14 +21,15 @@ const CLOCK_SKEW: Duration = Duration::from_secs(5);
 
 /// Makes a client whose events are kept. `window.token` is what `getToken` gives, if it is set.
 const CLIENT: &str = "
-    const { ChatClient } = await import(`${location.origin}/client.js`);
-    const seen = { unread: {}, texts: {}, states: [], refused: {}, faults: [], gaps: [], asked: 0 };
+    const { ChatClient, indexedDbOutbox } = await import(`${value}/client.js`);
+    const seen = { unread: {}, texts: {}, states: [], refused: {}, faults: [], gaps: [], asked: 0, outgoing: {} };
     const getToken = () => {
       seen.asked += 1;
       if (!window.token) throw new Error('nobody is logged in');
       return window.token;
     };
-    const client = new ChatClient({ getToken, backoffBaseMs: 100 });
+    const storage = indexedDbOutbox('outbox');
+    const client = new ChatClient({ getToken, storage, backoffBaseMs: 100 });
     const on = (type, see) => client.addEventListener(type, ({ detail }) => see(detail));
     on('unread', ({ channel, count }) => { seen.unread[channel] = count; });
     on('events', ({ channel, events }) => {
@@ -38,6 +39,7 @@ const CLIENT: &str = "
     on('state', ({ state }) => seen.states.push(state));
     on('refused', ({ channel, error }) => { seen.refused[channel] = error.code; });
     on('fault', ({ error }) => seen.faults.push(error.message));
+    on('outgoing', ({ text, status }) => { seen.outgoing[text] = status; });
     on('gap', ({ after, before }) => seen.gaps.push([after, before]));
     Object.assign(window, { client, seen });";
 
@@ -50,11 +52,20 @@ impl Client {
     }
 
     async fn start_at(driver: &WebDriver, address: &str) -> Self {
-        let browser = driver.browser().await;
-        browser.open(&format!("http://{address}/")).await;
-        let client = Self(browser);
-        client.run(CLIENT, &Value::Null).await;
+        Self::start_on(driver, address, address).await
+    }
+
+    /// On the page of one address, with the client of another one.
+    async fn start_on(driver: &WebDriver, page: &str, address: &str) -> Self {
+        let client = Self(driver.browser().await);
+        client.load(page, address).await;
         client
+    }
+
+    /// Opens the page, which may be the one that is open.
+    async fn load(&self, page: &str, address: &str) {
+        self.0.open(&format!("http://{page}/")).await;
+        self.run(CLIENT, &json!(format!("http://{address}"))).await;
     }
 
     /// Runs a script, which has `value`, and waits for what it returns.
@@ -346,4 +357,139 @@ async fn a_service_that_is_slow_to_answer_costs_no_socket() {
         client.sees(&format!("/texts/{}", member.channel), json!(["still here"])).await;
     }
     client.sees("/states", json!(["connecting", "online"])).await;
+}
+
+/// The address of a server whose every page is empty.
+async fn another_origin() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            serve(connection, false).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_imports_the_client_and_chats() {
+    let Some(driver) = WebDriver::start().await else { return };
+    let shop = another_origin().await;
+    let origin = format!("http://{shop}");
+    let system = System::builder().env("gateway", "ALLOWED_ORIGINS", &origin).start().await;
+    let channel = system.channel().await;
+    let member = Member::join(system.gateway(), &channel, "ann").await;
+    let client = Client::start_on(&driver, &shop, &system.gateway().address()).await;
+    client.subscribe(&credentials(&member)).await;
+    say(&system, &channel, "hello, shop").await;
+    client.sees(&format!("/texts/{channel}"), json!(["hello, shop"])).await;
+
+    // The demo page's own files are nobody else's.
+    let fetched = "fetch(value).then(() => 'allowed', () => 'refused')";
+    for (file, expected) in [("page.js", "refused"), ("", "refused"), ("client.js", "allowed")] {
+        let url = format!("http://{}/{file}", system.gateway().address());
+        let answer = client.run(&format!("return await {fetched}"), &json!(url)).await;
+        assert_eq!(answer, expected, "{file}");
+    }
+}
+
+#[tokio::test]
+async fn what_one_page_could_not_send_the_next_one_does_once() {
+    let Some(driver) = WebDriver::start().await else { return };
+    let mut system = System::builder().start().await;
+    let channel = system.channel().await;
+    let member = Member::join(system.gateway(), &channel, "ann").await;
+    let page = another_origin().await;
+    let client = Client::start(&driver, &system).await;
+    client.subscribe(&credentials(&member)).await;
+    client.is_in_state("online").await;
+    system.gateways[0].kill();
+    client.is_in_state("reconnecting").await;
+    for text in ["one", "two"] {
+        client.run(&format!("window.client.send(value, '{text}')"), &json!(channel)).await;
+    }
+    let kept =
+        "return new Promise((done) => { indexedDB.open('outbox').onsuccess = ({ target }) => {
+        target.result.transaction('messages').objectStore('messages').count().onsuccess =
+            (counted) => done(counted.target.result); }; })";
+    until("both are on disk", async || (client.run(kept, &Value::Null).await == 2).then_some(()))
+        .await;
+
+    client.0.open(&format!("http://{page}/")).await;
+    system.gateways[0].start().await;
+    client.load(&system.gateway().address(), &system.gateway().address()).await;
+    client.sees("/outgoing", json!({"one": "pending", "two": "pending"})).await;
+    // What was not sent waits for whoever opens the channel.
+    client.subscribe(&credentials(&member)).await;
+    client.sees("/outgoing", json!({"one": "sent", "two": "sent"})).await;
+    client.sees(&format!("/texts/{channel}"), json!(["one", "two"])).await;
+    until("nothing is left", async || (client.run(kept, &Value::Null).await == 0).then_some(()))
+        .await;
+    client.load(&system.gateway().address(), &system.gateway().address()).await;
+    client.subscribe(&credentials(&member)).await;
+    client.sees(&format!("/texts/{channel}"), json!(["one", "two"])).await;
+    client.sees("/outgoing", json!({})).await;
+}
+
+#[tokio::test]
+async fn two_pages_of_a_browser_do_not_send_each_others_messages() {
+    let Some(driver) = WebDriver::start().await else { return };
+    let mut system = System::builder().start().await;
+    let channel = system.channel().await;
+    let member = Member::join(system.gateway(), &channel, "ann").await;
+    let client = Client::start(&driver, &system).await;
+    client.subscribe(&credentials(&member)).await;
+    client.is_in_state("online").await;
+    system.gateways[0].kill();
+    client.is_in_state("reconnecting").await;
+    client.run("window.client.send(value, 'mine')", &json!(channel)).await;
+    client.sees("/outgoing", json!({"mine": "pending"})).await;
+    let take = "const { indexedDbOutbox } = await import(`${value}/client.js`);
+        return (await indexedDbOutbox('outbox').load()).map(({ text }) => text)";
+    // The module is there already, though its gateway is not.
+    let gateway = json!(format!("http://{}", system.gateway().address()));
+    assert_eq!(client.run(take, &gateway).await, json!([]), "the first page is still there");
+    system.gateways[0].start().await;
+    client.sees("/outgoing", json!({"mine": "sent"})).await;
+    client.sees(&format!("/texts/{channel}"), json!(["mine"])).await;
+}
+
+#[tokio::test]
+async fn a_page_that_comes_back_from_the_back_forward_cache_is_online_again() {
+    let Some(driver) = WebDriver::start().await else { return };
+    let system = System::shared().await;
+    let channel = system.channel().await;
+    let member = Member::join(system.gateway(), &channel, "ann").await;
+    let client = Client::start_at(&driver, &system.gateway().address()).await;
+    client.subscribe(&credentials(&member)).await;
+    client.is_in_state("online").await;
+    let turn = "dispatchEvent(new PageTransitionEvent(value, { persisted: true }))";
+    client.run(turn, &json!("pagehide")).await;
+    client.is_in_state("reconnecting").await;
+    say(&system, &channel, "meanwhile").await;
+    client.run(turn, &json!("pageshow")).await;
+    client.is_in_state("online").await;
+    client.sees(&format!("/texts/{channel}"), json!(["meanwhile"])).await;
+}
+
+#[tokio::test]
+async fn a_policy_that_forbids_the_connection_is_told_and_tried_again() {
+    let Some(driver) = WebDriver::start().await else { return };
+    let system = System::shared().await;
+    let channel = system.channel().await;
+    let member = Member::join(system.gateway(), &channel, "ann").await;
+    let client = Client::start_at(&driver, &system.gateway().address()).await;
+    // What browsers throw for a policy, or for ws: on a page over https.
+    let forbid = "const { ChatClient } = await import(`${location.origin}/client.js`);
+        const Forbidden = function (url) {
+          if (!window.isAllowed) throw new DOMException('insecure', 'SecurityError');
+          return new WebSocket(url);
+        };
+        window.client = new ChatClient({ backoffBaseMs: 100, WebSocket: Forbidden });
+        window.client.addEventListener('fault', ({ detail }) => window.seen.faults.push(detail.error.code));";
+    client.run(forbid, &Value::Null).await;
+    client.run("window.client.subscribe(value)", &credentials(&member)).await;
+    client.sees("/faults/1", json!("network")).await;
+    client.run("window.isAllowed = true", &Value::Null).await;
+    client.is_in_state("online").await;
 }

@@ -37,8 +37,8 @@ const FAILURE_TEXT = {
   channel_closed: 'this channel takes no more messages',
 };
 
-/** @typedef {import('./client.js').ChannelEvent} ChannelEvent */
-/** @typedef {import('./client.js').Credentials & { name: string, email: string }} Member */
+/** @typedef {import('../../../clients/javascript/src/types.js').ChannelEvent} ChannelEvent */
+/** @typedef {import('../../../clients/javascript/src/types.js').Credentials & { name: string, email: string }} Member */
 
 /**
  * @template {HTMLElement} [T=HTMLElement]
@@ -386,7 +386,7 @@ class Conversation {
   }
 
   /**
-   * @param {import('./client.js').OutgoingChange} change
+   * @param {import('../../../clients/javascript/src/types.js').OutgoingChange} change
    * @param {{ retry: () => void, discard: () => void }} actions
    */
   showOutgoing({ id, text, status, error }, { retry, discard }) {
@@ -599,12 +599,12 @@ class Chat {
     on('state', ({ state }) => this.#showState(state));
     on('events', ({ events }) => this.#receive(events));
     on('outgoing', (change) => this.#showOutgoing(change));
-    on('online', ({ members }) => {
+    on('presence', ({ members }) => {
       this.#online = members ?? [];
       this.#showOnline();
     });
-    on('signal', (frame) => {
-      if (frame.type === 'typing' && frame.uid !== this.#member.uid) this.#othersType(frame.uid);
+    on('typing', ({ uid }) => {
+      if (uid !== this.#member.uid) this.#othersType(uid);
     });
     on('refused', ({ error }) => {
       const problem = error.code === 'unauthorized' ? 'You are not a member of this channel (any more).' : error.message;
@@ -816,7 +816,7 @@ class Chat {
     this.#client.typing(this.#member.channel);
   }
 
-  /** @param {import('./client.js').OutgoingChange} change */
+  /** @param {import('../../../clients/javascript/src/types.js').OutgoingChange} change */
   #showOutgoing(change) {
     byId('empty').hidden = true;
     this.#conversation.showOutgoing(change, {

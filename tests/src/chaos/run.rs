@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     faults::Saboteur,
+    javascript::{self, JavaScript},
     plan::Plan,
     quiet::{self, Quiet},
     reader::{Heard, Reader},
@@ -77,9 +78,19 @@ pub async fn run(plan: &Plan) -> Report {
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let gateways: Vec<_> = system.gateways.iter().map(crate::Service::address).collect();
     let (mut writers, mut readers) = (Vec::new(), Vec::new());
+    let javascript = JavaScript::start(&gateways, plan.seed).await;
     for number in 0..plan.channels {
         let channel = channel_name(number);
         system.create_channel(&channel, false).await;
+        if let Some(javascript) = &javascript {
+            let name = javascript::NAME.to_owned();
+            let member = Member::join(system.gateway(), &channel, &name).await;
+            let stops = (stop_writers.clone(), stop_readers.clone());
+            let talker = javascript.enter(&member, stops.0, stops.1).await;
+            writers.push(Writers { channel: channel.clone(), task: talker.written });
+            let (progress, task) = (talker.progress, talker.heard);
+            readers.push(Readers { name, channel: channel.clone(), progress, task });
+        }
         for writer in 0..plan.writers {
             let member =
                 Member::join(system.gateway(), &channel, &format!("writer-{writer}")).await;

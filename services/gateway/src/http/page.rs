@@ -11,6 +11,8 @@ struct Asset {
     path: &'static str,
     media_type: &'static str,
     content: &'static str,
+    /// Whether it is code for pages of any origin: a browser imports a module from elsewhere only if it may.
+    for_any_origin: bool,
 }
 
 const ASSETS: [Asset; 4] = [
@@ -18,21 +20,25 @@ const ASSETS: [Asset; 4] = [
         path: "/",
         media_type: "text/html; charset=utf-8",
         content: include_str!("../../web/index.html"),
+        for_any_origin: false,
     },
     Asset {
         path: "/style.css",
         media_type: "text/css; charset=utf-8",
         content: include_str!("../../web/style.css"),
+        for_any_origin: false,
     },
     Asset {
         path: "/page.js",
         media_type: "text/javascript; charset=utf-8",
         content: include_str!("../../web/page.js"),
+        for_any_origin: false,
     },
     Asset {
         path: "/client.js",
         media_type: "text/javascript; charset=utf-8",
         content: include_str!("../../web/client.js"),
+        for_any_origin: true,
     },
 ];
 
@@ -54,7 +60,11 @@ pub(super) fn configure(app: &mut ServiceConfig) {
 }
 
 async fn serve(asset: &'static Asset, _: HttpRequest) -> HttpResponse {
-    HttpResponse::Ok()
+    let mut response = HttpResponse::Ok();
+    if asset.for_any_origin {
+        response.insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"));
+    }
+    response
         .insert_header((header::CONTENT_TYPE, asset.media_type))
         .insert_header((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
