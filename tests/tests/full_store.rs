@@ -6,8 +6,8 @@ use goch_tests::{Answer, Member, Socket, System, events, texts, unique, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// A log that is soon full.
-const LOG_BYTES: &str = "1048576";
+/// A log that is full before a socket that nobody reads is taken for dead, on a busy machine too.
+const LOG_BYTES: &str = "262144";
 
 /// Lengths of messages, so that in the end not even the shortest is taken.
 const LENGTHS: [usize; 4] = [4_000, 500, 50, 1];
@@ -117,9 +117,10 @@ async fn a_person_is_erased_from_a_full_log_and_nobody_stays_for_want_of_room() 
     let system = start().await;
     let channel = system.channel().await;
     let ann = Member::join(system.gateway(), &channel, "ann").await;
-    let (mut at_ann, _) = ann.enter(system.gateway()).await;
-    at_ann.say(&channel, &format!("hers {}", "y".repeat(1_000))).await;
+    let (mut before, _) = ann.enter(system.gateway()).await;
+    before.say(&channel, &format!("hers {}", "y".repeat(1_000))).await;
     fill(&system, &channel).await;
+    let (mut at_ann, _) = ann.enter(system.gateway()).await;
 
     // Somebody of whose coming the log cannot tell.
     let eve = Member::join(system.gateway(), &channel, "eve").await;
