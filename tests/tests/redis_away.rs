@@ -7,7 +7,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 /// How long an answer may take while Redis says nothing. Generous: a loaded machine is no defect.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+
+/// How long a read waits for Redis before that is found out to be silent.
+const FOUND_OUT_WITHIN: Duration = Duration::from_millis(300);
 
 /// How long a request and its answer took, which must not be long.
 async fn soon<T>(what: &str, answer: impl Future<Output = T>) -> T {
@@ -218,15 +221,17 @@ async fn a_redis_that_begins_to_hang_holds_up_no_answer() {
     system.own_servers().redis.pause();
     ticketing_is_answered(&system, &chats, "first").await;
     members_are_served(&system, &chats, "second").await;
-    // By now it is known, and requests do not wait one by one.
+    // By now it is known, and requests do not wait one by one: each would for as long as this.
     let path = format!("/admin/channels/{}", chats.channels[0]);
-    soon("twenty answers", async {
-        for _ in 0..10 {
-            system.admin().get(&format!("{path}/user/ben")).await.expect(200);
-            system.admin().get(&format!("{path}/messages")).await.expect(200);
+    let mut at_once = 0;
+    for _ in 0..10 {
+        for path in [format!("{path}/user/ben"), format!("{path}/messages")] {
+            let asked = Instant::now();
+            system.admin().get(&path).await.expect(200);
+            at_once += usize::from(asked.elapsed() < FOUND_OUT_WITHIN);
         }
-    })
-    .await;
+    }
+    assert!(at_once >= 10, "{at_once} of 20 answers did not wait");
     for service in [&system.chat_admin, &system.ingest_history] {
         let connected = Metrics::of(service).await.sum("goch_redis_connected", "");
         assert_eq!(connected, 0, "{}", service.log());

@@ -203,7 +203,9 @@ async fn a_storm_costs_warm_rooms_no_request_and_cold_ones_one_fetch_each() {
     assert_at_most(&admin, [("authorize", MEMBERS)]);
     // Each room's events once, and of each member how far it has read.
     assert_at_most(&history, [("page", ROOMS), ("unread", MEMBERS)]);
-    // What followed each page, and what Redis did not have.
-    assert_at_most(&broker, [("catchup", ROOMS), ("page", ROOMS)]);
+    // What followed each page, and what Redis did not have: counts only where it was too slow for the machine.
+    let was_silent = system.ingest_history.log().contains("Redis does not answer");
+    let counts = if was_silent { MEMBERS } else { 0 };
+    assert_at_most(&broker, [("catchup", ROOMS), ("page", ROOMS), ("count", counts)]);
     drop(sockets);
 }

@@ -6,6 +6,7 @@
 //! started again, what was begun is finished, the log is read whole straight from JetStream, and the
 //! [`crate::checker`] compares it with what everybody has seen.
 
+mod crew;
 mod faults;
 mod javascript;
 mod line;

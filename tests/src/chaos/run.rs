@@ -2,33 +2,24 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::Ordering,
     time::Duration,
 };
 
 use fastrand::Rng;
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    crew::{Crew, Readers, Writers, channel_name},
     faults::Saboteur,
-    javascript::{self, JavaScript},
     plan::Plan,
-    quiet::{self, Quiet},
-    reader::{Heard, Reader},
+    quiet,
     report::Report,
     truth::{self, Log},
-    writer::{Writer, Written},
 };
 use crate::{
     checker::{Channel, Recording, check},
-    member::Member,
     proxy::Proxy,
     servers::Servers,
     system::System,
@@ -48,24 +39,9 @@ const QUIET_WITHIN: Duration = Duration::from_secs(90);
 /// looks for it every 15 seconds, and then waits for up to 20 in case somebody else is at it.
 const SETTLED_WITHIN: Duration = Duration::from_secs(90);
 
-/// Sockets on each gateway that listen to the quiet channel.
-const QUIET_LISTENERS: usize = 2;
-
 /// For which part of a run Redis is away while everything is restarted, and for how long at most.
 const WITHOUT_REDIS_PART: u32 = 10;
 const WITHOUT_REDIS_MAX: Duration = Duration::from_mins(1);
-
-struct Readers {
-    name: String,
-    channel: String,
-    progress: Arc<AtomicU64>,
-    task: JoinHandle<Heard>,
-}
-
-struct Writers {
-    channel: String,
-    task: JoinHandle<Written>,
-}
 
 /// Runs load and faults, and checks what is left.
 ///
@@ -77,53 +53,16 @@ pub async fn run(plan: &Plan) -> Report {
     let (calm, stop_writers, stop_readers) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let gateways: Vec<_> = system.gateways.iter().map(crate::Service::address).collect();
-    let (mut writers, mut readers) = (Vec::new(), Vec::new());
-    let javascript = JavaScript::start(&gateways, plan.seed).await;
-    for number in 0..plan.channels {
-        let channel = channel_name(number);
-        system.create_channel(&channel, false).await;
-        if let Some(javascript) = &javascript {
-            let name = javascript::NAME.to_owned();
-            let member = Member::join(system.gateway(), &channel, &name).await;
-            let stops = (stop_writers.clone(), stop_readers.clone());
-            let talker = javascript.enter(&member, stops.0, stops.1).await;
-            writers.push(Writers { channel: channel.clone(), task: talker.written });
-            let (progress, task) = (talker.progress, talker.heard);
-            readers.push(Readers { name, channel: channel.clone(), progress, task });
-        }
-        for writer in 0..plan.writers {
-            let member =
-                Member::join(system.gateway(), &channel, &format!("writer-{writer}")).await;
-            let writer = Writer::new(member, gateways.clone(), rng.fork());
-            let task = tokio::spawn(writer.run(stop_writers.clone()));
-            writers.push(Writers { channel: channel.clone(), task });
-        }
-        for reader in 0..plan.readers {
-            let name = format!("reader-{reader}");
-            let member = Member::join(system.gateway(), &channel, &name).await;
-            let progress = Arc::new(AtomicU64::new(0));
-            let reader = Reader::new(member, gateways.clone(), rng.fork(), Arc::clone(&progress));
-            let task = tokio::spawn(reader.run(calm.clone(), stop_readers.clone()));
-            readers.push(Readers { name, channel: channel.clone(), progress, task });
-        }
-    }
-
-    let mut quiet = Quiet::default();
-    system.create_channel(quiet::CHANNEL, false).await;
-    let always_calm = CancellationToken::new();
-    always_calm.cancel();
-    for (index, gateway) in gateways.iter().enumerate() {
-        for listener in 0..QUIET_LISTENERS {
-            let name = format!("reader-{index}-{listener}");
-            let member = Member::join(system.gateway(), quiet::CHANNEL, &name).await;
-            let progress = Arc::new(AtomicU64::new(0));
-            quiet.add_listener(Arc::clone(&progress));
-            let gateways = vec![gateway.clone()];
-            let reader = Reader::new(member, gateways, rng.fork(), Arc::clone(&progress));
-            let task = tokio::spawn(reader.run(always_calm.clone(), stop_readers.clone()));
-            readers.push(Readers { name, channel: quiet::CHANNEL.to_owned(), progress, task });
-        }
-    }
+    let crew = Crew {
+        system: &system,
+        gateways: &gateways,
+        calm: &calm,
+        stop_writers: &stop_writers,
+        stop_readers: &stop_readers,
+    };
+    let (writers, mut readers) = crew.enter(plan, &mut rng).await;
+    let (quiet, listeners) = crew.listen_to_quiet(&mut rng).await;
+    readers.extend(listeners);
 
     let mut saboteur = Saboteur {
         system: &mut system,
@@ -183,10 +122,6 @@ pub async fn run(plan: &Plan) -> Report {
         system.keep_logs();
     }
     report
-}
-
-fn channel_name(number: usize) -> String {
-    format!("channel-{number}")
 }
 
 async fn start(plan: &Plan) -> (System, Vec<Proxy>) {
