@@ -15,7 +15,7 @@ use std::{
 use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, http::header, web};
 
 use self::heartbeat::Heartbeats;
-use crate::{metrics::Metrics, shutdown::Shutdown};
+use crate::{http::spawn_server, metrics::Metrics, shutdown::Shutdown};
 
 type Check = Box<dyn Fn() -> bool + Send + Sync>;
 
@@ -130,11 +130,6 @@ pub(crate) fn serve(
     .bind(address)?
     .run();
     let handle = server.handle();
-    let serving = async move {
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the health port");
-        }
-    };
-    tokio::spawn(shutdown.vital("health port", serving));
+    spawn_server("health port", server, &shutdown);
     Ok(handle)
 }

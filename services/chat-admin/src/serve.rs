@@ -22,7 +22,7 @@ use actix_web::{
 use goch_chassis::{
     Chassis, StartError,
     endpoints::Endpoints,
-    http::{Guarded, HEAD_WITHIN, LINGER, Place, Places, limited_as},
+    http::{Guarded, HEAD_WITHIN, LINGER, Place, Places, limited_as, spawn_server},
     nats::{self, Nats, NatsMetrics},
     redis,
 };
@@ -160,12 +160,7 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
     let stopping = CancellationToken::new();
     let server = rest(&config, &chassis, desk, metrics, &stopping)?;
     let handle = server.handle();
-    let serving = async move {
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the HTTP server");
-        }
-    };
-    let serving = tokio::spawn(chassis.shutdown.vital("HTTP server", serving));
+    let serving = spawn_server("HTTP server", server, &chassis.shutdown);
     chassis.health.require("started", || true);
     tracing::info!(address = %config.listen_address, "serving");
 

@@ -26,7 +26,7 @@ use actix_web::{
 use futures_util::FutureExt as _;
 use goch_chassis::{
     Chassis, StartError,
-    http::{Guarded, HEAD_WITHIN, LINGER, Place, within_deadline},
+    http::{Guarded, HEAD_WITHIN, LINGER, Place, spawn_server, within_deadline},
     nats::{self, NatsMetrics},
 };
 use socket2::SockRef;
@@ -143,12 +143,7 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
         })?
         .run();
     let handle = server.handle();
-    let serving = async move {
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the HTTP server");
-        }
-    };
-    let serving = tokio::spawn(chassis.shutdown.vital("HTTP server", serving));
+    let serving = spawn_server("HTTP server", server, &chassis.shutdown);
     chassis.health.require("started", move || workers_ready.load(Ordering::Relaxed) >= workers);
     tracing::info!(address = %config.listen_address, "serving");
 

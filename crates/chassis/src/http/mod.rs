@@ -13,10 +13,14 @@ mod places;
 
 use std::time::Duration;
 
+use actix_web::dev::Server;
 pub use guarded::Guarded;
 pub(crate) use pace::is_too_slow;
 pub use pace::{pace, within_deadline};
 pub use places::{Place, Places, limited_as};
+use tokio::task::JoinHandle;
+
+use crate::shutdown::Shutdown;
 
 /// How long a client may take to send the head of a connection's first request.
 pub const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -34,3 +38,14 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long a connection may be idle, or not take more of an answer.
 const IDLE_WITHIN: Duration = Duration::from_mins(1);
+
+/// Runs a server as a vital task of the service ([`Shutdown::vital`]); `name` is what the log calls it.
+#[expect(clippy::must_use_candidate, reason = "it runs without being waited for")]
+pub fn spawn_server(name: &'static str, server: Server, shutdown: &Shutdown) -> JoinHandle<()> {
+    let serving = async move {
+        if let Err(error) = server.await {
+            tracing::error!(name, %error, "a server failed");
+        }
+    };
+    tokio::spawn(shutdown.vital(name, serving))
+}
