@@ -334,7 +334,7 @@ mod tests {
         Remembered { proof: Proof::Secret(Secret::new("s").digest()), authorization, until }
     }
 
-    const REMEMBER_FOR: Duration = Duration::from_secs(60);
+    const REMEMBER_FOR: Duration = Duration::from_mins(1);
 
     fn authorizer(remember_for: Duration) -> Arc<Authorizer> {
         Authorizer::new(remember_for, Counter::default(), Shutdown::new(Duration::ZERO))
@@ -362,14 +362,14 @@ mod tests {
     }
 
     fn remember_as(authorizer: &Authorizer, key: Key, proof: &Proof) -> Authorization {
-        let authorized = Authorized {
+        let answer = Authorized {
             display_name: "Ann".to_owned(),
             role: Role::guest(),
             membership: MembershipId::parse("a").unwrap(),
             closed: false,
         };
         let mark = authorizer.revocations().mark();
-        authorizer.remember(key, proof.clone(), authorized, mark)
+        authorizer.remember(key, proof.clone(), answer, mark)
     }
 
     #[test]
