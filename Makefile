@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 # Runs a command with nats-server and redis-server found or installed.
 with_servers := deploy/local/servers.sh
-scripts := .ci/run bench/*.sh clients/*/*.sh deploy/*.sh deploy/*/*.sh fuzz/*.sh k8s/*.sh
+scripts := .ci/run bench/*.sh clients/*/*.sh deploy/*.sh deploy/*/*.sh fuzz/*.sh k8s/*.sh tests/*/*.sh
 tools := target/tools
 manifests := k8s/base k8s/overlays/*
 client := clients/javascript
@@ -72,6 +72,10 @@ soak: ## Sockets and channels that come and go; fails if memory grows (SECONDS=1
 .PHONY: fuzz
 fuzz: ## Fuzz what parses strangers' input, guided by coverage (FUZZ_SECONDS=60 each, FUZZ_TARGETS='event name')
 	fuzz/run.sh $(or $(FUZZ_SECONDS),60) $(FUZZ_TARGETS)
+
+.PHONY: mutants
+mutants: ## Change the code a line at a time, name what no test notices; hours (MUTANTS='--re gateway/src/room/')
+	$(with_servers) tests/mutants/run.sh $(MUTANTS)
 
 .PHONY: lint
 lint: ## Format, clippy, rustdoc, the client's types, shell scripts, manifests; warnings are errors
