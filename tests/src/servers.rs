@@ -89,7 +89,7 @@ impl Servers {
 
     /// Every NATS server's host and port.
     #[must_use]
-    pub(crate) fn nats_addresses(&self) -> Vec<String> {
+    pub fn nats_addresses(&self) -> Vec<String> {
         let all = std::iter::once(&self.nats).chain(&self.peers);
         all.map(|server| format!("127.0.0.1:{}", server.port)).collect()
     }

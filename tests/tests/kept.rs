@@ -1,6 +1,6 @@
 //! What was said is kept, whatever ends, stops or forgets in the meantime.
 
-use goch_tests::{Member, Metrics, Servers, Service, System, events, numbers, texts, until};
+use goch_tests::{Member, Metrics, Proxy, Servers, Service, System, events, numbers, texts, until};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -207,6 +207,26 @@ async fn what_a_killed_replica_of_history_had_in_hand_is_written_by_the_other() 
     system.ingest_history.kill();
     system.servers().redis.take_writes().await;
     talk.is_told_whole(&system, &other).await;
+}
+
+#[tokio::test]
+async fn history_goes_on_when_it_is_not_told_that_a_pull_brings_no_more() {
+    let mut system = System::builder().build().await;
+    let targets = system.servers().nats_addresses();
+    let proxy = Proxy::before(&mut system.ingest_history, &targets).await;
+    system.spawn();
+    system.ready().await;
+    let mut talk = Talk::begin(&system).await;
+    let (mut socket, _) = talk.ann.enter(system.gateway()).await;
+    proxy.lose_ends_of_pulls(true);
+    for _ in 0..3 {
+        socket.say(&talk.channel, &talk.said.to_string()).await;
+        talk.said += 1;
+        let before = proxy.lost();
+        until("an end is lost", async || (proxy.lost() > before).then_some(())).await;
+    }
+    proxy.lose_ends_of_pulls(false);
+    talk.is_told_whole(&system, &system.ingest_history).await;
 }
 
 #[tokio::test]

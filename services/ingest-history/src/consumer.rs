@@ -33,6 +33,12 @@ const BATCH: usize = 256;
 /// How long a pull waits for an event.
 const PULL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long the next event of a pull, or word that there is none, may take. The client library has no bound of
+/// its own for a pull that does not wait, and what a server was about to say is lost when it ends or is no
+/// longer the leader. Less than the server gives this process for an event, so that those in hand are written in
+/// time.
+const TOLD_WITHIN: Duration = Duration::from_secs(7);
+
 /// How long events may still be on their way when the service ends. Those that nobody takes would be held
 /// back from the other replicas until the server gives this one up.
 const ON_THEIR_WAY: Duration = Duration::from_millis(500);
@@ -173,15 +179,17 @@ impl Consumer {
         Err(Interrupted::Stopped)
     }
 
-    /// The events of a pull. When the service ends, those that the server has sent are still worked on.
+    /// The events of a pull, or those that came before it fell silent. When the service ends, those that the
+    /// server has sent are still worked on.
     async fn collect(
         &self,
         mut pulled: pull::Batch,
     ) -> Result<Vec<jetstream::Message>, Interrupted> {
         let mut messages = Vec::new();
         loop {
-            let next = match self.chassis.shutdown.unless_begun(pulled.next()).await {
-                Some(next) => next,
+            let told = timeout(TOLD_WITHIN, pulled.next());
+            let next = match self.chassis.shutdown.unless_begun(told).await {
+                Some(next) => next.ok().flatten(),
                 None => timeout(ON_THEIR_WAY, pulled.next()).await.ok().flatten(),
             };
             let Some(message) = next else { return Ok(messages) };

@@ -1,8 +1,8 @@
-//! A TCP proxy between a gateway and NATS, which does what lines and servers do in a bad moment: it cuts
-//! connections, keeps bytes back, and loses live copies of events.
+//! A TCP proxy between a service and NATS, which does what lines and servers do in a bad moment: it cuts
+//! connections, keeps bytes back, and loses live copies of events and word of empty pulls.
 //!
-//! Core NATS promises nothing about live copies, and a server or client that is overrun drops some. Nothing
-//! else is lost here: answers to requests and signals pass.
+//! Core NATS promises nothing about either: a server or client that is overrun drops some, and a server that
+//! ends takes along what it was about to say. Nothing else is lost here: other answers and signals pass.
 
 mod frames;
 
@@ -10,7 +10,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use self::frames::{Frames, Message};
-use crate::system::System;
+use crate::{service::Service, system::System};
 
 /// What becomes of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,10 +63,12 @@ impl<'a> LiveCopy<'a> {
 
 type IsLost = Box<dyn FnMut(&LiveCopy<'_>) -> bool + Send>;
 
-/// Which live copies are lost, and how many were.
+/// What is lost, and how much was.
 #[derive(Default)]
 struct Losses {
     is_lost: Mutex<Option<IsLost>>,
+    /// Whether word is lost that a pull brings no more.
+    ends_are_lost: AtomicBool,
     lost: AtomicUsize,
 }
 
@@ -76,14 +78,22 @@ impl Losses {
     }
 
     fn takes(&self, message: &Message<'_>) -> bool {
-        let Some(copy) = LiveCopy::of(message) else { return false };
-        let mut is_lost = self.is_lost.lock().unwrap_or_else(PoisonError::into_inner);
-        let takes = is_lost.as_mut().is_some_and(|is_lost| is_lost(&copy));
+        let takes = if let Some(copy) = LiveCopy::of(message) {
+            let mut is_lost = self.is_lost.lock().unwrap_or_else(PoisonError::into_inner);
+            is_lost.as_mut().is_some_and(|is_lost| is_lost(&copy))
+        } else {
+            self.ends_are_lost.load(Ordering::Relaxed) && is_end_of_pull(message)
+        };
         if takes {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
         takes
     }
+}
+
+/// Of what a service is sent to its inbox, only word that a pull brings no more has no payload.
+fn is_end_of_pull(message: &Message<'_>) -> bool {
+    message.subject.starts_with("_INBOX.") && message.payload.is_empty()
 }
 
 /// See the module. Ends when it is dropped.
@@ -105,12 +115,20 @@ impl Proxy {
         let targets = system.servers().nats_addresses();
         let mut proxies = Vec::new();
         for gateway in &mut system.gateways {
-            let proxy = Self::start(&targets).await.expect("a proxy's port");
-            let urls = proxy.addresses.iter().map(|address| format!("nats://{address}"));
-            gateway.set("NATS_URL", &urls.collect::<Vec<_>>().join(","));
-            proxies.push(proxy);
+            proxies.push(Self::before(gateway, &targets).await);
         }
         proxies
+    }
+
+    /// Puts a proxy between a service and NATS servers, from the service's next start on.
+    ///
+    /// # Panics
+    /// When there is no port to be had.
+    pub async fn before(service: &mut Service, targets: &[String]) -> Self {
+        let proxy = Self::start(targets).await.expect("a proxy's port");
+        let urls = proxy.addresses.iter().map(|address| format!("nats://{address}"));
+        service.set("NATS_URL", &urls.collect::<Vec<_>>().join(","));
+        proxy
     }
 
     async fn start(targets: &[String]) -> std::io::Result<Self> {
@@ -132,6 +150,11 @@ impl Proxy {
         self.line.send_replace(line);
     }
 
+    /// Loses word that a pull brings no more, or does so no longer.
+    pub fn lose_ends_of_pulls(&self, are_lost: bool) {
+        self.losses.ends_are_lost.store(are_lost, Ordering::Relaxed);
+    }
+
     /// Loses the live copies for which `is_lost` holds, on each of the gateway's connections.
     pub fn lose(&self, is_lost: impl FnMut(&LiveCopy<'_>) -> bool + Send + 'static) {
         self.losses.set(Some(Box::new(is_lost)));
@@ -142,7 +165,7 @@ impl Proxy {
         self.losses.set(None);
     }
 
-    /// How many live copies were lost so far.
+    /// How much was lost so far.
     #[must_use]
     pub fn lost(&self) -> usize {
         self.losses.lost.load(Ordering::Relaxed)
@@ -218,5 +241,15 @@ mod tests {
             assert!(!takes(subject), "{subject}");
         }
         assert_eq!(losses.lost.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn of_answers_only_the_end_of_a_pull_can_be_lost() {
+        let losses = Losses::default();
+        let takes = |subject, payload| losses.takes(&Message { subject, payload });
+        assert!(!takes("_INBOX.ingest-history.a", b""));
+        losses.ends_are_lost.store(true, Ordering::Relaxed);
+        assert!(takes("_INBOX.ingest-history.a", b""));
+        assert!(!takes("_INBOX.ingest-history.a", b"{}") && !takes("goch.signal.c", b""));
     }
 }
