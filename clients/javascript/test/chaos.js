@@ -22,33 +22,33 @@ function print(line) {
 }
 
 /**
- * How events came on the connection that is there: live, or in a page up to a `seq`. The client does not tell, and does
- * not have to; whoever holds a page against the log must know up to where it knew.
+ * How events came on the connection that is there: live, in a page up to a `seq`, or both. The client does not tell, and
+ * does not have to; whoever holds a page against the log must know up to where it knew.
  */
 class Ways {
-  /** @type {Map<string, number | undefined>} the page's end; undefined if it came live */
+  /** @type {Map<string, number>} the end of the page that an event was in */
   #through = new Map();
+  /** @type {Set<string>} what came live */
+  #live = new Set();
 
   /** @param {string} data a frame */
   note(data) {
     const frame = JSON.parse(data);
     const { channel, messages, prev, seq } = frame;
     if (frame.type === 'subscribed') {
-      for (const one of messages) {
-        const key = `${channel} ${one.seq}`;
-        if (!this.#through.has(key)) this.#through.set(key, messages.at(-1).seq);
-      }
+      for (const one of messages) this.#through.set(`${channel} ${one.seq}`, messages.at(-1).seq);
     } else if (Number.isInteger(prev)) {
-      this.#through.set(`${channel} ${seq}`, undefined);
+      this.#live.add(`${channel} ${seq}`);
     }
   }
 
-  /** @param {ChannelEvent} event */
-  take({ channel, seq }) {
-    const key = `${channel} ${seq}`;
+  /** Which of both it was shows only where the page had it edited. @param {ChannelEvent} event */
+  take(event) {
+    const key = `${event.channel} ${event.seq}`;
     const through = this.#through.get(key);
+    const isLive = this.#live.delete(key) && !('edited_at' in event);
     this.#through.delete(key);
-    return through;
+    return isLive ? undefined : through;
   }
 }
 

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use goch_chassis::shutdown::Shutdown;
 use goch_contract::{ChannelName, Error, Seq, Uid};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -15,6 +16,9 @@ use super::Lifecycle;
 /// from doing it all at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) const SPREAD: Duration = Duration::from_secs(10);
+
+/// What is finished at the same time: each step waits for others, and after an outage there is much to do.
+const AT_ONCE: usize = 8;
 
 /// How often it is looked whether anything is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -64,20 +68,20 @@ impl Lifecycle {
     }
 
     async fn finish_due(&self, shutdown: &Shutdown) {
-        for unfinished in self.unfinished.due(Instant::now()) {
+        let due = self.unfinished.due(Instant::now());
+        let finishing = due.into_iter().map(async |unfinished| {
             if shutdown.has_begun() {
                 return;
             }
             // One that fails, for example because a service is away, must not hold up the others.
-            match self.finish(&unfinished).await {
-                Ok(()) => self.unfinished.remove(&unfinished),
-                Err(error) => {
-                    tracing::debug!(work = ?unfinished, %error, "still not finished");
-                    self.unfinished.remove(&unfinished);
-                    self.unfinished.add(unfinished);
-                }
+            let outcome = self.finish(&unfinished).await;
+            self.unfinished.remove(&unfinished);
+            if let Err(error) = outcome {
+                tracing::debug!(work = ?unfinished, %error, "still not finished");
+                self.unfinished.add(unfinished);
             }
-        }
+        });
+        stream::iter(finishing).buffer_unordered(AT_ONCE).collect::<()>().await;
     }
 
     async fn finish(&self, unfinished: &Unfinished) -> Result<(), Error> {
