@@ -156,6 +156,14 @@ export class Channel {
     if (!isCheck) this.#repeater.later(() => this.ask());
   }
 
+  /** The server says that we are not subscribed. */
+  astray() {
+    if (!this.#asked) return this.ask();
+    // A mere check would not be repeated if it failed.
+    this.#asked.isCheck = false;
+    this.#order.distrust();
+  }
+
   /** A live event. @param {ChannelEvent} event */
   live(event) {
     this.#follow(this.#order.live(event));

@@ -150,7 +150,7 @@ export class ChatClient extends EventTarget {
   }
 
   /**
-   * Drops a failed message.
+   * Drops a message that has failed, or that an earlier page has left for a channel which is not subscribed.
    *
    * @param {string} id
    */

@@ -66,11 +66,9 @@ export class Session {
     this.outbox = new Outbox({
       ...parts,
       keeper: options.storage && new Keeper(world, options.storage, fault),
+      isSubscribed: (name) => this.channels.get(name) !== undefined,
       isLive: (name) => this.channels.get(name)?.isLive === true,
-      astray: (name) => {
-        const channel = this.channels.get(name);
-        if (channel && !channel.isAsking) channel.ask();
-      },
+      astray: (name) => this.channels.get(name)?.astray(),
     });
     this.settings = settings;
     this.connection = connection;

@@ -92,6 +92,7 @@
  * @property {number} createdAt Unix milliseconds
  * @property {number | undefined} writtenAt when it was first written to a server, in Unix milliseconds; undefined
  *   while it certainly was not
+ * @property {{ code: string, message: string } | undefined} failure why it has failed; undefined while it is to be sent
  *
  * @typedef {object} OutboxStorage keeps unsent messages over a reload. Each method may reject; what takes longer than
  *   two seconds is not waited for
