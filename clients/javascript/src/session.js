@@ -102,6 +102,7 @@ export class Session {
   /** Leaves all channels, and stays away. */
   close() {
     const error = new ChatError('closed', 'The connection was closed.');
+    this.channels.writeReads();
     // First, so that nobody says goodbye to each channel.
     this.connection.close(error);
     for (const name of this.channels.names) this.leave(name, error);
@@ -115,6 +116,8 @@ export class Session {
 
   /** The connection has ended. @param {number} code @param {string} reason */
   #closed(code, reason) {
+    // Of a page that is put aside, which ends the connection itself.
+    this.channels.writeReads();
     if (code === Close.FRAME_TOO_LARGE) this.outbox.tooLarge();
     if (isTokenExpired(code, reason)) this.tokens.forget();
     if (code === Close.REMOVED) this.#removed(reason);
@@ -198,6 +201,7 @@ export class Session {
     const error = errorOf(frame);
     const isOurs = this.outbox.failed(id, error) || this.channels.failed(id, error)
       || this.watches.failed(id, channel, error);
-    if (!isOurs) this.#emitter.emit('fault', { error });
+    // An answer to what was asked anew, or left, meanwhile is nobody's.
+    if (!isOurs && !this.connection.hasMade(id)) this.#emitter.emit('fault', { error });
   }
 }
