@@ -136,12 +136,17 @@ export class Outbox {
     return true;
   }
 
-  /** A frame was too large: of those on their way, the largest. */
-  tooLarge() {
+  /** The longest frame that is on its way. @returns {{ id: string, length: number } | undefined} */
+  get longest() {
     const flying = [...this.#entries.values()].filter(({ flight }) => flight?.isWritten);
-    const length = (/** @type {Entry} */ { text, meta }) => JSON.stringify([text, meta]).length;
-    const [largest] = flying.sort((one, other) => length(other) - length(one));
-    if (largest) this.#fail(largest, new ChatError('too_long', 'The message is too large.'));
+    const frames = flying.map((entry) => ({ id: entry.id, length: JSON.stringify(frameOf(entry)).length }));
+    return frames.sort((one, other) => other.length - one.length)[0];
+  }
+
+  /** The server does not take this one. @param {string} id @param {ChatError} error */
+  reject(id, error) {
+    const entry = this.#entries.get(id);
+    if (entry) this.#fail(entry, error);
   }
 
   /** The connection has ended. */
@@ -198,11 +203,10 @@ export class Outbox {
   /** @param {Entry} entry @param {import('./entry.js').Flight} flight */
   #write(entry, flight) {
     const { connection, isLive } = this.#parts;
-    const { id, channel, text, meta } = entry;
     // While it was noted, the channel may have fallen behind or the server begun to close; and a computer that slept
     // may be here before its timers.
-    const isDue = connection.isReady && isLive(channel) && entry.resendableMs > 0;
-    if (!isDue || !connection.ask({ type: 'send', id, channel, text, meta })) return this.#end(entry, true);
+    const isDue = connection.isReady && isLive(entry.channel) && entry.resendableMs > 0;
+    if (!isDue || !connection.ask(frameOf(entry))) return this.#end(entry, true);
     flight.isWritten = true;
     if (flight.isFirst) entry.startExpiry(() => this.#expire(entry));
   }
@@ -254,6 +258,11 @@ export class Outbox {
   #tell(entry, status) {
     this.#parts.emitter.emit('outgoing', changeOf(entry, status));
   }
+}
+
+/** @param {Entry} entry */
+function frameOf({ id, channel, text, meta }) {
+  return { type: 'send', id, channel, text, meta };
 }
 
 /** @param {Entry} entry @param {OutgoingChange['status']} status @returns {OutgoingChange} */

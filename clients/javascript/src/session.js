@@ -118,9 +118,18 @@ export class Session {
   #closed(code, reason) {
     // Of a page that is put aside, which ends the connection itself.
     this.channels.writeReads();
-    if (code === Close.FRAME_TOO_LARGE) this.outbox.tooLarge();
+    if (code === Close.FRAME_TOO_LARGE) this.#tooLarge();
     if (isTokenExpired(code, reason)) this.tokens.forget();
     if (code === Close.REMOVED) this.#removed(reason);
+  }
+
+  /** A frame was too large: of those on their way, the longest. */
+  #tooLarge() {
+    const { connection, outbox } = this;
+    const [request, message] = [connection.longestRequest, outbox.longest];
+    const error = new ChatError('too_long', 'The message is too large.');
+    if (request && request.length > (message?.length ?? 0)) connection.reject(request.id, error);
+    else if (message) outbox.reject(message.id, error);
   }
 
   /** All that belonged to the connection is to be forgotten. */

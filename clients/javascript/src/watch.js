@@ -133,9 +133,9 @@ export class Watches {
    * @param {string} token
    */
   #writeByToken(watches, token) {
-    const isAccepted = this.#parts.tokens.isAccepted(token);
-    for (const watch of isAccepted ? [] : watches.slice(1)) watch.asked = undefined;
-    if (isAccepted || !this.#isProving) this.#write(isAccepted ? watches : watches.slice(0, 1), token);
+    if (this.#parts.tokens.isAccepted(token)) return this.#write(watches, token);
+    for (const watch of watches.slice(1)) watch.asked = undefined;
+    this.#write(watches.slice(0, 1), token);
   }
 
   /** Asks for one count again. @returns {boolean} whether there is one to ask for */

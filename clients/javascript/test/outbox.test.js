@@ -141,6 +141,22 @@ test('of several messages on their way the largest is the one that is too large'
   assert.equal(desk.client.outgoing('d')[0]?.status, 'pending');
 });
 
+test('an edit that is too large fails, and not the message that is on its way beside it', async () => {
+  const desk = new Desk();
+  await desk.enter();
+  const small = desk.client.send('c', 'small');
+  const edited = desk.client.edit('c', 1, 'large'.repeat(10_000));
+  edited.catch(() => {});
+  const page = desk.client.history('c', 9);
+  page.catch(() => {});
+  await desk.pass(0);
+  await desk.end(1009);
+  await assert.rejects(edited, { code: 'too_long' });
+  await assert.rejects(page, { code: 'unavailable' });
+  assert.equal(desk.client.outgoing('c')[0]?.id, small.id);
+  assert.equal(desk.client.outgoing('c')[0]?.status, 'pending');
+});
+
 test('what one page could not send, the next one does, under the same id and in order', async () => {
   const { desk, disk } = withDisk();
   await desk.enter();
