@@ -1,13 +1,14 @@
 // Builds what a gateway serves as /client.js; with --check, says whether the file that is there is what would be built.
 
 import { readFile, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 
 import { build } from 'esbuild';
 
 const SERVED = new URL('../../services/gateway/web/client.js', import.meta.url);
 
 const { outputFiles } = await build({
-  absWorkingDir: new URL('.', import.meta.url).pathname,
+  absWorkingDir: fileURLToPath(new URL('.', import.meta.url)),
   entryPoints: ['src/served.js'],
   bundle: true,
   minify: true,

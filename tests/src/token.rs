@@ -53,9 +53,19 @@ impl TokenKey {
     /// A token with these claims that lasts for `seconds`.
     #[must_use]
     pub fn sign(&self, claims: &Value, seconds: u64) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.sign_until(claims, now() + seconds)
+    }
+
+    /// A token with these claims that ended a minute ago.
+    #[must_use]
+    pub fn sign_ended(&self, claims: &Value) -> String {
+        self.sign_until(claims, now() - 60)
+    }
+
+    /// Signs these claims; the token ends at `exp`, in Unix seconds.
+    fn sign_until(&self, claims: &Value, exp: u64) -> String {
         let mut claims = claims.clone();
-        claims["exp"] = json!(now.as_secs() + seconds);
+        claims["exp"] = json!(exp);
         let header = match self {
             Self::Shared(_) => json!({"typ": "JWT", "alg": "HS256"}),
             Self::Ed25519(name, _) => json!({"typ": "JWT", "alg": "EdDSA", "kid": name}),
@@ -68,4 +78,9 @@ impl TokenKey {
         };
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
+}
+
+/// Unix seconds.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

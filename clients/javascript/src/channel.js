@@ -15,7 +15,7 @@ import { isTemporary } from './error.js';
  * @import { Settings } from './settings.js'
  * @import { Tokens } from './token.js'
  * @import { ChannelEvent, Credentials, Online, Subscribed } from './types.js'
- * @import { World } from './world.js'
+ * @import { Timer, World } from './world.js'
  *
  * @typedef {object} Parts what a channel works with
  * @property {World} world
@@ -32,14 +32,19 @@ import { isTemporary } from './error.js';
  *   online?: Online[] }} SubscribedFrame
  */
 
+/** The least time between two read positions of a channel: each counts against the server's limit of frames. */
+const READ_INTERVAL_MS = 100;
+
 /** A channel that the user of the client wants, and how far it has been read. */
 export class Channel {
   credentials;
   #parts;
   #order = new Order();
-  /** @type {{ id: string, isCheck: boolean, isWritten?: boolean, token?: string | undefined } | undefined} the
-   *   subscribe on its way, or waiting for those that are */
+  /** @type {{ id: string, isCheck: boolean, isWritten?: boolean, isFirst?: boolean, token?: string | undefined }
+   *   | undefined} the subscribe on its way, or waiting for those that are; `isFirst` if it asks for the first page */
   #asked;
+  /** Whether there are events older than the first page. */
+  #hasOlder = false;
   /** Whether the server has us subscribed, on this connection. */
   #isThere = false;
   #isLeft = false;
@@ -52,6 +57,8 @@ export class Channel {
   #first = deferred();
   /** The read position: wanted, written on this connection, known to be stored. */
   #read = { wanted: 0, written: 0, stored: 0 };
+  /** @type {Timer | undefined} until the read position may be written again */
+  #readTimer;
 
   /** @param {Credentials} credentials @param {Parts} parts */
   constructor(credentials, parts) {
@@ -115,18 +122,23 @@ export class Channel {
     if (!this.#asked || !connection.isReady) return;
     this.#asked.token = who.token;
     this.#asked.isWritten = true;
-    connection.ask({ type: 'subscribe', id, ...who, after: this.#order.ask(), limit: settings.pageSize });
+    const after = this.#order.ask();
+    this.#asked.isFirst = after === undefined;
+    connection.ask({ type: 'subscribe', id, ...who, after, limit: settings.pageSize });
   }
 
   /** The answer. @param {SubscribedFrame} frame */
   subscribed(frame) {
-    const { connection } = this.#parts;
+    const { connection, tokens } = this.#parts;
+    const { isFirst, token } = this.#asked ?? {};
     this.#answered();
+    if (token !== undefined) tokens.accepted(token);
     this.#isThere = true;
     this.#hasRetriedToken = false;
     const online = Array.isArray(frame.online) ? frame.online : undefined;
     this.#showPresence(online && new Map(online.map(({ uid, role }) => [uid, role])));
     const more = frame.more === true;
+    if (isFirst) this.#hasOlder = more;
     const outcome = this.#order.page({ messages: frame.messages, more, lastSeq: frame.last_seq });
     if (outcome.next === 'astray') {
       this.#deliver(outcome);
@@ -136,8 +148,8 @@ export class Channel {
     this.#follow(outcome);
     if (!this.#order.isLive) return;
     connection.welcomed();
-    this.#first.resolve({ channel: this.name, more, unread: frame.unread });
-    this.#writeRead();
+    this.#first.resolve({ channel: this.name, more: this.#hasOlder, unread: frame.unread });
+    if (this.#readTimer === undefined) this.writeRead();
     this.#parts.live(this);
   }
 
@@ -145,15 +157,25 @@ export class Channel {
   failed(error) {
     const { tokens } = this.#parts;
     const { isCheck = false, token } = this.#asked ?? {};
+    // It has ended, or was signed before the user was let in: another one may do what this one did not.
+    const mayRetry = error.code === 'unauthorized' && token !== undefined && !this.#hasRetriedToken;
+    // Before the next channel is let through the gate with it.
+    if (mayRetry) tokens.refused(token);
     this.#answered();
-    if (error.code === 'unauthorized' && token !== undefined && !this.#hasRetriedToken) {
-      // It has ended, or was signed before the user was let in: another one may do what this one did not.
+    if (mayRetry) {
       this.#hasRetriedToken = true;
-      tokens.refused(token);
       return this.ask({ isCheck });
     }
     if (!isTemporary(error)) return this.#parts.refused(this, error);
     if (!isCheck) this.#repeater.later(() => this.ask());
+  }
+
+  /** The server says that we are not subscribed. */
+  astray() {
+    if (!this.#asked) return this.ask();
+    // A mere check would not be repeated if it failed.
+    this.#asked.isCheck = false;
+    this.#order.distrust();
   }
 
   /** A live event. @param {ChannelEvent} event */
@@ -169,11 +191,25 @@ export class Channel {
     this.#showPresence(members);
   }
 
-  /** Moves the read position, now or as soon as we are caught up. @param {number} seq */
+  /** Moves the read position, soon or as soon as we are caught up. @param {number} seq */
   read(seq) {
     if (!(seq > this.#read.wanted)) return;
     this.#read.wanted = seq;
-    this.#writeRead();
+    if (this.#readTimer === undefined) this.writeRead();
+  }
+
+  /** Writes the read position if it has moved, and then no other for a while. */
+  writeRead() {
+    const { connection, world } = this.#parts;
+    const { wanted, written, stored } = this.#read;
+    if (!this.isLive || wanted <= Math.max(written, stored)) return;
+    if (!connection.write({ type: 'read', channel: this.name, seq: wanted })) return;
+    this.#read.written = wanted;
+    this.#stopReadTimer();
+    this.#readTimer = world.setTimer(() => {
+      this.#readTimer = undefined;
+      this.writeRead();
+    }, READ_INTERVAL_MS);
   }
 
   /** A position was stored. @param {string} uid @param {number} seq */
@@ -186,20 +222,31 @@ export class Channel {
     this.#asked = undefined;
     this.#isThere = false;
     this.#read.written = 0;
+    this.#stopReadTimer();
     this.#repeater.cancel();
     this.#order.disconnected();
   }
 
-  /** Nobody wants it any more. @param {ChatError} error for whoever waits for the first page */
+  /**
+   * Nobody wants it any more.
+   *
+   * @param {ChatError} error for whoever waits for the first page
+   * @returns {string | undefined} the subscribe on its way, if its answer will say whether there is anything to leave:
+   *   an `unsubscribe` would end a watch of the channel if that subscribe were refused
+   */
   leave(error) {
     const { connection } = this.#parts;
+    const asked = this.#asked;
     this.#isLeft = true;
     this.#repeater.cancel();
-    const isThere = this.#isThere || this.#asked?.isWritten;
-    if (this.#asked) connection.giveUp(this.#asked.id);
+    this.writeRead();
+    this.#stopReadTimer();
+    if (asked) connection.giveUp(asked.id);
     this.#answered();
-    if (isThere) leaveChannel(connection, this.name);
     this.#first.reject(error);
+    if (!this.#isThere) return asked?.isWritten ? asked.id : undefined;
+    leaveChannel(connection, this.name);
+    return undefined;
   }
 
   #answered() {
@@ -233,10 +280,9 @@ export class Channel {
     this.#parts.emitter.emit('presence', { channel: this.name, members }, () => !this.#isLeft);
   }
 
-  #writeRead() {
-    const { wanted, written, stored } = this.#read;
-    if (!this.isLive || wanted <= Math.max(written, stored)) return;
-    if (this.#parts.connection.write({ type: 'read', channel: this.name, seq: wanted })) this.#read.written = wanted;
+  #stopReadTimer() {
+    this.#parts.world.clearTimer(this.#readTimer);
+    this.#readTimer = undefined;
   }
 }
 

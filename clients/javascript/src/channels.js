@@ -1,6 +1,6 @@
 // All subscribed channels of a client.
 
-import { Channel } from './channel.js';
+import { Channel, leaveChannel } from './channel.js';
 import { Gate } from './gate.js';
 
 /**
@@ -17,6 +17,8 @@ export class Channels {
   #parts;
   /** @type {Map<string, Channel>} */
   #channels = new Map();
+  /** @type {Map<string, string>} channels that were left while a subscribe was on its way, with its id */
+  #left = new Map();
 
   /** @param {Omit<Parts, 'gate'>} parts */
   constructor(parts) {
@@ -46,6 +48,7 @@ export class Channels {
   add(credentials) {
     const channel = new Channel(credentials, this.#parts);
     this.#channels.set(credentials.channel, channel);
+    this.#left.delete(credentials.channel);
     return channel;
   }
 
@@ -53,7 +56,8 @@ export class Channels {
   remove(name, error) {
     const channel = this.#channels.get(name);
     this.#channels.delete(name);
-    channel?.leave(error);
+    const id = channel?.leave(error);
+    if (id !== undefined) this.#left.set(name, id);
   }
 
   /** There is a new connection. */
@@ -75,7 +79,10 @@ export class Channels {
   /** @param {import('./channel.js').SubscribedFrame} frame */
   subscribed(frame) {
     const channel = this.#channels.get(frame.channel);
-    if (channel?.hasAsked(frame.id)) channel.subscribed(frame);
+    if (channel?.hasAsked(frame.id)) return channel.subscribed(frame);
+    if (this.#left.get(frame.channel) !== frame.id) return;
+    this.#left.delete(frame.channel);
+    leaveChannel(this.#parts.connection, frame.channel);
   }
 
   /** @param {ChannelEvent} event */
@@ -87,11 +94,18 @@ export class Channels {
   failed(id, error) {
     const channel = [...this.#channels.values()].find((one) => one.hasAsked(id));
     channel?.failed(error);
+    for (const [name, left] of this.#left) if (left === id) this.#left.delete(name);
     return channel !== undefined;
+  }
+
+  /** Writes the read positions that wait for their turn: there may be no later one. */
+  writeReads() {
+    for (const channel of this.#channels.values()) channel.writeRead();
   }
 
   /** The connection has ended. */
   disconnected() {
+    this.#left.clear();
     this.#parts.gate.clear();
     for (const channel of this.#channels.values()) channel.disconnected();
   }

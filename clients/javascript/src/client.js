@@ -150,7 +150,7 @@ export class ChatClient extends EventTarget {
   }
 
   /**
-   * Drops a failed message.
+   * Drops a message that has failed, or that an earlier page has left for a channel which is not subscribed.
    *
    * @param {string} id
    */
@@ -208,7 +208,8 @@ export class ChatClient extends EventTarget {
   }
 
   /**
-   * Moves the member's read position, now or as soon as the channel is caught up.
+   * Moves the member's read position, as soon as the channel is caught up. Call it as often as you like: of what comes
+   * within a tenth of a second the last is written.
    *
    * @param {string} channel
    * @param {number} seq of the last event that was seen

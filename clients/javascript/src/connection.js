@@ -104,6 +104,12 @@ export class Connection {
     return `r${this.#lastId}`;
   }
 
+  /** Whether an id is one of those. @param {string | undefined} id */
+  hasMade(id) {
+    const [, number] = /^r(\d+)$/.exec(id ?? '') ?? [];
+    return number !== undefined && Number(number) <= this.#lastId;
+  }
+
   /** @param {object} frame @returns {boolean} whether there was a connection to write it to */
   write(frame) {
     if (!this.#transport || !this.#isOpen) return false;
@@ -131,7 +137,17 @@ export class Connection {
   /** Writes a frame and waits for its answer. @param {Question} frame @returns {Promise<any>} */
   async request(frame) {
     if (!this.ask(frame)) throw new ChatError('unavailable', 'Not connected.');
-    return this.#requests.wait(frame.id);
+    return this.#requests.wait(frame.id, JSON.stringify(frame).length);
+  }
+
+  /** The longest request that is not answered yet. @returns {{ id: string, length: number } | undefined} */
+  get longestRequest() {
+    return this.#requests.longest;
+  }
+
+  /** Whoever waits for this answer is told that there will be none. @param {string} id @param {ChatError} error */
+  reject(id, error) {
+    this.#requests.reject(id, error);
   }
 
   /** The server knows us: from here on the connection counts as one. */

@@ -2,6 +2,7 @@
 
 import { Repeater } from './backoff.js';
 import { deferred } from './deferred.js';
+import { ChatError } from './error.js';
 import { momentOf, since } from './world.js';
 
 /**
@@ -25,8 +26,8 @@ export class Entry {
   #written;
   /** @type {Timer | undefined} */
   #expiry;
-  /** @type {'pending' | 'failed'} */
-  status = 'pending';
+  /** @type {ChatError | undefined} why it has failed; undefined while it is to be sent */
+  error;
   /** @type {Flight | undefined} the attempt under way */
   flight;
   /** Whether the server once said that we are not subscribed. */
@@ -41,7 +42,7 @@ export class Entry {
    * @param {StoredMessage} message
    * @param {Moment} [written] when it was written, if that is known better than by the wall clock
    */
-  constructor(world, settings, { id, channel, text, meta, createdAt, writtenAt }, written) {
+  constructor(world, settings, { id, channel, text, meta, createdAt, writtenAt, failure }, written) {
     this.#world = world;
     this.id = id;
     this.channel = channel;
@@ -51,7 +52,13 @@ export class Entry {
     this.createdAt = createdAt;
     this.windowMs = settings.deduplicationWindowMs - Math.min(WINDOW_MARGIN_MS, settings.deduplicationWindowMs / 4);
     this.repeater = new Repeater(world, settings.backoffMaxMs);
+    if (failure) this.error = new ChatError(failure.code, failure.message);
     if (writtenAt !== undefined) this.#written = written ?? momentOfWriting(world, writtenAt);
+  }
+
+  /** @returns {'pending' | 'failed'} */
+  get status() {
+    return this.error ? 'failed' : 'pending';
   }
 
   /** When the server's window may have begun, if it has. */
@@ -66,8 +73,9 @@ export class Entry {
 
   /** @returns {StoredMessage} */
   get message() {
-    const { id, channel, text, meta, createdAt } = this;
-    return { id, channel, text, meta, createdAt, writtenAt: this.#written?.wall };
+    const { id, channel, text, meta, createdAt, error } = this;
+    const failure = error && { code: error.code, message: error.message };
+    return { id, channel, text, meta, createdAt, writtenAt: this.#written?.wall, failure };
   }
 
   /** An attempt begins: from its first one on, the window runs. @returns {Flight} */

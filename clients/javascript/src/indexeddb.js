@@ -24,9 +24,7 @@ export function indexedDbOutbox(name) {
   /** @type {Map<string, number>} places in the order, by id */
   const places = new Map();
   let last = Date.now();
-  /** @type {Promise<IDBDatabase> | undefined} */
-  let opening;
-  const ready = () => (opening ??= hold(lockOf(name, owner)).then(() => open(name)));
+  const database = new Database(name, lockOf(name, owner));
   const place = (/** @type {string} */ id) => {
     const found = places.get(id) ?? (last = Math.max(last + 1, Date.now()));
     places.set(id, found);
@@ -34,20 +32,69 @@ export function indexedDbOutbox(name) {
   };
   return {
     async load() {
-      const database = await ready();
-      const kept = await adopt(database, name, owner);
+      const kept = await database.use((open) => adopt(open, name, owner));
       for (const one of kept) places.set(one.id, one.place);
       return kept.map(({ owner: _owner, place: _place, ...message }) => message);
     },
     async put(message) {
       const kept = { ...message, owner, place: place(message.id) };
-      await write(await ready(), (messages) => messages.put(kept));
+      await database.use((open) => write(open, (messages) => messages.put(kept)));
     },
     async remove(id) {
       places.delete(id);
-      await write(await ready(), (messages) => messages.delete(id));
+      await database.use((open) => write(open, (messages) => messages.delete(id)));
     },
   };
+}
+
+/** A database that is opened when it is needed, and anew when it could not be opened or the browser has closed it. */
+class Database {
+  #name;
+  #lock;
+  /** @type {Promise<void> | undefined} */
+  #holding;
+  /** @type {Promise<IDBDatabase> | undefined} */
+  #opening;
+
+  /** @param {string} name @param {string} lock that is held while the database is used */
+  constructor(name, lock) {
+    this.#name = name;
+    this.#lock = lock;
+  }
+
+  /** @template T @param {(database: IDBDatabase) => Promise<T>} act @returns {Promise<T>} */
+  async use(act) {
+    try {
+      return await act(await this.#opened());
+    } catch (error) {
+      if (!(error instanceof DOMException) || error.name !== 'InvalidStateError') throw error;
+      // It was closed, and that was not told.
+      this.#opening = undefined;
+      return act(await this.#opened());
+    }
+  }
+
+  #opened() {
+    this.#opening ??= this.#open();
+    return this.#opening;
+  }
+
+  async #open() {
+    try {
+      // Once: a lock that is asked for again waits for itself.
+      this.#holding ??= hold(this.#lock);
+      await this.#holding.catch((error) => {
+        this.#holding = undefined;
+        throw error;
+      });
+      const database = await open(this.#name);
+      database.onclose = () => (this.#opening = undefined);
+      return database;
+    } catch (error) {
+      this.#opening = undefined;
+      throw error;
+    }
+  }
 }
 
 /**
@@ -79,8 +126,10 @@ function takeOver(messages, from, to) {
     const cursor = asking.result;
     if (!cursor) return;
     const kept = /** @type {Kept} */ (cursor.value);
-    if (kept.createdAt < Date.now() - MAX_AGE_MS) cursor.delete();
-    else if (kept.owner === from) cursor.update({ ...kept, owner: to });
+    if (kept.owner === from) {
+      if (kept.createdAt < Date.now() - MAX_AGE_MS) cursor.delete();
+      else cursor.update({ ...kept, owner: to });
+    }
     cursor.continue();
   };
 }
@@ -117,7 +166,7 @@ function open(name) {
  */
 function write(database, change) {
   return new Promise((resolve, reject) => {
-    const transaction = database.transaction(MESSAGES, 'readwrite');
+    const transaction = database.transaction(MESSAGES, 'readwrite', { durability: 'strict' });
     transaction.oncomplete = () => resolve();
     transaction.onabort = () => reject(transaction.error);
     change(transaction.objectStore(MESSAGES));

@@ -10,6 +10,9 @@ import { ChatError } from './error.js';
 /** How long the storage may take before it counts as broken. */
 const TIMEOUT_MS = 2_000;
 
+/** The storage has neither done nor refused it, and may yet do it. */
+const LATE = new Error('the storage takes too long');
+
 /** The outbox's hold on its storage. */
 export class Keeper {
   #world;
@@ -19,6 +22,8 @@ export class Keeper {
   #steps = new Map();
   /** @type {Set<string>} ids of which the storage may have a copy */
   #kept = new Set();
+  /** @type {Promise<boolean>} whether the storage works, once `load` has found out: until then nothing is put */
+  #works = Promise.resolve(true);
 
   /** @param {World} world @param {OutboxStorage} storage @param {(error: ChatError) => void} fault */
   constructor(world, storage, fault) {
@@ -27,10 +32,17 @@ export class Keeper {
     this.#fault = fault;
   }
 
-  /** What an earlier page has left; nothing if that cannot be told. @returns {Promise<StoredMessage[]>} */
+  /**
+   * What an earlier page has left; nothing if that cannot be told. A storage that cannot tell is given nothing either:
+   * a copy that it took and could not change would hold up its message.
+   *
+   * @returns {Promise<StoredMessage[]>}
+   */
   async load() {
+    const loading = this.#inTime(() => this.#storage.load());
+    this.#works = loading.then(() => true, () => false);
     try {
-      const messages = await this.#inTime(() => this.#storage.load());
+      const messages = await loading;
       for (const { id } of messages) this.#kept.add(id);
       return messages;
     } catch (error) {
@@ -42,19 +54,27 @@ export class Keeper {
   /** Keeps a message that was not written yet. @param {StoredMessage} message */
   keep(message) {
     this.#step(message.id, async () => {
+      if (!await this.#works) return;
+      const isFirst = !this.#kept.has(message.id);
       this.#kept.add(message.id);
-      await this.#inTime(() => this.#storage.put(message));
+      try {
+        await this.#inTime(() => this.#storage.put(message));
+      } catch (error) {
+        // What was refused is not there. What was not answered may be.
+        if (isFirst && error !== LATE) this.#kept.delete(message.id);
+        throw error;
+      }
     });
   }
 
   /**
-   * Notes that a message is about to be written, before it is: a copy that does not know would be sent again later
-   * than the server recognises its id.
+   * Changes what is kept of a message, if anything is: that it is about to be written, or has failed. A copy that does
+   * not know would be sent again, and later than the server recognises its id, so it had better go.
    *
    * @param {StoredMessage} message
-   * @returns {Promise<boolean>} whether it may be written: no storage has a copy that does not know
+   * @returns {Promise<boolean>} whether the storage has no copy that does not know
    */
-  async noteWritten(message) {
+  async update(message) {
     const note = this.#step(message.id, async () => {
       try {
         if (this.#kept.has(message.id)) await this.#inTime(() => this.#storage.put(message));
@@ -95,7 +115,7 @@ export class Keeper {
   /** @template T @param {() => Promise<T>} act @returns {Promise<T>} */
   #inTime(act) {
     return new Promise((resolve, reject) => {
-      const late = this.#world.setTimer(() => reject(new Error('the storage takes too long')), TIMEOUT_MS);
+      const late = this.#world.setTimer(() => reject(LATE), TIMEOUT_MS);
       const settle = (/** @type {() => void} */ next) => {
         this.#world.clearTimer(late);
         next();

@@ -17,6 +17,7 @@ import { ChatError, isTemporary } from './error.js';
  * @property {Connection} connection
  * @property {Emitter} emitter
  * @property {Keeper | undefined} keeper
+ * @property {(channel: string) => boolean} isSubscribed
  * @property {(channel: string) => boolean} isLive whether it is caught up: by then a message whose ack was lost has
  *   shown up in the log
  * @property {(channel: string) => void} astray the server says that it is not subscribed
@@ -44,11 +45,14 @@ export class Outbox {
 
   /** @param {string} channel @param {string} text @param {Meta | undefined} meta @returns {Outgoing} */
   send(channel, text, meta) {
-    const { settings, world } = this.#parts;
-    if (this.#entries.size >= settings.outboxSize) {
-      throw new ChatError('outbox_full', 'Too many messages wait to be sent.');
-    }
-    return this.#enqueue({ id: world.randomId(), channel, text, meta, createdAt: world.wallNow(), writtenAt: undefined });
+    const { isSubscribed, settings, world } = this.#parts;
+    // What an earlier page has left for channels that this one does not open is nobody's fault here.
+    const counted = [...this.#entries.values()].filter((entry) => isSubscribed(entry.channel));
+    if (counted.length >= settings.outboxSize) throw new ChatError('outbox_full', 'Too many messages wait to be sent.');
+    const createdAt = world.wallNow();
+    return this.#enqueue({
+      id: world.randomId(), channel, text, meta, createdAt, writtenAt: undefined, failure: undefined,
+    });
   }
 
   /** @param {string} id @returns {Outgoing} */
@@ -57,29 +61,33 @@ export class Outbox {
     const entry = this.#entries.get(id);
     if (entry?.status !== 'failed') throw new ChatError('bad_request', 'No failed message has this id.');
     this.#entries.delete(id);
-    if (entry.resendableMs > 0) return this.#enqueue(entry.message, entry.written);
+    const message = { ...entry.message, failure: undefined };
+    if (entry.resendableMs > 0) return this.#enqueue(message, entry.written);
     keeper?.forget(id);
     const createdAt = world.wallNow();
-    return this.#enqueue({ ...entry.message, id: world.randomId(), createdAt, writtenAt: undefined });
+    return this.#enqueue({ ...message, id: world.randomId(), createdAt, writtenAt: undefined });
   }
 
   /** @param {string} id */
   discard(id) {
-    if (this.#entries.get(id)?.status === 'failed') this.#remove(id);
+    const entry = this.#entries.get(id);
+    if (!entry || (entry.status === 'pending' && this.#parts.isSubscribed(entry.channel))) return;
+    entry.settle();
+    this.#remove(id);
   }
 
   /** What is on its way or has failed, oldest first. @param {string} channel @returns {OutgoingChange[]} */
   list(channel) {
     const entries = [...this.#entries.values()].filter((entry) => entry.channel === channel);
-    return entries.map((entry) => changeOf(entry, entry.status, undefined));
+    return entries.map((entry) => changeOf(entry, entry.status));
   }
 
   /** A channel is left or given up: its messages fail, and cannot be tried again. @param {string} channel @param {ChatError} error */
   leave(channel, error) {
     for (const entry of [...this.#entries.values()]) {
       if (entry.channel !== channel) continue;
-      this.#fail(entry, error);
       this.#remove(entry.id);
+      this.#fail(entry, error);
     }
   }
 
@@ -128,12 +136,17 @@ export class Outbox {
     return true;
   }
 
-  /** A frame was too large: of those on their way, the largest. */
-  tooLarge() {
+  /** The longest frame that is on its way. @returns {{ id: string, length: number } | undefined} */
+  get longest() {
     const flying = [...this.#entries.values()].filter(({ flight }) => flight?.isWritten);
-    const length = (/** @type {Entry} */ { text, meta }) => JSON.stringify([text, meta]).length;
-    const [largest] = flying.sort((one, other) => length(other) - length(one));
-    if (largest) this.#fail(largest, new ChatError('too_long', 'The message is too large.'));
+    const frames = flying.map((entry) => ({ id: entry.id, length: JSON.stringify(frameOf(entry)).length }));
+    return frames.sort((one, other) => other.length - one.length)[0];
+  }
+
+  /** The server does not take this one. @param {string} id @param {ChatError} error */
+  reject(id, error) {
+    const entry = this.#entries.get(id);
+    if (entry) this.#fail(entry, error);
   }
 
   /** The connection has ended. */
@@ -154,8 +167,8 @@ export class Outbox {
     this.#entries = new Map([...entries, ...this.#entries]);
     this.#isLoaded = true;
     for (const entry of loaded) {
-      this.#tell(entry, 'pending');
-      entry.startExpiry(() => this.#expire(entry));
+      this.#tell(entry, entry.status);
+      if (entry.status === 'pending') entry.startExpiry(() => this.#expire(entry));
     }
     this.flush();
   }
@@ -177,7 +190,7 @@ export class Outbox {
     const { keeper } = this.#parts;
     const flight = entry.begin();
     if (flight.isFirst && keeper) {
-      const mayWrite = await keeper.noteWritten(entry.message);
+      const mayWrite = await keeper.update(entry.message);
       if (entry.flight !== flight) return;
       if (!mayWrite) {
         this.#end(entry, true);
@@ -190,11 +203,10 @@ export class Outbox {
   /** @param {Entry} entry @param {import('./entry.js').Flight} flight */
   #write(entry, flight) {
     const { connection, isLive } = this.#parts;
-    const { id, channel, text, meta } = entry;
     // While it was noted, the channel may have fallen behind or the server begun to close; and a computer that slept
     // may be here before its timers.
-    const isDue = connection.isReady && isLive(channel) && entry.resendableMs > 0;
-    if (!isDue || !connection.ask({ type: 'send', id, channel, text, meta })) return this.#end(entry, true);
+    const isDue = connection.isReady && isLive(entry.channel) && entry.resendableMs > 0;
+    if (!isDue || !connection.ask(frameOf(entry))) return this.#end(entry, true);
     flight.isWritten = true;
     if (flight.isFirst) entry.startExpiry(() => this.#expire(entry));
   }
@@ -224,9 +236,10 @@ export class Outbox {
   #fail(entry, error) {
     if (entry.status === 'failed') return;
     this.#settle(entry);
-    entry.status = 'failed';
+    entry.error = error;
+    this.#parts.keeper?.update(entry.message);
     entry.stored.reject(error);
-    this.#tell(entry, 'failed', error);
+    this.#tell(entry, 'failed');
   }
 
   /** @param {Entry} entry */
@@ -241,13 +254,18 @@ export class Outbox {
     this.#parts.keeper?.forget(id);
   }
 
-  /** @param {Entry} entry @param {OutgoingChange['status']} status @param {ChatError} [error] */
-  #tell(entry, status, error) {
-    this.#parts.emitter.emit('outgoing', changeOf(entry, status, error));
+  /** @param {Entry} entry @param {OutgoingChange['status']} status */
+  #tell(entry, status) {
+    this.#parts.emitter.emit('outgoing', changeOf(entry, status));
   }
 }
 
-/** @param {Entry} entry @param {OutgoingChange['status']} status @param {ChatError | undefined} error @returns {OutgoingChange} */
-function changeOf({ id, channel, text, meta, createdAt }, status, error) {
-  return { id, channel, text, meta, createdAt, status, error };
+/** @param {Entry} entry */
+function frameOf({ id, channel, text, meta }) {
+  return { type: 'send', id, channel, text, meta };
+}
+
+/** @param {Entry} entry @param {OutgoingChange['status']} status @returns {OutgoingChange} */
+function changeOf({ id, channel, text, meta, createdAt, error }, status) {
+  return { id, channel, text, meta, createdAt, status, error: status === 'failed' ? error : undefined };
 }

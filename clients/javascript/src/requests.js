@@ -9,16 +9,22 @@ import { deferred } from './deferred.js';
 
 /** Those who wait for an answer. All of them are told when the connection ends. */
 export class Requests {
-  /** @type {Map<string, Deferred<any>>} */
+  /** @type {Map<string, Deferred<any> & { length: number }>} */
   #waiting = new Map();
+
+  /** The longest frame that is not answered yet. @returns {{ id: string, length: number } | undefined} */
+  get longest() {
+    const frames = Array.from(this.#waiting, ([id, { length }]) => ({ id, length }));
+    return frames.sort((one, other) => other.length - one.length)[0];
+  }
 
   /**
    * @param {string} id of the frame that was written
+   * @param {number} length of the frame, in characters
    * @returns {Promise<any>} the frame that answers it; rejects with a `ChatError`
    */
-  wait(id) {
-    /** @type {Deferred<any>} */
-    const request = deferred();
+  wait(id, length) {
+    const request = { ...deferred(), length };
     this.#waiting.set(id, request);
     return request.promise;
   }

@@ -66,11 +66,9 @@ export class Session {
     this.outbox = new Outbox({
       ...parts,
       keeper: options.storage && new Keeper(world, options.storage, fault),
+      isSubscribed: (name) => this.channels.get(name) !== undefined,
       isLive: (name) => this.channels.get(name)?.isLive === true,
-      astray: (name) => {
-        const channel = this.channels.get(name);
-        if (channel && !channel.isAsking) channel.ask();
-      },
+      astray: (name) => this.channels.get(name)?.astray(),
     });
     this.settings = settings;
     this.connection = connection;
@@ -104,6 +102,7 @@ export class Session {
   /** Leaves all channels, and stays away. */
   close() {
     const error = new ChatError('closed', 'The connection was closed.');
+    this.channels.writeReads();
     // First, so that nobody says goodbye to each channel.
     this.connection.close(error);
     for (const name of this.channels.names) this.leave(name, error);
@@ -117,9 +116,20 @@ export class Session {
 
   /** The connection has ended. @param {number} code @param {string} reason */
   #closed(code, reason) {
-    if (code === Close.FRAME_TOO_LARGE) this.outbox.tooLarge();
+    // Of a page that is put aside, which ends the connection itself.
+    this.channels.writeReads();
+    if (code === Close.FRAME_TOO_LARGE) this.#tooLarge();
     if (isTokenExpired(code, reason)) this.tokens.forget();
     if (code === Close.REMOVED) this.#removed(reason);
+  }
+
+  /** A frame was too large: of those on their way, the longest. */
+  #tooLarge() {
+    const { connection, outbox } = this;
+    const [request, message] = [connection.longestRequest, outbox.longest];
+    const error = new ChatError('too_long', 'The message is too large.');
+    if (request && request.length > (message?.length ?? 0)) connection.reject(request.id, error);
+    else if (message) outbox.reject(message.id, error);
   }
 
   /** All that belonged to the connection is to be forgotten. */
@@ -200,6 +210,7 @@ export class Session {
     const error = errorOf(frame);
     const isOurs = this.outbox.failed(id, error) || this.channels.failed(id, error)
       || this.watches.failed(id, channel, error);
-    if (!isOurs) this.#emitter.emit('fault', { error });
+    // An answer to what was asked anew, or left, meanwhile is nobody's.
+    if (!isOurs && !this.connection.hasMade(id)) this.#emitter.emit('fault', { error });
   }
 }

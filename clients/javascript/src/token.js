@@ -23,6 +23,8 @@ export class Tokens {
   #token;
   /** @type {string | undefined} the token, once it is there */
   #latest;
+  /** @type {string | undefined} the last one that the server took on this connection */
+  #accepted;
   /** @type {Timer | undefined} until a newer one is asked for */
   #renewal;
   /** Rises with each connection: what was asked for one is not used on another. */
@@ -64,6 +66,16 @@ export class Tokens {
     );
   }
 
+  /** The server took this one, for one channel at least. @param {string} token */
+  accepted(token) {
+    this.#accepted = token;
+  }
+
+  /** Whether the server takes this one on this connection, as far as is known. @param {string} token */
+  isAccepted(token) {
+    return token === this.#accepted;
+  }
+
   /** The server did not take this one. @param {string} token */
   refused(token) {
     // Unless somebody else has asked for a new one already.
@@ -79,6 +91,7 @@ export class Tokens {
   /** The connection has ended. */
   disconnected() {
     this.#era += 1;
+    this.#accepted = undefined;
     this.#stopRenewal();
   }
 
@@ -111,6 +124,7 @@ export class Tokens {
     const era = this.#era;
     try {
       const answer = await this.#connection.request({ type: 'authenticate', id: this.#connection.nextId(), token });
+      this.accepted(token);
       if (answer.expires_at > expiresAt) return;
     } catch (error) {
       // Nothing here is by token any more, or the connection is to end before there is an answer.

@@ -74,7 +74,8 @@
  * @property {{ state: State, code?: number, reason?: string }} state with `closed` by the server its close code and
  *   reason
  * @property {{ channel: string, events: ChannelEvent[] }} events in order, each event once; unknown types included
- * @property {{ channel: string, after: number, before: number }} gap events between these two are no longer in the log
+ * @property {{ channel: string, after: number, before: number }} gap events between these two are no longer in the
+ *   log, as a live event shows; pages leave out without a word what was deleted or has reached the end of its age
  * @property {{ channel: string, count: number }} unread of a watched channel, at first and at each change
  * @property {{ channel: string, members: Online[] | undefined }} presence the others who are there; undefined if
  *   there are too many to tell
@@ -92,6 +93,7 @@
  * @property {number} createdAt Unix milliseconds
  * @property {number | undefined} writtenAt when it was first written to a server, in Unix milliseconds; undefined
  *   while it certainly was not
+ * @property {{ code: string, message: string } | undefined} failure why it has failed; undefined while it is to be sent
  *
  * @typedef {object} OutboxStorage keeps unsent messages over a reload. Each method may reject; what takes longer than
  *   two seconds is not waited for

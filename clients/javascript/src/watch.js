@@ -93,6 +93,8 @@ export class Watches {
     this.#watches.delete(channel);
     watch.repeater.cancel();
     watch.first.reject(error);
+    // Others may have waited to hear what becomes of its token.
+    this.ask();
     // Of a channel that is subscribed too this would end the subscription: see `unread`.
     if (watch.isLive && !this.#parts.isSubscribed(channel)) leaveChannel(this.#parts.connection, channel);
   }
@@ -105,14 +107,35 @@ export class Watches {
     );
     this.#write(waiting.filter(hasSecret));
     const others = waiting.filter((watch) => !hasSecret(watch));
-    if (others.length === 0) return;
+    if (others.length === 0 || this.#isProving) return;
     for (const watch of others) watch.asked = {};
     // By then there may be others: one frame for all of them.
     const undecided = () => [...this.#watches.values()].filter(({ asked }) => asked && asked.id === undefined);
     this.#parts.tokens.use(
-      (token) => this.#write(undecided(), token),
+      (token) => this.#writeByToken(undecided(), token),
       (error) => undecided().forEach((watch) => this.#failed(watch, error)),
     );
+  }
+
+  /** Whether a token has been written that the server may not take. */
+  get #isProving() {
+    const { tokens } = this.#parts;
+    return [...this.#watches.values()].some(({ asked }) => (
+      asked?.token !== undefined && !tokens.isAccepted(asked.token)
+    ));
+  }
+
+  /**
+   * One channel goes first: a token that has ended is refused for each channel that is asked for with it, and who is
+   * refused so often is closed for good.
+   *
+   * @param {Watch[]} watches
+   * @param {string} token
+   */
+  #writeByToken(watches, token) {
+    if (this.#parts.tokens.isAccepted(token)) return this.#write(watches, token);
+    for (const watch of watches.slice(1)) watch.asked = undefined;
+    this.#write(watches.slice(0, 1), token);
   }
 
   /** Asks for one count again. @returns {boolean} whether there is one to ask for */
@@ -131,14 +154,22 @@ export class Watches {
     // It was watched beside a subscription, which has ended since.
     if (!watch && !isSubscribed(channel)) leaveChannel(connection, channel);
     if (!watch) return;
-    if (id !== undefined && watch.asked?.id === id) {
-      Object.assign(watch, { isLive: true, asked: undefined, hasRetriedToken: false });
-      watch.repeater.succeeded();
-      connection.welcomed();
-      this.#expectRest(id);
-    }
+    if (id !== undefined && watch.asked?.id === id) this.#counted(id, watch);
     watch.first.resolve(count);
     emitter.emit('unread', { channel, count }, () => this.#watches.get(channel) === watch);
+  }
+
+  /** It is counted from now on. @param {string} id of the `watch` @param {Watch} watch */
+  #counted(id, watch) {
+    const { connection, tokens } = this.#parts;
+    const token = watch.asked?.token;
+    Object.assign(watch, { isLive: true, asked: undefined, hasRetriedToken: false });
+    watch.repeater.succeeded();
+    connection.welcomed();
+    this.#expectRest(id);
+    if (token === undefined || tokens.isAccepted(token)) return;
+    tokens.accepted(token);
+    this.ask();
   }
 
   /**
@@ -202,6 +233,8 @@ export class Watches {
     }
     if (!isTemporary(error)) return this.#parts.refused(watch.credentials.channel, error);
     watch.repeater.later(() => this.ask());
+    // Others may have waited to hear what becomes of its token.
+    if (token !== undefined) this.ask();
   }
 }
 

@@ -182,3 +182,86 @@ test('each channel is looked into in its turn when nothing is heard', async () =
   assert.deepEqual(asked.slice(0, 4), ['c', 'd', 'c', 'd']);
   assert.equal(desk.sockets.length, 1);
 });
+
+test('read positions of a channel are written ten times a second at most, the last one in any case', async () => {
+  const desk = new Desk();
+  await desk.enter();
+  for (let seq = 1; seq <= 500; seq += 1) {
+    desk.client.read('c', seq);
+    await desk.pass(1);
+  }
+  assert.equal(desk.frames('read')[0]?.seq, 1, 'the first one does not wait');
+  assert.ok(desk.frames('read').length <= 6, `${desk.frames('read').length} frames in half a second`);
+  await desk.pass(100);
+  assert.equal(desk.last('read').seq, 500);
+  desk.client.read('c', 501);
+  desk.client.read('c', 502);
+  await desk.browser('pagehide', { persisted: true });
+  assert.equal(desk.last('read').seq, 502, 'a page that is put aside may not come back');
+});
+
+test('a read position does not stay behind when its channel is left or the client closed', async () => {
+  for (const end of [(/** @type {Desk} */ desk) => desk.client.unsubscribe('c'), (/** @type {Desk} */ desk) => desk.client.close()]) {
+    const desk = new Desk();
+    await desk.enter('d');
+    await desk.enter('c');
+    desk.client.read('c', 1);
+    desk.client.read('c', 2);
+    end(desk);
+    assert.equal(desk.last('read').seq, 2);
+  }
+});
+
+test('a channel that is left while its subscribe is on its way is left once that is answered, not before', async () => {
+  const desk = new Desk();
+  await desk.enter('d');
+  desk.client.subscribe({ channel: 'c', uid: 'me', secret: 's' }).catch(() => {});
+  await desk.pass(0);
+  const { id } = desk.last('subscribe');
+  desk.client.unsubscribe('c');
+  await desk.pass(0);
+  assert.equal(desk.last('unsubscribe'), undefined, 'the subscribe may be refused: then this would end a watch');
+  await desk.say({ type: 'subscribed', id, channel: 'c', messages: [], more: false, last_seq: 0, online: [] });
+  assert.equal(desk.last('unsubscribe').channel, 'c');
+});
+
+test('a channel that is left and subscribed again at once is not left when the first answer comes', async () => {
+  const desk = new Desk();
+  await desk.enter('d');
+  const enter = () => desk.client.subscribe({ channel: 'c', uid: 'me', secret: 's' });
+  enter().catch(() => {});
+  await desk.pass(0);
+  const { id } = desk.last('subscribe');
+  desk.client.unsubscribe('c');
+  const subscribed = enter();
+  await desk.pass(0);
+  await desk.say({ type: 'subscribed', id, channel: 'c', messages: [], more: false, last_seq: 0, online: [] });
+  await desk.answer();
+  await subscribed;
+  assert.equal(desk.last('unsubscribe'), undefined);
+});
+
+test('that there are older events is told of the first page, whatever comes to light after it', async () => {
+  const desk = new Desk();
+  const subscribed = desk.client.subscribe({ channel: 'c', uid: 'me', secret: 's' });
+  await desk.pass(10);
+  await desk.say(message(9, 7));
+  await desk.answer({ messages: [message(5, 3)], more: true, last_seq: 5 });
+  assert.equal(desk.last('subscribe').after, 5);
+  await desk.answer({ messages: [message(7, 5)], last_seq: 9 });
+  assert.equal((await subscribed).more, true);
+});
+
+test('what fails after nobody waits for it any more is no fault', async () => {
+  const desk = new Desk();
+  await desk.enter('d');
+  desk.client.subscribe({ channel: 'c', uid: 'me', secret: 's' }).catch(() => {});
+  await desk.pass(0);
+  const { id } = desk.last('subscribe');
+  desk.client.unsubscribe('c');
+  await desk.say({ type: 'error', id, code: 'unavailable', message: '' });
+  assert.deepEqual(desk.told('fault'), []);
+  await desk.say({ type: 'error', code: 'rate_limited', message: '' });
+  await desk.say({ type: 'error', id: 'r999', code: 'bad_request', message: '' });
+  assert.deepEqual(desk.told('fault').map(({ error }) => error.code), ['rate_limited', 'bad_request']);
+});

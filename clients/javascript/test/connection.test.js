@@ -42,7 +42,7 @@ test('a socket that cannot be made is tried again', async () => {
   assert.equal(desk.client.state, 'online');
 });
 
-test('neither check nor going offline shortens a wait', async () => {
+test('a wait that the server has asked for is shortened by nothing', async () => {
   const desk = new Desk();
   await desk.enter();
   await desk.say({ type: 'reconnect', after_ms: 30_000 });
@@ -118,7 +118,7 @@ test('a page that is put aside holds no socket, and resumes when it is back', as
   assert.equal(desk.client.state, 'online');
 });
 
-test('a clock that is set changes nothing', async () => {
+test('a clock that is set back delays neither an ack nor a return', async () => {
   const desk = new Desk();
   await desk.enter();
   const sending = desk.client.send('c', 'Hello');

@@ -141,6 +141,22 @@ test('of several messages on their way the largest is the one that is too large'
   assert.equal(desk.client.outgoing('d')[0]?.status, 'pending');
 });
 
+test('an edit that is too large fails, and not the message that is on its way beside it', async () => {
+  const desk = new Desk();
+  await desk.enter();
+  const small = desk.client.send('c', 'small');
+  const edited = desk.client.edit('c', 1, 'large'.repeat(10_000));
+  edited.catch(() => {});
+  const page = desk.client.history('c', 9);
+  page.catch(() => {});
+  await desk.pass(0);
+  await desk.end(1009);
+  await assert.rejects(edited, { code: 'too_long' });
+  await assert.rejects(page, { code: 'unavailable' });
+  assert.equal(desk.client.outgoing('c')[0]?.id, small.id);
+  assert.equal(desk.client.outgoing('c')[0]?.status, 'pending');
+});
+
 test('what one page could not send, the next one does, under the same id and in order', async () => {
   const { desk, disk } = withDisk();
   await desk.enter();
@@ -220,4 +236,108 @@ test('a message is not written while a storage has a copy that would be sent aga
   disk.broken = 0;
   for (let waited = 0; desk.frames('send').length === 0 && waited < 60; waited += 1) await desk.pass(1_000);
   assert.equal(desk.last('send').text, 'Hello');
+});
+
+test('a storage that refuses everything, or is never heard of, does not keep messages from being sent', async () => {
+  const refuse = async () => {
+    throw new Error('denied');
+  };
+  const never = () => new Promise(() => {});
+  const kinds = { refused: refuse, unanswered: never, 'refused but for load': refuse };
+  for (const [kind, act] of Object.entries(kinds)) {
+    const load = kind === 'refused but for load' ? async () => [] : act;
+    const desk = new Desk({ storage: /** @type {any} */ ({ load, put: act, remove: act }) });
+    await desk.enter();
+    const { id, stored } = desk.client.send('c', 'Hello');
+    await desk.pass(3_000);
+    assert.equal(desk.last('send')?.id, id, kind);
+    await ack(desk, id, 3);
+    assert.equal((await stored).seq, 3);
+    assert.equal(desk.told('fault')[0].error.code, 'storage');
+  }
+});
+
+test('a message that is sent before the storage is known is told and sent once', async () => {
+  /** @type {Map<string, any>} */
+  const kept = new Map();
+  const desk = new Desk({
+    storage: {
+      load: async () => {
+        await new Promise((resolve) => desk.time.after(500, () => resolve(undefined)));
+        return [...kept.values()];
+      },
+      put: async (message) => void kept.set(message.id, message),
+      remove: async (id) => void kept.delete(id),
+    },
+  });
+  await desk.enter();
+  desk.client.send('c', 'taken back');
+  desk.client.unsubscribe('c');
+  await desk.enter();
+  const { id } = desk.client.send('c', 'Hello');
+  await desk.pass(1_000);
+  const told = desk.told('outgoing').filter((change) => change.id === id).map(({ status }) => status);
+  assert.deepEqual(told, ['pending']);
+  assert.deepEqual(desk.client.outgoing('c').map(({ text }) => text), ['Hello']);
+});
+
+test('a message that has failed stays failed over a reload, says why, and is sent again when that is wished', async () => {
+  const { desk, disk } = withDisk();
+  await desk.enter();
+  const { id } = desk.client.send('c', 'Hello');
+  await desk.pass(100);
+  await desk.say({ type: 'error', id, code: 'channel_closed', message: 'It is closed.' });
+  assert.equal(desk.client.outgoing('c')[0]?.error?.code, 'channel_closed');
+  await desk.pass(100);
+  desk.reload();
+  desk.answers = true;
+  await desk.enter();
+  await desk.pass(200_000);
+  assert.deepEqual(desk.frames('send'), []);
+  const [outgoing] = desk.client.outgoing('c');
+  assert.deepEqual([outgoing?.status, outgoing?.error?.code], ['failed', 'channel_closed']);
+  assert.equal(desk.told('outgoing').at(-1).error.message, 'It is closed.');
+  desk.client.retry(id);
+  await desk.pass(100);
+  const again = desk.last('send').id;
+  await ack(desk, again, 3);
+  await desk.pass(100);
+  assert.equal(disk.messages.size, 0);
+});
+
+test('what an earlier page has left for other channels fills no outbox, and can be dropped', async () => {
+  const desk = new Desk({ hasDisk: true, outboxSize: 2 });
+  const disk = /** @type {import('./simulation/storage.js').Disk} */ (desk.disk);
+  await desk.enter();
+  desk.opens = false;
+  await desk.end(1006);
+  const ids = ['one', 'two'].map((text) => desk.client.send('c', text).id);
+  await desk.pass(1_000);
+  desk.reload();
+  desk.opens = true;
+  await desk.enter('d');
+  await desk.pass(100);
+  desk.client.send('d', 'there is room');
+  assert.deepEqual(desk.client.outgoing('c').map(({ id }) => id), ids);
+  for (const id of ids) desk.client.discard(id);
+  await desk.pass(100);
+  assert.deepEqual(desk.client.outgoing('c'), []);
+  assert.ok(ids.every((id) => !disk.messages.has(id)));
+});
+
+test('that the server does not know us is not forgotten for a check that is under way and fails', async () => {
+  const desk = new Desk();
+  await desk.enter();
+  const { id, stored } = desk.client.send('c', 'Hello');
+  await desk.pass(0);
+  desk.client.check();
+  await desk.pass(0);
+  const check = desk.last('subscribe').id;
+  await desk.say({ type: 'error', id, code: 'not_subscribed', message: '' });
+  await desk.say({ type: 'error', id: check, code: 'unavailable', message: '' });
+  for (let waited = 0; desk.last('subscribe').id === check && waited < 20; waited += 1) await desk.pass(1_000);
+  await desk.answer();
+  assert.equal(desk.frames('send').length, 2);
+  await ack(desk, id, 3);
+  assert.equal((await stored).seq, 3);
 });

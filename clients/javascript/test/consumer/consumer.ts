@@ -55,7 +55,11 @@ await assert.rejects(
   client.subscribe({ channel: `${channel}-of-somebody-else`, uid, secret }),
   (error: unknown) => error instanceof ChatError && error.code === 'unauthorized',
 );
-while (!texts.includes(`-${seq}`)) await new Promise((resolve) => setTimeout(resolve, 10));
+const deadline = Date.now() + 30_000;
+while (!texts.includes(`-${seq}`)) {
+  assert.ok(Date.now() < deadline, `waited in vain for the deletion: ${texts}`);
+  await new Promise((resolve) => setTimeout(resolve, 10));
+}
 assert.ok(texts.includes('Hello from Node'));
 client.close();
 await new Promise((resolve) => setTimeout(resolve, 0));
