@@ -104,12 +104,6 @@ export class Connection {
     return `r${this.#lastId}`;
   }
 
-  /** Whether an id is one of those. @param {string | undefined} id */
-  hasMade(id) {
-    const [, number] = /^r(\d+)$/.exec(id ?? '') ?? [];
-    return number !== undefined && Number(number) <= this.#lastId;
-  }
-
   /** @param {object} frame @returns {boolean} whether there was a connection to write it to */
   write(frame) {
     if (!this.#transport || !this.#isOpen) return false;

@@ -210,7 +210,7 @@ export class Session {
     const error = errorOf(frame);
     const isOurs = this.outbox.failed(id, error) || this.channels.failed(id, error)
       || this.watches.failed(id, channel, error);
-    // An answer to what was asked anew, or left, meanwhile is nobody's.
-    if (!isOurs && !this.connection.hasMade(id)) this.#emitter.emit('fault', { error });
+    // One with an id answers what was asked anew, left, or found to be stored meanwhile.
+    if (!isOurs && id === undefined) this.#emitter.emit('fault', { error });
   }
 }
