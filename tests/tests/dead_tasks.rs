@@ -58,7 +58,7 @@ async fn a_task_that_must_not_end_takes_its_process_along() {
 #[tokio::test]
 async fn a_loop_that_hangs_is_named_and_a_healthy_one_is_not() {
     let mut system =
-        System::builder().gateways(2).env_of_all("FAULT_HUNG_AFTER_SECONDS", "4").build().await;
+        System::builder().gateways(2).env_of_all("FAULT_HUNG_AFTER_SECONDS", "10").build().await;
     system.gateways[0].set("FAULT", "hang heartbeat of worker 1");
     system.chat_admin.set("FAULT", "hang heartbeat of worker 0");
     system.ingest_history.set("FAULT", "hang heartbeat of the runtime");
@@ -89,5 +89,32 @@ async fn a_loop_that_hangs_is_named_and_a_healthy_one_is_not() {
     for service in [&system.gateways[1], &system.broker_bridge] {
         assert_eq!(service.health().get("/healthz").await.status, 200);
         assert_eq!(service.readiness().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_process_whose_threads_are_blocked_ends_when_it_is_told_to() {
+    let mut system = System::builder()
+        .env_of_all("FAULT_HUNG_AFTER_SECONDS", "10")
+        .env_of_all("FAULT", "hang heartbeat of the runtime")
+        .env_of_all("SHUTDOWN_GRACE_SECONDS", "1")
+        // The only thread of their runtimes: there no signal is heard, and no time passes.
+        .env("ingest-history", "TOKIO_WORKER_THREADS", "1")
+        .env("broker-bridge", "TOKIO_WORKER_THREADS", "1")
+        .start()
+        .await;
+    for service in system.services() {
+        service.signal(Signal::USR1);
+    }
+    for service in system.services() {
+        until("a thread is blocked", async || {
+            let answer = service.health().get("/healthz").await;
+            answer.text.starts_with("hung: runtime for ").then_some(())
+        })
+        .await;
+        assert_eq!(service.stop().await.code(), Some(0), "{}", service.log());
+        if matches!(service.binary(), "ingest-history" | "broker-bridge") {
+            assert!(service.log().contains("is cut off"), "{}", service.log());
+        }
     }
 }

@@ -232,13 +232,27 @@ async fn what_is_replaced_or_removed_does_not_outlast_that_in_a_redis_that_is_fu
     assert!(!shown.to_string().contains("eve"), "{shown}");
 }
 
-/// The key of a channel's events, and that of when channels were used.
+/// The key of a channel's events, and that of when channels were used, once it has the channel.
 async fn keys(system: &System, channel: &str) -> (String, String) {
+    let redis = &system.servers().redis;
     let one = async |pattern: &str| {
-        let script = "return redis.call('KEYS', ARGV[1])[1]";
-        system.servers().redis.command(&["EVAL", script, "0", pattern]).await
+        let script = "return redis.call('KEYS', ARGV[1])[1] or ''";
+        redis.command(&["EVAL", script, "0", pattern]).await
     };
-    (one(&format!("*{{{channel}}}:history:*")).await, one("*:histories:*").await)
+    let used = until("it is noted when a channel was used", async || {
+        let used = one("*:histories:*").await;
+        let script = "return redis.call('ZSCORE', KEYS[1], ARGV[1]) or ''";
+        let score = redis.command(&["EVAL", script, "1", &used, channel]).await;
+        (!score.is_empty()).then_some(used)
+    });
+    (one(&format!("*{{{channel}}}:history:*")).await, used.await)
+}
+
+/// Has it that a channel was last used so many seconds ago.
+async fn set_idle(system: &System, used_key: &str, channel: &str, seconds: u64) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs();
+    let used = (now - seconds).to_string();
+    system.servers().redis.command(&["ZADD", used_key, &used, channel]).await;
 }
 
 async fn events_in(system: &System, key: &str) -> u64 {
@@ -268,6 +282,9 @@ async fn windows_shrink_and_idle_channels_leave_before_redis_is_full() {
     assert!(events_in(&system, &busy_key).await >= MESSAGES as u64);
     assert_eq!(metric(&system.ingest_history, "goch_history_window").await, 1_000);
 
+    // A machine may have been slow: so that nothing has been idle for a minute below.
+    set_idle(&system, &used_key, "idle", 0).await;
+
     // Nine tenths and more are used.
     let nearly_full = async || {
         redis.set_max_memory(redis.used_memory().await * 100 / 94).await;
@@ -283,17 +300,17 @@ async fn windows_shrink_and_idle_channels_leave_before_redis_is_full() {
         (events_in(&system, &busy_key).await < 250).then_some(())
     })
     .await;
+    // Neither has been idle for a minute.
+    assert_eq!(redis.command(&["EXISTS", &idle_key]).await, "1");
+    let evicted = async || metric(&system.ingest_history, "goch_history_evictions_total").await;
+    assert_eq!(evicted().await, 0);
     // What has left is read from the log.
     let history = soon("a history", busy.socket.whole_history("busy", 100)).await;
     let said: Vec<_> = history.iter().filter_map(|event| event["text"].as_str()).collect();
     assert_eq!(said, busy.said);
-    // Neither has been idle for a minute.
-    let evicted = async || metric(&system.ingest_history, "goch_history_evictions_total").await;
-    assert_eq!(evicted().await, 0);
 
-    // As if it had been for two.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs();
-    redis.command(&["ZADD", &used_key, &(now - 120).to_string(), "idle"]).await;
+    // As if one had been for two.
+    set_idle(&system, &used_key, "idle", 120).await;
     redis.set_max_memory(redis.used_memory().await * 100 / 94).await;
     until("the idle channel leaves", async || {
         (redis.command(&["EXISTS", &idle_key]).await == "0").then_some(())
@@ -310,4 +327,57 @@ async fn windows_shrink_and_idle_channels_leave_before_redis_is_full() {
     idle.say("after").await;
     is_in_redis(&system, &idle).await;
     idle.is_told_right(&system).await;
+}
+
+#[tokio::test]
+async fn channels_whose_idle_time_ends_while_there_is_room_are_not_counted_as_evicted() {
+    let system = System::builder()
+        .servers(Servers::new())
+        .env("ingest-history", "HISTORY_IDLE_SECONDS", "3600")
+        .start()
+        .await;
+    let mut chat = Chat::begin(&system, "idle").await;
+    chat.say("an hour ago").await;
+    is_in_redis(&system, &chat).await;
+    let (key, used_key) = keys(&system, "idle").await;
+    until("it is forgotten when it was used", async || {
+        if system.servers().redis.command(&["EXISTS", &used_key]).await == "0" {
+            return Some(());
+        }
+        // Again, should its filling be noted only now.
+        set_idle(&system, &used_key, "idle", 3_700).await;
+        None
+    })
+    .await;
+    // The key goes by itself, when its own time is up.
+    assert_eq!(system.servers().redis.command(&["EXISTS", &key]).await, "1");
+    assert_eq!(metric(&system.ingest_history, "goch_history_evictions_total").await, 0);
+}
+
+#[tokio::test]
+async fn a_redis_that_was_full_and_does_not_say_that_it_has_room_is_tried_again() {
+    let system = System::builder().servers(Servers::new()).start().await;
+    until_metric(&system.chat_admin, "goch_projection_whole", 1).await;
+    let redis = &system.servers().redis;
+    let allow_info = async |sign: &str| {
+        let answer = redis.ask("operator", &format!("ACL SETUSER chat-admin {sign}info")).await;
+        assert_eq!(answer, "+OK");
+    };
+    redis.set_max_memory(redis.used_memory().await / 2).await;
+    let chat = Chat::begin(&system, "refused").await;
+    until_metric(&system.chat_admin, "goch_redis_full", 1).await;
+    allow_info("-").await;
+    redis.set_max_memory(0).await;
+    until_metric(&system.chat_admin, "goch_redis_full", 0).await;
+    until_metric(&system.chat_admin, "goch_projection_whole", 1).await;
+    chat.is_told_right(&system).await;
+    let said = "Redis does not say how full it is; ";
+    until("it is said", async || (logged(&system.chat_admin, said) == 1).then_some(())).await;
+    allow_info("+").await;
+    // It asks on, and what was refused meanwhile is no defect.
+    until("Redis says it again", async || {
+        Metrics::of(&system.chat_admin).await.has("goch_redis_memory_bytes").then_some(())
+    })
+    .await;
+    redis.forget_refusals().await;
 }

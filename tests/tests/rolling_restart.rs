@@ -21,12 +21,15 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-/// Whoever is asked and leaves without an answer costs five seconds. This is far from that, and from what
-/// answers take on a loaded machine.
-const AT_MOST: Duration = Duration::from_secs(3);
+/// Whoever is asked and leaves without an answer costs five seconds. Nobody waits for that; a single answer of
+/// thousands may take long on a loaded machine.
+const AT_MOST: Duration = Duration::from_millis(4_500);
 
 /// What an answer should take.
 const PROMPT: Duration = Duration::from_secs(1);
+
+/// One answer in so many may take longer than [`PROMPT`].
+const LATE_IN: usize = 100;
 
 /// How long requests took, by what was asked, and what went wrong.
 #[derive(Default)]
@@ -57,6 +60,7 @@ impl Log {
             let (count, half, longest) = (took.len(), took[took.len() / 2], took[took.len() - 1]);
             println!("{kind}: {count}, half within {half:?}, all within {longest:?}, {late} late");
             assert!(longest < AT_MOST, "{kind}: somebody waited for {longest:?}");
+            assert!(late <= count.div_ceil(LATE_IN), "{kind}: {late} of {count} were late");
         }
         let failures = self.failures.lock().unwrap();
         assert!(failures.is_empty(), "{} failures: {:#?}", failures.len(), &*failures);
@@ -323,15 +327,16 @@ async fn what_a_replica_has_in_hand_when_it_leaves_is_given_to_another_at_once()
     system.own_servers().redis.stop().await;
     let mut other = system.ingest_history.replica("other-ingest-history", folder.path());
     let holds = |service: &Service| service.log().contains("Redis does not take events");
+    // It is handed out after this.
+    let begun = Instant::now();
     socket.say(&channel, "Hello").await;
     until("it is held", async || holds(&system.ingest_history).then_some(())).await;
     other.start().await;
     assert!(!holds(&other));
     assert_eq!(system.ingest_history.stop().await.code(), Some(0));
-    let left = Instant::now();
     until("the other has it", async || holds(&other).then_some(())).await;
     // By itself the server would give it to another ten seconds after it was handed out.
-    assert!(left.elapsed() < Duration::from_secs(5), "after {:?}", left.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(9), "after {:?}", begun.elapsed());
 }
 
 #[tokio::test]

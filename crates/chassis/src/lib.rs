@@ -8,6 +8,7 @@
 pub mod bucket;
 mod cgroup;
 pub mod config;
+mod deadline;
 mod descriptors;
 pub mod endpoints;
 #[cfg(debug_assertions)]

@@ -1,11 +1,13 @@
 //! A service from its start to its end.
 
-use std::{future::Future, pin::pin, process::ExitCode, time::Duration};
+use std::{future::Future, pin::pin, process, time::Duration};
+
+use tokio::time::timeout;
 
 use crate::{
     cgroup,
     config::{ChassisConfig, Config, Environment, Faults, NatsConfig},
-    descriptors,
+    deadline, descriptors,
     health::{self, Health},
     metrics::Metrics,
     shutdown::Shutdown,
@@ -13,10 +15,14 @@ use crate::{
 };
 
 /// A faulty configuration: `EX_USAGE`, so that a supervisor can tell it from a crash.
-const EXIT_USAGE: u8 = 64;
+const EXIT_USAGE: i32 = 64;
 
-/// What a service may take beyond the grace period, before it is ended as it is.
-const OVERTIME: Duration = Duration::from_secs(2);
+/// What a service may take beyond the grace period, before it is given up.
+const OVERTIME: Duration = Duration::from_secs(1);
+
+/// What closing the health port may take, and sending the last traces where nothing is left of the grace period.
+/// With [`OVERTIME`] that is less than what [`deadline`] gives the whole process.
+const CLOSING_TIME: Duration = Duration::from_millis(400);
 
 /// What a service is given to work with. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -64,12 +70,23 @@ impl StartError {
 }
 
 /// Runs a service: reads its configuration `C`, starts telemetry and the health port, runs `serve`
-/// to its end, waits for the tasks it left, and tells the process's exit code: 0 after SIGTERM, 64
-/// for a faulty configuration, 1 otherwise. A vital task that is gone ends the process with 70, from where
-/// it is noticed.
+/// to its end, waits for the tasks it left, and ends the process: with 0 after SIGTERM, 64 for a faulty
+/// configuration, 1 otherwise. A vital task that is gone ends the process with 70, from where it is noticed.
 ///
 /// `serve` returns when the end has begun and what it owns is drained.
-pub async fn run<C, S, F>(name: &'static str, serve: S) -> ExitCode
+pub async fn run<C, S, F>(name: &'static str, serve: S) -> !
+where
+    C: Config,
+    S: FnOnce(C, Chassis) -> F,
+    F: Future<Output = Result<(), StartError>>,
+{
+    let code = run_to_end(name, serve).await;
+    // From here, because a runtime that is dropped waits for its threads, and one of them may be blocked.
+    process::exit(code)
+}
+
+/// The process's exit code.
+async fn run_to_end<C, S, F>(name: &'static str, serve: S) -> i32
 where
     C: Config,
     S: FnOnce(C, Chassis) -> F,
@@ -97,14 +114,16 @@ where
     let code = match outcome {
         Ok(()) | Err(StartError::Stopped) => {
             tracing::info!("stopped");
-            ExitCode::SUCCESS
+            0
         }
         Err(error) => {
             tracing::error!(%error, "failed");
-            ExitCode::FAILURE
+            1
         }
     };
-    telemetry.finish().await;
+    if timeout(shutdown.time_left() + CLOSING_TIME, telemetry.finish()).await.is_err() {
+        tracing::warn!("the last traces were not sent in time");
+    }
     code
 }
 
@@ -121,8 +140,7 @@ where
 {
     let open_files = descriptors::raise();
     let memory_limit = cgroup::memory_limit();
-    shutdown
-        .begin_at_signal()
+    deadline::watch(shutdown)
         .map_err(|error| StartError::because("listening for signals", error))?;
     let health = Health::new(shutdown.clone());
     let metrics = Metrics::default();
@@ -147,7 +165,9 @@ where
     if !shutdown.finish().await {
         tracing::warn!("some tasks did not end within the grace period");
     }
-    port.stop(false).await;
+    if timeout(CLOSING_TIME, port.stop(false)).await.is_err() {
+        tracing::warn!("the health port did not close in time");
+    }
     outcome
 }
 
@@ -163,7 +183,7 @@ async fn unless_overdue(
     tokio::select! {
         outcome = pin!(serve) => outcome,
         () = overdue => {
-            tracing::error!("the service did not end within the grace period and is cut off");
+            tracing::error!("the service did not end within the grace period and is given up");
             Ok(())
         }
     }
@@ -171,9 +191,9 @@ async fn unless_overdue(
 
 /// Logging may not be set up yet, so the message goes where a supervisor shows it.
 #[expect(clippy::print_stderr, reason = "there is no log before there is a configuration")]
-fn refuse_configuration(name: &str, reason: &dyn std::fmt::Display) -> ExitCode {
+fn refuse_configuration(name: &str, reason: &dyn std::fmt::Display) -> i32 {
     eprintln!("{name}: the configuration is faulty: {reason}");
-    ExitCode::from(EXIT_USAGE)
+    EXIT_USAGE
 }
 
 #[cfg(test)]
@@ -183,7 +203,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_service_that_hangs_at_its_end_is_cut_off_after_the_grace_period() {
+    async fn a_service_that_hangs_at_its_end_is_given_up_after_the_grace_period() {
         let shutdown = Shutdown::new(Duration::from_secs(5));
         let ending = shutdown.clone();
         let hour = Duration::from_hours(1);
@@ -194,6 +214,6 @@ mod tests {
         let due = Instant::now() + hour;
         unless_overdue(&shutdown, std::future::pending()).await.unwrap();
         let took = due.elapsed();
-        assert!((Duration::from_secs(6)..Duration::from_secs(8)).contains(&took), "{took:?}");
+        assert!((Duration::from_secs(5)..Duration::from_secs(7)).contains(&took), "{took:?}");
     }
 }

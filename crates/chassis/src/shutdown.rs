@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{
     sync::{CancellationToken, WaitForCancellationFuture},
     task::TaskTracker,
@@ -77,27 +76,6 @@ impl Shutdown {
     /// Runs `task` to its end, unless the end of the service comes first.
     pub async fn unless_begun<T>(&self, task: impl Future<Output = T>) -> Option<T> {
         self.token.run_until_cancelled(task).await
-    }
-
-    /// Begins the end at SIGTERM or SIGINT.
-    ///
-    /// # Errors
-    /// When the signals cannot be listened to.
-    pub fn begin_at_signal(&self) -> std::io::Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let shutdown = self.clone();
-        let listening = async move {
-            let name = tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
-                () = shutdown.begun() => return,
-            };
-            tracing::info!(signal = name, "shutting down");
-            shutdown.begin();
-        };
-        tokio::spawn(self.vital("signals", listening));
-        Ok(())
     }
 
     /// Waits for the tasks, but not beyond the grace period. True if all of them ended.

@@ -1,8 +1,6 @@
 //! The chat-admin process: channels, members, and the REST face for ticketing.
 
-use std::process::ExitCode;
-
 #[tokio::main]
-async fn main() -> ExitCode {
-    goch_chassis::run("chat-admin", chat_admin::serve).await
+async fn main() {
+    goch_chassis::run("chat-admin", chat_admin::serve).await;
 }

@@ -1,9 +1,7 @@
 //! The gateway process: holds the sockets of customers and agents.
 
-use std::process::ExitCode;
-
 /// Sockets live on the HTTP server's own threads; this runtime only starts and ends them.
 #[tokio::main(worker_threads = 2)]
-async fn main() -> ExitCode {
-    goch_chassis::run("gateway", gateway::serve).await
+async fn main() {
+    goch_chassis::run("gateway", gateway::serve).await;
 }

@@ -34,8 +34,13 @@ impl Evictor {
             match shutdown.unless_begun(self.store.evict(generation)).await {
                 Some(Ok(dropped)) => _ = self.metrics.evictions.inc_by(dropped),
                 Some(Err(error)) => tracing::debug!(%error, "idle channels stay in Redis"),
-                None => return,
+                None => break,
             }
+        }
+        // Whoever comes next does not know of these.
+        if self.store.is_answering() {
+            let generation = self.progress.borrow().generation;
+            self.store.tell_uses(generation).await;
         }
     }
 }

@@ -104,7 +104,7 @@ impl Filler {
 
     async fn fill(&self, generation: u64, channel: &ChannelName) -> Result<(), FillError> {
         let token = random_token()?;
-        self.store.note_use(generation, channel).await;
+        self.store.note_use(channel);
         let filling = self.store.begin_fill(generation, channel, token).await?;
         let (mut window, mut top, mut missing) = (Window::Latest, None, self.store.window());
         let floor = loop {

@@ -2,28 +2,36 @@
 //!
 //! A Redis that has reached `maxmemory` answers reads, and refuses whatever takes more memory. Both are found out
 //! for all who ask: the first refusal says that it is full, and a look each second at how much it uses says how
-//! full it is, and when there is room again. Of a cluster the fullest node counts.
+//! full it is, and when there is room again. Of a cluster the fullest node counts, and there is room when each has
+//! said so. What has not been said again for a while does not hold any more: a Redis that does not say how full it
+//! is, is asked to take writes from time to time.
+
+mod state;
 
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
-use fred::{clients::Client, interfaces::ClientLike as _, types::InfoKind};
+use fred::{
+    clients::Client,
+    interfaces::{ClientLike as _, ClusterInterface as _},
+    types::InfoKind,
+};
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
+use self::state::{HOLDS_FOR, Heard, State, Usage};
 use crate::metrics::{Metrics, Source};
 
 /// How long a node may take to say how full it is.
 const LOOK_WITHIN: Duration = Duration::from_millis(300);
-
-/// How long what it has said holds; it is asked each second.
-const HOLDS_FOR: Duration = Duration::from_secs(15);
-
-/// Below this share of its maximum there is room again in a Redis that was full. Less than 1, because what was left
-/// out is written again then.
-const ROOM_BELOW: f64 = 0.95;
 
 /// What Redis says when it refuses a write, in whatever stands around it where a script was refused.
 const REFUSAL: &str = "OOM command not allowed";
@@ -31,42 +39,6 @@ const REFUSAL: &str = "OOM command not allowed";
 /// Whether Redis has refused a command for want of memory.
 pub(super) fn is_refusal(error: &fred::error::Error) -> bool {
     error.details().contains(REFUSAL)
-}
-
-/// What is known of Redis's memory.
-#[derive(Debug, Clone, Copy, Default)]
-struct State {
-    /// Used of the maximum; 0 where there is none.
-    fullness: f64,
-    /// A write was refused, and there has not been room since.
-    is_full: bool,
-}
-
-/// What a node uses, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Usage {
-    used: u64,
-    /// 0 for no limit.
-    max: u64,
-}
-
-impl Usage {
-    /// Reads an answer to `INFO memory`.
-    fn parse(info: &str) -> Self {
-        let number = |name: &str| {
-            let mut values =
-                info.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            values.next().and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or(0)
-        };
-        // Redis does not count these against its maximum either.
-        let used = number("used_memory").saturating_sub(number("mem_not_counted_for_evict"));
-        Self { used, max: number("maxmemory") }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "nobody needs more than a few digits")]
-    fn fullness(self) -> f64 {
-        if self.max > 0 { self.used as f64 / self.max as f64 } else { 0.0 }
-    }
 }
 
 /// Cheap to clone.
@@ -79,6 +51,8 @@ pub(super) struct Memory {
     used: Gauge,
     max: Gauge,
     server: Source,
+    /// Whether the log has it that Redis does not say how full it is. Once is enough.
+    is_silence_reported: Arc<AtomicBool>,
 }
 
 impl Memory {
@@ -91,6 +65,7 @@ impl Memory {
             used: Gauge::default(),
             max: Gauge::default(),
             server: Source::new(HOLDS_FOR),
+            is_silence_reported: Arc::default(),
         };
         metrics.register(|registry| {
             registry.register(
@@ -128,20 +103,20 @@ impl Memory {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.state.borrow().is_full
+        self.state.borrow().full.is_some()
     }
 
     /// Waits until it is not full.
     pub(super) async fn has_room(&self) {
         // The sender is here, so there is always news to wait for.
-        let _ = self.state.subscribe().wait_for(|state| !state.is_full).await;
+        let _ = self.state.subscribe().wait_for(|state| state.full.is_none()).await;
     }
 
     /// Notes that a write was refused.
     pub(super) fn note_refusal(&self) {
         self.refused.inc();
         let is_news =
-            self.state.send_if_modified(|state| !std::mem::replace(&mut state.is_full, true));
+            self.state.send_if_modified(|state| state.full.replace(Instant::now()).is_none());
         if is_news {
             self.full.set(1);
             tracing::warn!(
@@ -150,37 +125,51 @@ impl Memory {
         }
     }
 
-    /// Asks each node how full it is.
+    /// Asks each node of a Redis that answers how full it is.
     pub(super) async fn look(&self, client: &Client) {
-        let mut fullest = None::<Usage>;
+        let mut heard = Heard::default();
         if client.is_clustered() {
-            for node in client.active_connections() {
+            let nodes = client.active_connections();
+            // One without a connection says nothing.
+            heard.is_whole = !nodes.is_empty() && nodes.len() >= client.num_primary_cluster_nodes();
+            for node in nodes {
                 let node = client.with_cluster_node(node);
-                fullest = fuller(fullest, usage(node.info(Some(InfoKind::Memory))).await);
+                heard.add(usage(node.info(Some(InfoKind::Memory))).await);
             }
         } else {
-            fullest = usage(client.info(Some(InfoKind::Memory))).await;
+            heard.add(usage(client.info(Some(InfoKind::Memory))).await);
         }
-        if let Some(usage) = fullest {
-            self.note(usage);
-        }
+        self.note(heard);
     }
 
-    fn note(&self, usage: Usage) {
-        let fullness = usage.fullness();
-        self.ratio.set(fullness);
-        self.used.set(i64::try_from(usage.used).unwrap_or(i64::MAX));
-        self.max.set(i64::try_from(usage.max).unwrap_or(i64::MAX));
-        self.server.note_heard();
-        let mut has_room_again = false;
+    fn note(&self, heard: Heard) {
+        if let Some(usage) = heard.fullest {
+            self.ratio.set(usage.fullness());
+            self.used.set(i64::try_from(usage.used).unwrap_or(i64::MAX));
+            self.max.set(i64::try_from(usage.max).unwrap_or(i64::MAX));
+            self.server.note_heard();
+        }
+        let (now, mut before, mut after) = (Instant::now(), State::default(), State::default());
         self.state.send_modify(|state| {
-            state.fullness = fullness;
-            has_room_again = state.is_full && fullness < ROOM_BELOW;
-            state.is_full &= !has_room_again;
+            before = *state;
+            state.hear(heard, now);
+            after = *state;
         });
-        if has_room_again {
+        if before.full.is_some() && after.full.is_none() {
             self.full.set(0);
-            tracing::info!(fullness, "Redis has room again");
+            let fullness = after.fullness;
+            if heard.is_whole {
+                tracing::info!(fullness, "Redis has room again");
+            } else {
+                tracing::info!("Redis does not say whether it has room again, so it is tried");
+            }
+        }
+        let is_silent = after.silent_since.is_some_and(|since| now - since >= HOLDS_FOR);
+        if is_silent && !self.is_silence_reported.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "Redis does not say how full it is; windows do not shrink before it is full. Is INFO among \
+                 the rights of this service's user?"
+            );
         }
     }
 }
@@ -197,13 +186,6 @@ async fn usage(info: impl Future<Output = Result<String, fred::error::Error>>) -
     }
 }
 
-fn fuller(one: Option<Usage>, other: Option<Usage>) -> Option<Usage> {
-    [one, other]
-        .into_iter()
-        .flatten()
-        .max_by(|one, other| one.fullness().total_cmp(&other.fullness()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,43 +194,77 @@ mod tests {
         Usage { used, max }
     }
 
-    #[test]
-    fn what_a_node_uses_is_read_as_it_counts_itself() {
-        let info = "# Memory\r\nused_memory:1500\r\nused_memory_human:1.46K\r\nmaxmemory:2000\r\n\
-                    maxmemory_policy:noeviction\r\nmem_not_counted_for_evict:500\r\n";
-        assert_eq!(Usage::parse(info), usage(1_000, 2_000));
-        assert_eq!(Usage::parse("junk"), Usage::default());
-        assert!(Usage::parse("used_memory:5\r\nmaxmemory:0\r\n").fullness().abs() < f64::EPSILON);
+    fn heard(nodes: &[Option<Usage>]) -> Heard {
+        let mut heard = Heard::default();
+        for node in nodes {
+            heard.add(*node);
+        }
+        heard
     }
 
-    #[test]
-    fn of_a_cluster_the_fullest_node_counts() {
-        let small = Some(usage(9, 10));
-        assert_eq!(fuller(Some(usage(100, 1_000)), small), small);
-        assert_eq!(fuller(small, Some(usage(5_000, 0))), small);
-        assert_eq!(fuller(None, small), small);
-        assert_eq!(fuller(None, None), None);
+    fn note(memory: &Memory, used: u64, max: u64) {
+        memory.note(heard(&[Some(usage(used, max))]));
     }
 
     #[tokio::test]
     async fn it_is_full_from_a_refusal_until_there_is_room() {
         let memory = Memory::register(&Metrics::default());
-        memory.note(usage(99, 100));
+        note(&memory, 99, 100);
         assert!(!memory.is_full());
         memory.note_refusal();
         memory.note_refusal();
         assert!(memory.is_full());
         assert_eq!(memory.refused.get(), 2);
-        for still in [usage(101, 100), usage(96, 100)] {
-            memory.note(still);
+        for still in [101, 96] {
+            note(&memory, still, 100);
             assert!(memory.is_full());
         }
-        memory.note(usage(94, 100));
+        note(&memory, 94, 100);
         assert!(!memory.is_full());
         memory.has_room().await;
         // Without a limit there is room.
         memory.note_refusal();
-        memory.note(usage(94, 0));
+        note(&memory, 94, 0);
         assert!(!memory.is_full());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cluster_is_full_until_each_node_has_said_that_there_is_room() {
+        let memory = Memory::register(&Metrics::default());
+        let (full, roomy) = (Some(usage(100, 100)), Some(usage(10, 100)));
+        memory.note_refusal();
+        memory.note(heard(&[roomy, full]));
+        // The one that is full says nothing for a moment.
+        memory.note(heard(&[roomy, None]));
+        assert!(memory.is_full());
+        memory.note(heard(&[roomy, roomy]));
+        assert!(!memory.is_full());
+        // One that is full is so however long the other says nothing.
+        memory.note_refusal();
+        for _ in 0..3 {
+            tokio::time::advance(HOLDS_FOR).await;
+            memory.note(heard(&[full, None]));
+            assert!(memory.is_full());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_redis_that_does_not_say_how_full_it_is_is_tried_again() {
+        let memory = Memory::register(&Metrics::default());
+        note(&memory, 97, 100);
+        memory.note_refusal();
+        memory.note(heard(&[None]));
+        tokio::time::advance(HOLDS_FOR / 2).await;
+        // It still is.
+        memory.note_refusal();
+        tokio::time::advance(HOLDS_FOR * 3 / 4).await;
+        memory.note(heard(&[None]));
+        assert!(memory.is_full());
+        tokio::time::advance(HOLDS_FOR / 4).await;
+        memory.note(heard(&[None]));
+        assert!(!memory.is_full());
+        assert_eq!(memory.full.get(), 0);
+        // What it said long ago does not hold either.
+        assert!(memory.fullness().abs() < f64::EPSILON);
     }
 }

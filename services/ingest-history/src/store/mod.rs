@@ -38,6 +38,7 @@ mod read;
 mod room;
 #[cfg(test)]
 mod tests;
+mod uses;
 mod write;
 
 use std::{sync::Arc, time::Duration};
@@ -46,6 +47,7 @@ use fred::types::{Value, scripts::Script};
 use goch_chassis::redis::{Redis, RedisError};
 use goch_contract::{ChannelName, Seq};
 
+use self::uses::Uses;
 pub(crate) use self::{
     layout::Entry,
     read::{Last, View},
@@ -98,6 +100,7 @@ pub(crate) struct Store {
     window: usize,
     idle_seconds: i64,
     scripts: Arc<Scripts>,
+    uses: Uses,
 }
 
 impl Store {
@@ -116,6 +119,7 @@ impl Store {
             window: config.window,
             idle_seconds: config.idle_seconds,
             scripts: Arc::new(scripts),
+            uses: Uses::default(),
         }
     }
 

@@ -1,12 +1,14 @@
 //! The scripts that count, on a real redis-server, against a log that a test can look through.
 
+mod cluster;
+
 use std::{
     collections::BTreeMap,
     env,
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use fred::{
@@ -26,7 +28,7 @@ use crate::progress::Progress;
 const WINDOW: usize = 8;
 const MEMBERS: [&str; 3] = ["ann", "bob", "eve"];
 
-/// How long the server may take to start.
+/// How long the server may take to start, and a machine that stalls to go on.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Server {
@@ -37,12 +39,17 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self::start_at(port, &[])
+    }
+
+    fn start_at(port: u16, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let named = env::var_os("REDIS_SERVER").filter(|named| !named.is_empty());
         let program = named.map_or_else(|| PathBuf::from("redis-server"), PathBuf::from);
         let process = Command::new(program)
             .args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()])
+            .args(arguments)
             .current_dir(folder.path())
             .stdout(Stdio::null())
             .spawn()
@@ -73,6 +80,21 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// Asks again when there was no answer in time: a machine that stalls is no defect.
+async fn patiently<T>(ask: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match ask().await {
+            Err(StoreError::Redis(RedisError::Slow | RedisError::Away))
+                if Instant::now() < deadline =>
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            answer => return answer,
+        }
     }
 }
 
@@ -157,7 +179,8 @@ impl Log {
     /// Asks for a count; what is missing is for the caller to keep.
     async fn ask(&self, store: &Store, of: &str, position: Seq) -> (u64, Option<Missing>) {
         let (of, progress) = (uid(of), self.progress());
-        let counted = store.count(progress, &self.channel, &of, position).await.unwrap();
+        let count = async || store.count(progress, &self.channel, &of, position).await;
+        let counted = patiently(count).await.unwrap();
         let Some(counted) = counted else {
             // It was dropped, for want of memory, and is filled again.
             self.fill(store).await;
@@ -226,7 +249,9 @@ async fn play(store: &Store, steps: Vec<Step>) {
         }
         for Counting { position, missing, by_sender, .. } in due {
             let progress = log.progress();
-            let kept = store.keep(progress, &channel, position, &missing, &by_sender).await;
+            let keep =
+                async || store.keep(progress, &channel, position, &missing, &by_sender).await;
+            let kept = patiently(keep).await;
             assert!(matches!(kept, Ok(()) | Err(StoreError::Redis(RedisError::Full))), "{kept:?}");
         }
         match step {
@@ -286,7 +311,8 @@ async fn what_was_counted_while_something_was_deleted_is_not_kept() {
     }
     let keep = async |log: &Log, missing: &Missing| {
         let by_sender = log.by_sender(missing.after, missing.through);
-        store.keep(log.progress(), &channel, Seq(0), missing, &by_sender).await.unwrap();
+        let keep = async || store.keep(log.progress(), &channel, Seq(0), missing, &by_sender).await;
+        patiently(keep).await.unwrap();
     };
     let (count, missing) = log.ask(&store, "ann", Seq(0)).await;
     assert_eq!(count, 24);

@@ -44,6 +44,7 @@ impl Store {
             return Ok(0);
         }
         let channels: Vec<_> = sets.keys().copied().collect();
+        self.uses.note(channels.iter().copied());
         let deletions = entries.iter().filter(|entry| entry.deletes());
         let thinned: BTreeSet<_> = deletions.map(|entry| &entry.channel).collect();
         let pipeline = self.redis.client().pipeline();
@@ -53,7 +54,6 @@ impl Store {
             pipeline.expire::<(), _>(&key, self.idle_seconds, None).await?;
             pipeline.zlexcount::<(), _, _, _>(&key, "[e", "(f").await?;
         }
-        self.queue_use(&pipeline, generation, channels.iter().copied()).await?;
         // After the deletions are in: a count that is made from then on leaves out what they delete.
         for channel in thinned {
             let key = self.key(generation, channel);
@@ -79,12 +79,10 @@ impl Store {
                 written.push((self.key(generation, channel), count?.as_u64().unwrap_or(0)));
             }
         }
-        // When they were used is a help only, and there may be no room for that.
-        let _ = next()?;
         for answer in answers {
             answer?;
         }
-        let dropped = self.drop_channels(generation, &refused).await?;
+        let dropped = self.drop_channels(generation, refused.into_iter()).await?;
         self.trim(written).await?;
         Ok(dropped)
     }
@@ -151,7 +149,10 @@ impl Store {
         generation: u64,
         channel: &ChannelName,
     ) -> Result<(), StoreError> {
-        self.drop_channels(generation, &[channel]).await.map(drop)
+        let key = self.key(generation, channel);
+        self.redis.write(self.redis.client().del::<(), _>(key)).await?;
+        self.uses.forget(channel);
+        Ok(())
     }
 
     /// Marks the channel as whole between `floor` and `top` once that is written; false if it has
