@@ -17,7 +17,9 @@ digest_of() {
         crane digest "$1"
     elif command -v skopeo >/dev/null; then
         # The manifest as it is, or skopeo would tell of this machine's platform only.
-        printf 'sha256:%s\n' "$(skopeo inspect --raw "docker://$1" | sha256sum | cut -d ' ' -f 1)"
+        local hash
+        hash=$(skopeo inspect --raw "docker://$1" | sha256sum | cut -d ' ' -f 1) || return 1
+        printf 'sha256:%s\n' "$hash"
     elif docker buildx version >/dev/null 2>&1; then
         docker buildx imagetools inspect --format '{{.Manifest.Digest}}' "$1"
     else
@@ -37,7 +39,7 @@ images=$(sed -n 's/^ *\(- \)\{0,1\}image: //p' <<<"$rendered" | sort -u)
 pins=
 for image in $images; do
     [[ $image != *@* ]] || continue
-    digest=$(digest_of "$image")
+    digest=$(digest_of "$image") || die "the registry does not tell the digest of $image"
     [[ $digest =~ ^sha256:[0-9a-f]{64}$ ]] || die "the registry has no digest for $image: $digest"
     # A colon before the last slash is a port's.
     last=${image##*/}

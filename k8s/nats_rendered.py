@@ -1,11 +1,12 @@
-"""Checks that the rendered NATS keeps what the manifests promise of it: how it is evicted, what it may take, and,
-where it is several servers, that they find each other and that the log is stored on all of them.
+"""Checks that the rendered NATS keeps what the manifests promise of it: how it is evicted, what it may take, that its
+disk has room for what it may store, that it can read its configuration again, and, where it is several servers, that
+they find each other and that the log is stored on all of them.
 """
 
 import re
 
 NAME = "goch-nats"
-UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+UNITS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def faults(documents):
@@ -19,6 +20,8 @@ def faults(documents):
     server = next(it for it in pod["containers"] if it["name"] == "nats")
     yield from eviction(documents)
     yield from resources(pod, server)
+    yield from disk(documents, stateful_set)
+    yield from configuration(documents, pod, server)
     if stateful_set["replicas"] > 1:
         yield from cluster(documents, stateful_set, server)
 
@@ -52,7 +55,55 @@ def resources(pod, server):
 
 def size(text):
     number, unit = re.fullmatch(r"(\d+)([A-Za-z]*)", text).groups()
-    return int(number) * UNITS.get(unit, 1)
+    return int(number) * UNITS[unit.removesuffix("B")]
+
+
+# A block of a stream's files is written anew only when less than half of it is live.
+FILES_PER_BYTE = 2
+
+
+def disk(documents, stateful_set):
+    """What broker-bridge lets log and buckets have, against what there is."""
+    given = bridge(documents)
+    defaults = {"LOG_MAX_BYTES": 6 * 2**30, "BUCKETS_MAX_BYTES": 2 * 2**30}
+    limits = [int(given.get(name, default)) for name, default in defaults.items()]
+    if min(limits) < 0:
+        yield "LOG_MAX_BYTES or BUCKETS_MAX_BYTES is no limit: the disk could fill"
+        return
+    claims = {it["metadata"]["name"]: it["spec"] for it in stateful_set["volumeClaimTemplates"]}
+    volume = size(claims["data"]["resources"]["requests"]["storage"])
+    if volume < FILES_PER_BYTE * sum(limits):
+        yield f"the volume has {volume} bytes, less than twice LOG_MAX_BYTES and BUCKETS_MAX_BYTES, {sum(limits)}"
+    settings = next(it["data"] for it in documents if named(it, "ConfigMap"))
+    [store] = re.findall(r"^\s*max_file_store: (\d+)$", settings["nats.conf"], re.MULTILINE)
+    if int(store) < sum(limits):
+        yield f"max_file_store is {store}, less than LOG_MAX_BYTES and BUCKETS_MAX_BYTES, {sum(limits)}"
+
+
+def bridge(documents):
+    """The variables of broker-bridge."""
+    found = next(it for it in documents if it["kind"] == "Deployment" and it["metadata"]["name"] == "broker-bridge")
+    [container] = found["spec"]["template"]["spec"]["containers"]
+    maps = {it["metadata"]["name"]: it["data"] for it in documents if it["kind"] == "ConfigMap"}
+    values = {}
+    for source in container.get("envFrom", []):
+        values.update(maps.get(source.get("configMapRef", {}).get("name"), {}))
+    return values | variables(container)
+
+
+def configuration(documents, pod, server):
+    """Whether all of it can be read again, and what has it read is there."""
+    flags = [it for it in server["command"] + server.get("args", []) if it.startswith("-")]
+    if set(flags) - {"-c", "-P"}:
+        yield f"the server is given {flags}: flags cannot be read again, and nothing can that is set beside them"
+    watcher = next((it for it in pod["containers"] if it["name"] == "reload"), {})
+    paths = [{it["mountPath"] for it in each.get("volumeMounts", [])} - {"/data"} for each in (server, watcher)]
+    if paths[0] != paths[1]:
+        yield f"the server sees {sorted(paths[0])}, and reload {sorted(paths[1])}"
+    if bridge(documents)["NATS_URL"].startswith("tls://") and not any(
+        "tls {" in it["data"].get("nats.conf", "") for it in documents if it["kind"] == "ConfigMap"
+    ):
+        yield "services speak TLS, and the server does not"
 
 
 def cluster(documents, stateful_set, server):
@@ -69,9 +120,7 @@ def cluster(documents, stateful_set, server):
         yield "cluster.conf has other routes"
     if "/etc/nats/cluster.conf" not in server["command"]:
         yield "the servers do not read cluster.conf"
-    bridge = next(it for it in documents if it["kind"] == "Deployment" and it["metadata"]["name"] == "broker-bridge")
-    containers = bridge["spec"]["template"]["spec"]["containers"]
-    replicas = variables(containers[0]).get("LOG_REPLICAS", "1")
+    replicas = bridge(documents).get("LOG_REPLICAS", "1")
     if replicas != str(count):
         yield f"LOG_REPLICAS is {replicas}, and there are {count} servers"
     common = [it["data"] for it in documents if it["kind"] == "ConfigMap" and "NATS_URL" in it.get("data", {})]

@@ -7,7 +7,7 @@
 - pods that leave while they are still routed to, or are killed before they have left;
 - threads that are as many as the node's cores;
 - a Redis that does not stop short of its container's limit;
-- what is promised of NATS (nats_rendered.py).
+- what is promised of NATS, the size of its disk among it (nats_rendered.py).
 
     rendered.py RENDERED-MANIFESTS
 """

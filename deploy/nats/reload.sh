@@ -1,7 +1,8 @@
 #!/bin/sh
-# Has nats-server read its configuration again when a file of it has changed: Kubernetes writes a changed
-# ConfigMap into the volume, and tells nobody. Runs beside the server, in a container that sees its processes.
-# A file with a fault changes nothing; the server's log says so.
+# Has nats-server read its configuration again when a file of it has changed, or a certificate that it names:
+# Kubernetes writes changed ConfigMaps and Secrets into their volumes, and tells nobody. Runs beside the server, in a
+# container that sees its processes and files. What the server refuses changes nothing; its log says why, and it is
+# asked again after twelve looks, or as soon as a file changes.
 #
 #   reload.sh FOLDER PID-FILE [SECONDS]
 set -eu
@@ -10,17 +11,70 @@ folder=$1
 pid_file=$2
 pause=${3:-5}
 
-content() {
-    cat "$folder"/*.conf | sha256sum
+# The values of a setting in the configuration, one a line.
+settings() {
+    sed -n "s/^[[:space:]]*$1:[[:space:]]*\"\{0,1\}\([^\"#[:space:]]*\).*/\1/p" "$folder"/*.conf
 }
 
-# At the first look, too: who knows what the server has read.
+# What all files have. One that is away for a moment, while it is replaced, makes a difference too.
+content() {
+    {
+        cat "$folder"/*.conf
+        settings cert_file | while read -r certificate; do cat "$certificate"; done
+    } 2>/dev/null | sha256sum
+}
+
+# What the server tells of itself. Its image has wget; where there is none, bash does as well.
+varz() {
+    port=$(settings http_port)
+    if command -v wget >/dev/null; then
+        wget -q -T 5 -O - "http://127.0.0.1:$port/varz"
+    else
+        # shellcheck disable=SC2016 # bash's own variable
+        timeout 5 bash -c \
+            'exec 3<>"/dev/tcp/127.0.0.1/$0" && printf "GET /varz HTTP/1.0\r\n\r\n" >&3 && cat <&3' "$port"
+    fi
+}
+
+# When the server last took what it had read, in its own words; nothing while it does not answer.
+load_time() {
+    varz 2>/dev/null | sed -n 's/.*"config_load_time": *"\([^"]*\)".*/\1/p'
+}
+
+# Whether the load time is another one than the given one within ten seconds.
+is_taken() {
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        sleep 1
+        now=$(load_time)
+        [ -z "$now" ] || [ "$now" = "$1" ] || return 0
+    done
+    return 1
+}
+
+# Nothing at first: who knows what the server has read.
 loaded=
+# What the server has refused, and after how many looks it is asked again.
+refused=
+looks=0
 while sleep "$pause"; do
     found=$(content)
-    # It fails while the server starts or ends; then it is told at the next look.
-    if [ "$found" != "$loaded" ] && kill -HUP "$(cat "$pid_file")"; then
+    [ "$found" != "$loaded" ] || continue
+    if [ "$found" = "$refused" ] && [ "$looks" -gt 0 ]; then
+        looks=$((looks - 1))
+        continue
+    fi
+    before=$(load_time)
+    # Without an answer it is starting or ending; the next look will find it.
+    if [ -z "$before" ] || ! kill -HUP "$(cat "$pid_file")"; then
+        continue
+    fi
+    if is_taken "$before"; then
         loaded=$found
-        echo "nats-server reads its configuration again"
+        refused=
+        echo "nats-server has read its configuration again"
+    else
+        refused=$found
+        looks=12
+        echo "nats-server has NOT taken its configuration: see its log" >&2
     fi
 done
