@@ -116,10 +116,12 @@ impl Announcer {
     pub(crate) async fn run(self, shutdown: Shutdown, reread: impl Fn()) {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut revoked = LastRevoked::default();
         while shutdown.unless_begun(look.tick()).await.is_some() {
             for (channel, uid) in self.waiting.due(Instant::now()) {
                 // The rest would fail the same way; all stay until they are announced.
-                if self.announce_late(&channel, &uid).await.is_err() || shutdown.has_begun() {
+                let announced = self.announce_late(&channel, &uid, &mut revoked).await;
+                if announced.is_err() || shutdown.has_begun() {
                     break;
                 }
                 self.waiting.remove(&(channel, uid));
@@ -130,7 +132,12 @@ impl Announcer {
         }
     }
 
-    async fn announce_late(&self, channel: &ChannelName, uid: &Uid) -> Result<(), Error> {
+    async fn announce_late(
+        &self,
+        channel: &ChannelName,
+        uid: &Uid,
+        revoked: &mut LastRevoked,
+    ) -> Result<(), Error> {
         let key = member_key(channel, uid);
         let Some(member) = self.members.get(&key).await? else { return Ok(()) };
         if member.record.announced {
@@ -143,9 +150,38 @@ impl Announcer {
             return Ok(());
         }
         // Whoever changed the record may have got no further than that.
-        self.revoker.revoke(channel, Some(uid)).await;
+        if revoked.is_news(&key, member.revision) {
+            self.revoker.revoke(channel, Some(uid)).await;
+        }
         self.announce(channel, member).await?;
         tracing::info!(%channel, %uid, "announced late");
         Ok(())
+    }
+}
+
+/// The record of which the gateways were told last. While the log takes nothing, one and the same member is
+/// due at every look, and each revocation has every gateway ask.
+#[derive(Debug, Default)]
+struct LastRevoked(Option<(String, u64)>);
+
+impl LastRevoked {
+    /// Notes a record; true unless it is the one of the last time, unchanged.
+    fn is_news(&mut self, key: &str, revision: u64) -> bool {
+        let record = (key.to_owned(), revision);
+        self.0.replace(record.clone()) != Some(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_whose_event_waits_for_room_is_revoked_once_for_each_change() {
+        let mut revoked = LastRevoked::default();
+        assert!(revoked.is_news("c.ann", 7));
+        assert!(!revoked.is_news("c.ann", 7));
+        assert!(revoked.is_news("c.ann", 8), "the record has changed");
+        assert!(revoked.is_news("c.ben", 8), "somebody else's");
     }
 }

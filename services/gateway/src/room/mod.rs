@@ -18,6 +18,7 @@ mod settle;
 mod turn;
 mod unread;
 mod verify;
+mod verify_schedule;
 
 use std::{
     cell::{Cell, RefCell},
@@ -46,6 +47,7 @@ use self::{
     positions::{ChannelPositions, Counted, Known},
     presence::Presence,
     reading::Reading,
+    verify_schedule::{Scope, VerifySchedule},
 };
 use crate::{profile::Profile, socket::outbox::Outbox};
 
@@ -84,8 +86,7 @@ struct State {
     overdue_since: Option<Instant>,
     empty_since: Option<Instant>,
     next_check: Instant,
-    /// When the seats are next compared with what chat-admin says.
-    next_verify: Instant,
+    verify: VerifySchedule,
     /// Whether the channel takes no messages; nothing before that is known.
     closed: Option<bool>,
     /// Whether the channel is gone: nobody may be seated any more.
@@ -119,7 +120,7 @@ impl Room {
             overdue_since: None,
             empty_since: Some(now),
             next_check,
-            next_verify: next_check + VERIFY_EVERY.mul_f64(fastrand::f64()),
+            verify: VerifySchedule::new(next_check + VERIFY_EVERY.mul_f64(fastrand::f64())),
             closed: turn::closed_by(&ring),
             is_gone: false,
             ring,
@@ -287,39 +288,39 @@ impl Room {
     }
 
     fn is_verify_due(&self, now: Instant) -> bool {
-        self.state.borrow().next_verify <= now
+        self.state.borrow().verify.is_due(now)
     }
 
-    /// After what was found at `now`, unless another look became due meanwhile.
-    fn postpone_verify(&self, now: Instant, until: Instant) {
+    /// What is due at `now` and which members with a seat that concerns, each once. The whole room is due
+    /// again at `next`.
+    fn begin_verify(&self, now: Instant, next: Instant) -> Option<(Scope, Vec<Member>)> {
         let mut state = self.state.borrow_mut();
-        if state.next_verify <= now {
-            state.next_verify = until;
-        }
+        let scope = state.verify.begin(now, next)?;
+        let members = state.seats().map(|(member, _)| member);
+        let mut members: Vec<_> = members.filter(|member| scope.has(&member.uid)).collect();
+        members.sort_unstable();
+        members.dedup();
+        Some((scope, members))
     }
 
-    /// Has the seats looked after by then, if this member has one.
+    /// Has what could not be looked after looked after at the next opportunity.
+    fn retry_verify(&self, scope: &Scope, now: Instant) {
+        self.state.borrow_mut().verify.retry(scope, now);
+    }
+
+    /// Has this member's seats looked after by then, if there are any.
     fn hurry_verify(&self, uid: &Uid, by: Instant) {
         let mut state = self.state.borrow_mut();
         if state.seats().any(|(member, _)| member.uid == *uid) {
-            state.next_verify = state.next_verify.min(by);
+            state.verify.hurry(uid, by);
         }
-    }
-
-    /// The members who have a seat, each once.
-    fn seated(&self) -> Vec<Member> {
-        let state = self.state.borrow();
-        let mut members: Vec<_> = state.seats().map(|(member, _)| member).collect();
-        members.sort_unstable();
-        members.dedup();
-        members
     }
 
     /// Forgets what is only known from core messages, some of which may have been missed, and looks
     /// into the log.
     fn distrust(self: &Rc<Self>) {
         self.distrust_signals();
-        self.state.borrow_mut().next_verify = Instant::now();
+        self.state.borrow_mut().verify.retry(&Scope::All, Instant::now());
         self.look.notify_one();
     }
 

@@ -14,10 +14,14 @@ use goch_contract::{
     services::admin::{Member, VERIFY_MAX, Verified, Verify},
 };
 
-use super::{Room, Rooms, VERIFY_EVERY};
+use super::{Room, Rooms, VERIFY_EVERY, verify_schedule::Scope};
 
-/// Members of one room, or some of them.
-type Seats = (Rc<Room>, Vec<Member>);
+/// Members of one room, or some of them, and what they are looked after for.
+struct Seats {
+    room: Rc<Room>,
+    scope: Rc<Scope>,
+    members: Vec<Member>,
+}
 
 /// How long a member's `left` event may take after the revocation. A log that is full has no room for it.
 const LEFT_WITHIN: Duration = Duration::from_secs(2);
@@ -31,23 +35,22 @@ impl Rooms {
         }
     }
 
-    /// Looks after the rooms whose turn it is, many in one request.
+    /// Looks after the rooms whose turn it is, and after members who were revoked, many in one request.
     pub(crate) async fn verify(&self, now: Instant) {
         let due = self.open_rooms(|room| room.is_verify_due(now));
         let mut batch: Vec<Seats> = Vec::new();
         let mut batched = 0;
         for room in due {
-            let members = room.seated();
+            let Some((scope, members)) = room.begin_verify(now, next(now)) else { continue };
+            let scope = Rc::new(scope);
             for chunk in members.chunks(VERIFY_MAX) {
                 if batched + chunk.len() > VERIFY_MAX {
                     self.verify_batch(std::mem::take(&mut batch), now).await;
                     batched = 0;
                 }
                 batched += chunk.len();
-                batch.push((Rc::clone(&room), chunk.to_vec()));
-            }
-            if members.is_empty() {
-                room.postpone_verify(now, next(now));
+                let (room, scope) = (Rc::clone(&room), Rc::clone(&scope));
+                batch.push(Seats { room, scope, members: chunk.to_vec() });
             }
         }
         if !batch.is_empty() {
@@ -56,18 +59,21 @@ impl Rooms {
     }
 
     async fn verify_batch(&self, batch: Vec<Seats>, now: Instant) {
-        let seats = batch.iter().map(|(room, members)| (room.channel().clone(), members.clone()));
+        let seats = batch.iter().map(|it| (it.room.channel().clone(), it.members.clone()));
         let request = Verify { seats: seats.collect() };
         let answer: Result<Vec<Verified>, Error> = self.context.services.call(&request).await;
         match answer {
             Ok(verified) => {
-                for ((room, _), verified) in batch.iter().zip(verified) {
-                    room.postpone_verify(now, next(now));
-                    self.heed(room, &verified);
+                for (seats, verified) in batch.iter().zip(verified) {
+                    self.heed(&seats.room, &verified);
                 }
             }
-            // They stay due.
-            Err(error) => tracing::debug!(%error, "seats were not verified"),
+            Err(error) => {
+                tracing::debug!(%error, "seats were not verified");
+                for seats in &batch {
+                    seats.room.retry_verify(&seats.scope, now);
+                }
+            }
         }
     }
 
