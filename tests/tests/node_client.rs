@@ -22,7 +22,8 @@ async fn run(command: Command) -> String {
     let name = format!("{command:?}");
     let mut command = tokio::process::Command::from(command);
     let output = timeout(RUN_WITHIN, command.kill_on_drop(true).output()).await;
-    let output = output.unwrap_or_else(|_| panic!("does not end: {name}")).unwrap();
+    assert!(output.is_ok(), "does not end: {name}");
+    let output = output.unwrap().unwrap();
     let printed = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),

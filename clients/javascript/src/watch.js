@@ -167,8 +167,9 @@ export class Watches {
     watch.repeater.succeeded();
     connection.welcomed();
     this.#expectRest(id);
-    if (token === undefined || tokens.isAccepted(token)) return;
+    if (token === undefined) return;
     tokens.accepted(token);
+    // Also if a subscribe has shown meanwhile that the token is good: those who waited do not know.
     this.ask();
   }
 

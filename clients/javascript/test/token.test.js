@@ -79,6 +79,19 @@ test('what is watched while a token is being tried waits for the outcome', async
   assert.deepEqual(desk.frames('watch').map(({ channels }) => channels.length), [1, 30]);
 });
 
+test('watches that wait for a token are asked for though a subscribe has proved it first', async () => {
+  const desk = new TokenDesk();
+  desk.client.subscribe({ channel: 's' });
+  for (const channel of CHANNELS) desk.client.watch({ channel });
+  await desk.pass(10);
+  assert.deepEqual(desk.frames('watch').map(({ channels }) => channels.length), [1]);
+  await desk.answer();
+  const { id, channels: [{ channel }] } = desk.last('watch');
+  await desk.say({ type: 'unread', id, channel, count: 1 });
+  await desk.pass(10);
+  assert.deepEqual(desk.frames('watch').map(({ channels }) => channels.length), [1, 29]);
+});
+
 test('a watch that is given up, fails for a while or is ended holds up none that wait for its token', async () => {
   for (const code of ['unauthorized', 'unavailable', 'left']) {
     const desk = new TokenDesk();

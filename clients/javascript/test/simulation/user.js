@@ -87,8 +87,12 @@ export class User {
   subscribe(channel) {
     if (this.life(channel)) return;
     this.lives.push({ channel, events: [], gaps: [], isOver: false });
-    const credentials = this.#chance.is(0.5) ? { channel } : { channel, uid: 'me', secret: 's' };
-    this.client.subscribe(credentials).catch(() => {});
+    this.client.subscribe(this.#credentials(channel)).catch(() => {});
+  }
+
+  /** By token or by secret. @param {string} channel */
+  #credentials(channel) {
+    return this.#chance.is(0.5) ? { channel } : { channel, uid: 'me', secret: 's' };
   }
 
   /** @param {string} channel */
@@ -101,7 +105,7 @@ export class User {
   /** @param {string} channel */
   watch(channel) {
     this.watched.add(channel);
-    this.client.watch({ channel, uid: 'me', secret: 's' }).catch(() => {});
+    this.client.watch(this.#credentials(channel)).catch(() => {});
   }
 
   /** @param {string} channel */
