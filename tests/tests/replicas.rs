@@ -80,3 +80,19 @@ async fn a_log_is_never_made_smaller_than_what_it_has() {
     .await;
     logs(&system.broker_bridge, &["ERROR", "max_bytes", "a change is refused"]).await;
 }
+
+#[tokio::test]
+async fn a_setting_that_is_refused_holds_back_no_other_one() {
+    let prefix = goch_tests::unique("refused");
+    let mut system = System::builder().prefix(&prefix).start().await;
+    assert!(system.broker_bridge.stop().await.success());
+    // More than any disk has.
+    system.broker_bridge.set("LOG_MAX_BYTES", "1000000000000000000");
+    system.broker_bridge.set("DEDUPLICATION_SECONDS", "300");
+    system.broker_bridge.start().await;
+    logs(&system.broker_bridge, &["ERROR", "max_bytes", "a change is refused"]).await;
+    let client = async_nats::connect(system.servers().nats.url()).await.unwrap();
+    let log = async_nats::jetstream::new(client).get_stream(format!("{prefix}_log")).await.unwrap();
+    let config = log.get_info().await.unwrap().config;
+    assert_eq!((config.duplicate_window.as_secs(), config.max_bytes), (300, -1));
+}

@@ -8,6 +8,7 @@ mod refusals;
 mod wanted;
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -20,7 +21,7 @@ use goch_chassis::{
     Chassis, StartError,
     nats::{Nats, persist},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -239,8 +240,8 @@ impl Topology {
         Ok(state.state)
     }
 
-    /// Creates or changes one thing, if it needs that. A change that NATS refuses is logged, and what
-    /// is there stays in use: it serves better than nothing.
+    /// Creates or changes one thing, if it needs that. A change that NATS refuses is logged, the others are
+    /// made, and what is there stays in use: it serves better than nothing.
     async fn ensure<State: Present>(
         &self,
         wanted: &Wanted,
@@ -262,35 +263,73 @@ impl Topology {
             }
             Err(error) => return Err(TopologyError::Refused { name: wanted.name.clone(), error }),
         };
-        let Existing { mut config, state } = existing;
+        let Existing { config, state } = existing;
         let mut changes = changes(&config, &wanted.settings);
+        let mut refused = BTreeMap::new();
         let too_small = withhold_too_small(&mut changes, state.bytes());
-        let mut refusal = too_small.map(|reason| self.refuse(wanted, "max_bytes", reason));
+        refused.extend(too_small.map(|reason| ("max_bytes".to_owned(), reason)));
         let is_clustered = self.nats.client.server_info().cluster.is_some();
         let nowhere = withhold_replicas(&mut changes, is_clustered);
-        refusal = nowhere.map(|reason| self.refuse(wanted, "num_replicas", reason)).or(refusal);
-        if !changes.is_empty() {
-            let names = changes.keys().cloned().collect::<Vec<_>>().join(", ");
-            config.extend(changes);
-            let request = wanted.request(config);
-            match self.ask::<Existing<State>>(wanted, &wanted.update, &request).await? {
-                Ok(_) => tracing::info!(name = wanted.name, settings = names, "changed"),
-                Err(error) => refusal = Some(self.refuse(wanted, &names, error.to_string())),
+        refused.extend(nowhere.map(|reason| ("num_replicas".to_owned(), reason)));
+        refused.extend(self.change(wanted, config, changes).await?);
+        for (settings, reason) in &refused {
+            if self.refusals.note(&wanted.name, settings, reason, Instant::now()) {
+                tracing::error!(name = wanted.name, settings, reason, "a change is refused");
             }
         }
-        if refusal.is_none() {
-            self.refusals.forget(&wanted.name);
-        }
+        self.refusals.retain(&wanted.name, &refused.keys().cloned().collect());
+        // What is said of replicas, if anything is.
+        let refusal = refused.remove("num_replicas").or_else(|| refused.into_values().next());
         Ok(InPlace { state, refusal })
     }
 
-    /// Logs that something stays as it is, if that is due.
-    fn refuse(&self, wanted: &Wanted, settings: &str, reason: String) -> String {
-        let refusal = format!("{settings}: {reason}");
-        if self.refusals.note(&wanted.name, &refusal, Instant::now()) {
-            tracing::error!(name = wanted.name, settings, reason, "a change is refused");
+    /// Makes changes, all at once if NATS takes that, else each by itself. Returns those that NATS refuses,
+    /// and why. Some that depend on others are taken in a later round.
+    async fn change(
+        &self,
+        wanted: &Wanted,
+        mut config: Settings,
+        changes: Settings,
+    ) -> Result<BTreeMap<String, String>, TopologyError> {
+        let mut refused = BTreeMap::new();
+        if changes.is_empty() {
+            return Ok(refused);
         }
-        reason
+        let names = changes.keys().cloned().collect::<Vec<_>>().join(", ");
+        let Err(error) = self.update(wanted, &config, &changes).await? else {
+            tracing::info!(name = wanted.name, settings = names, "changed");
+            return Ok(refused);
+        };
+        if changes.len() == 1 {
+            refused.insert(names, error.to_string());
+            return Ok(refused);
+        }
+        for (name, value) in changes {
+            let change = Settings::from_iter([(name.clone(), value)]);
+            match self.update(wanted, &config, &change).await? {
+                Ok(()) => {
+                    tracing::info!(name = wanted.name, settings = name, "changed");
+                    config.extend(change);
+                }
+                Err(error) => {
+                    refused.insert(name, error.to_string());
+                }
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Changes what is there, and leaves the rest of `config` as it is.
+    async fn update(
+        &self,
+        wanted: &Wanted,
+        config: &Settings,
+        changes: &Settings,
+    ) -> Result<Result<(), jetstream::Error>, TopologyError> {
+        let mut config = config.clone();
+        config.extend(changes.clone());
+        let request = wanted.request(config);
+        Ok(self.ask::<IgnoredAny>(wanted, &wanted.update, &request).await?.map(|_| ()))
     }
 
     async fn ask<T>(

@@ -74,7 +74,7 @@ impl Log {
     ///
     /// # Errors
     /// `unavailable`: the event may or may not be stored, and publishing it again with the same
-    /// `deduplication_id` is safe. [`is_full`] knows the one that says that it is not.
+    /// `deduplication_id` is safe. [`is_full`] knows those that say that the log had no room for it.
     pub(crate) async fn publish(
         &self,
         channel: &ChannelName,
@@ -83,25 +83,26 @@ impl Log {
         about: About<'_>,
         actor: Option<&Actor>,
     ) -> Result<Stored, Error> {
-        let headers = about.headers(deduplication_id, actor);
+        let headers = about.headers(Some(deduplication_id), actor);
         self.store(channel, event, headers).await.map_err(Failure::tell)
     }
 
     /// Stores an event of `channel` if its latest event is `after`; nothing if it is another one. One
-    /// that was stored before is found either way.
+    /// that was stored before with the same `deduplication_id` is found either way.
     ///
     /// # Errors
-    /// As [`Self::publish`].
+    /// As [`Self::publish`]. Without a `deduplication_id`, the caller looks for the event before publishing
+    /// it again.
     pub(crate) async fn publish_after(
         &self,
         channel: &ChannelName,
         event: &Event,
-        deduplication_id: &str,
+        deduplication_id: Option<&str>,
         about: About<'_>,
         actor: Option<&Actor>,
         after: Seq,
     ) -> Result<Option<Stored>, Error> {
-        let mut headers = about.headers(deduplication_id.to_owned(), actor);
+        let mut headers = about.headers(deduplication_id.map(str::to_owned), actor);
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, after.to_string());
         match self.store(channel, event, headers).await {
             Ok(stored) => Ok(Some(stored)),
@@ -132,9 +133,11 @@ impl Log {
 }
 
 impl About<'_> {
-    fn headers(self, deduplication_id: String, actor: Option<&Actor>) -> HeaderMap {
+    fn headers(self, deduplication_id: Option<String>, actor: Option<&Actor>) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert(NATS_MESSAGE_ID, deduplication_id);
+        if let Some(id) = deduplication_id {
+            headers.insert(NATS_MESSAGE_ID, id);
+        }
         if let Some(actor) = actor {
             headers.insert(ACTOR_HEADER, actor.as_str());
         }
@@ -168,25 +171,40 @@ impl Failure {
     /// another event of the channel in hand has a code of its own for that.
     fn is_overtaken(&self) -> bool {
         let Self::Publish(error) = self else { return false };
-        let source = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
-        let code = source.map(jetstream::Error::error_code);
         error.kind() == PublishErrorKind::WrongLastSequence
-            || code == Some(ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)
+            || self.code() == Some(ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)
     }
 
     /// Whether the log has no room: neither this event nor anything of its size is stored.
     fn is_full(&self) -> bool {
-        let Self::Publish(error) = self else { return false };
-        let source = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
-        source.is_some_and(|source| {
+        self.source().is_some_and(|source| {
             source.error_code() == ErrorCode::STREAM_STORE_FAILED
                 && source.to_string().contains(MAXIMUM_EXCEEDED)
         })
     }
 
+    /// Whether another publish with the same id is not known to have ended. A cluster of NATS 2.10 or 2.11
+    /// says so of one that it has refused for want of room, too, until the deduplication window has passed.
+    fn is_in_process(&self) -> bool {
+        self.code() == Some(ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT)
+    }
+
+    fn code(&self) -> Option<ErrorCode> {
+        self.source().map(jetstream::Error::error_code)
+    }
+
+    /// What the stream's leader answered.
+    fn source(&self) -> Option<&jetstream::Error> {
+        let Self::Publish(error) = self else { return None };
+        error.source()?.downcast_ref()
+    }
+
     fn tell(self) -> Error {
         if self.is_full() {
             return full();
+        }
+        if self.is_in_process() {
+            return in_process();
         }
         if let Self::Publish(error) = self {
             tracing::warn!(%error, "an event was not stored");
@@ -203,7 +221,37 @@ fn full() -> Error {
     Error::unavailable("the log is full")
 }
 
-/// Whether an event was not stored because the log is full: it is certain not to be stored later either.
+fn in_process() -> Error {
+    Error::unavailable(
+        "the log has this under way, or had no room for it; try again with the same id",
+    )
+}
+
+/// Whether an event was not stored because the log is full, or was a moment ago. It is not stored later
+/// either, unless another publish with the same id is just under way.
 pub(crate) fn is_full(error: &Error) -> bool {
-    *error == full()
+    [full(), in_process()].contains(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What becomes of a publish that NATS answers like this.
+    fn told(code: u64, description: &str) -> Error {
+        let answer = json!({"code": 503, "err_code": code, "description": description});
+        let answer: jetstream::Error = serde_json::from_value(answer).unwrap();
+        Failure::Publish(PublishError::with_source(PublishErrorKind::Other, answer)).tell()
+    }
+
+    #[test]
+    fn a_log_without_room_is_told_from_one_that_fails_and_stays_so_for_the_same_id() {
+        assert!(is_full(&told(10_077, "maximum bytes exceeded")));
+        assert!(is_full(&told(10_158, "duplicate message id is in process")));
+        assert!(!is_full(&told(10_077, "no space left on device")));
+        assert!(!is_full(&told(10_008, "JetStream system temporarily unavailable")));
+        assert!(!is_full(&Failure::Away.tell()));
+    }
 }

@@ -54,6 +54,9 @@ impl Lifecycle {
         let Some(begun) = self.buckets.erasures.get(uid.as_str()).await? else { return Ok(()) };
         let actor = begun.record.actor;
         let mut all_left = self.end_memberships(uid, &actor).await?;
+        // Before the log is looked through: erasing makes room, and what waits for that would be stored after
+        // the look.
+        self.drop_deletions(uid).await?;
         while let Some(stored) = self.buckets.erasures.get(uid.as_str()).await? {
             match stored.record.page.clone() {
                 None => {
@@ -85,29 +88,36 @@ impl Lifecycle {
     /// Ends every membership; false if some of their events are still to be stored, because the log is full.
     /// Nobody is a member any more all the same.
     async fn end_memberships(&self, uid: &Uid, actor: &Actor) -> Result<bool, Error> {
+        let mut untold = BTreeSet::new();
         loop {
-            let keys = self.buckets.members.list(&format!("*.{uid}"), MEMBERSHIPS).await?;
-            if keys.is_empty() {
-                return Ok(true);
+            // In the order of their changes: those that were just ended, and stay until the log has room,
+            // come after all others.
+            let entries = self.buckets.members.list(&format!("*.{uid}"), MEMBERSHIPS).await?;
+            let members = entries.iter().filter_map(|entry| parse_member_key(&entry.key));
+            let channels = members.map(|(channel, _)| channel);
+            let left: Vec<_> = channels.filter(|channel| !untold.contains(channel)).collect();
+            if left.is_empty() {
+                return Ok(untold.is_empty());
             }
-            let mut all_told = true;
-            for (channel, uid) in keys.iter().filter_map(|entry| parse_member_key(&entry.key)) {
-                match self.end_membership(&channel, &uid, actor).await {
-                    Err(error) if is_full(&error) => all_told = false,
+            for channel in left {
+                match self.end_membership(&channel, uid, actor).await {
+                    Err(error) if is_full(&error) => {
+                        untold.insert(channel);
+                    }
                     outcome => outcome?,
                 }
-            }
-            if !all_told {
-                return Ok(false);
             }
         }
     }
 
     /// Drops deletions by this person of which the channel is still to be told: the log may have nothing of
-    /// the person any more.
+    /// the person any more. The copies go first: without the event, nothing else says which channel has them.
     async fn drop_deletions(&self, uid: &Uid) -> Result<(), Error> {
         let deletions = self.buckets.deletions.records(">", DELETIONS).await?;
         for record in deletions.iter().filter(|it| it.erased_first && it.uid == *uid) {
+            if !record.forgotten_first {
+                self.erase_message(&record.channel, record.message, true).await?;
+            }
             let key = deletion_key(&record.channel, record.message);
             self.buckets.deletions.purge(&key, None).await?;
         }

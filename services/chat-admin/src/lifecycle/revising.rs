@@ -24,7 +24,7 @@ use goch_contract::{
 use super::{Lifecycle, Progress, finisher::Unfinished, no_channel, too_many_changes};
 use crate::{
     log::{About, is_full},
-    record::{DeletionRecord, MemberRecord, deletion_key, member_key},
+    record::{ChannelRecord, DeletionRecord, MemberRecord, deletion_key, member_key},
     registry::bucket::{self, Creation, Revised},
 };
 
@@ -142,7 +142,7 @@ impl Lifecycle {
             let stored = self.log.publish_after(
                 &channel,
                 &event,
-                &deduplication_id,
+                Some(&deduplication_id),
                 about,
                 actor.as_ref(),
                 expected,
@@ -181,7 +181,7 @@ impl Lifecycle {
         right: Right,
     ) -> Result<(Option<Revision>, Unfinished), Error> {
         let Deletion { channel, message, uid, id, actor } = deletion;
-        self.require_channel(&channel, right != Right::Any).await?;
+        let channel_record = self.require_channel(&channel, right != Right::Any).await?;
         let revised = self.revised(&channel, message).await?;
         let unfinished = Unfinished::Message(channel.clone(), message);
         if let Some((seq, Event::Deleted(deleted))) = latest_of(&revised) {
@@ -200,7 +200,7 @@ impl Lifecycle {
             Right::Own(membership) => Some(membership),
             Right::Any => None,
         };
-        let record = DeletionRecord::new(channel, message, uid, membership, id, actor)?;
+        let record = DeletionRecord::new(&channel_record, message, uid, membership, id, actor)?;
         let mut stored = if standing.is_some() {
             match bucket::create(&self.buckets.deletions, &key, &record).await? {
                 Creation::Done(revision) => Revised { revision, record },
@@ -240,15 +240,23 @@ impl Lifecycle {
     ) -> Result<(), Error> {
         let key = deletion_key(channel, message);
         let Some(mut stored) = self.buckets.deletions.get(&key).await? else { return Ok(()) };
-        if self.tell_deletion(&mut stored).await?.is_some() {
-            self.erase_message(channel, message, false).await?;
+        match self.tell_deletion(&mut stored).await {
+            Ok(None) => {}
+            Ok(Some(_)) => self.erase_message(channel, message, false).await?,
+            Err(error) => {
+                if is_full(&error) {
+                    self.forget_first(&mut stored).await?;
+                }
+                return Err(error);
+            }
         }
         // Nobody follows this bucket: no marker is needed.
         self.buckets.deletions.purge(&key, Some(stored.revision)).await
     }
 
     /// Tells the channel that a message is deleted, as [`Self::publish_deletion`] does, and erases the
-    /// message before if that makes the room which the log lacks.
+    /// message from the log before if that makes the room which the log lacks. Nobody waits for Redis here:
+    /// a member is told as long as it is away, too.
     ///
     /// # Errors
     /// One that [`is_full`] knows when it did not: the event follows when there is room.
@@ -262,35 +270,65 @@ impl Lifecycle {
                 return told;
             }
             stored.record.erased_first = true;
-            let key = deletion_key(&stored.record.channel, stored.record.message);
-            let replaced =
-                self.buckets.deletions.replace(&key, &stored.record, stored.revision).await?;
-            stored.revision = replaced.ok_or_else(too_many_changes)?;
+            self.replace_deletion(stored).await?;
             let DeletionRecord { channel, message, .. } = &stored.record;
             tracing::warn!(%channel, %message, "the log is full: a message is erased before its channel is told");
         }
-        self.erase_message(&stored.record.channel, stored.record.message, true).await?;
+        let DeletionRecord { channel, message, forgotten_first, .. } = &stored.record;
+        if !forgotten_first {
+            self.erase_from_log(channel, *message, true).await?;
+        }
         self.publish_deletion(&stored.record).await
     }
 
+    /// Erases a message, of which its channel is told later, in Redis too, unless that is done.
+    async fn forget_first(&self, stored: &mut Revised<DeletionRecord>) -> Result<(), Error> {
+        let DeletionRecord { channel, message, forgotten_first, .. } = &stored.record;
+        if *forgotten_first {
+            return Ok(());
+        }
+        self.erase_message(channel, *message, true).await?;
+        stored.record.forgotten_first = true;
+        self.replace_deletion(stored).await
+    }
+
+    async fn replace_deletion(&self, stored: &mut Revised<DeletionRecord>) -> Result<(), Error> {
+        let key = deletion_key(&stored.record.channel, stored.record.message);
+        let replaced = self.buckets.deletions.replace(&key, &stored.record, stored.revision);
+        stored.revision = replaced.await?.ok_or_else(too_many_changes)?;
+        Ok(())
+    }
+
     /// Erases what the log and Redis have of a message.
-    async fn erase_message(
+    pub(super) async fn erase_message(
         &self,
         channel: &ChannelName,
         message: Seq,
         before_deletion: bool,
     ) -> Result<(), Error> {
-        let channel = channel.clone();
+        let through = self.erase_from_log(channel, message, before_deletion).await?;
+        self.services.call(&ForgetEvents { channel: channel.clone(), through }).await
+    }
+
+    /// Erases what the log has of a message, and returns the log's last sequence.
+    async fn erase_from_log(
+        &self,
+        channel: &ChannelName,
+        message: Seq,
+        before_deletion: bool,
+    ) -> Result<Seq, Error> {
         let erase = EraseMessage { channel: channel.clone(), message, before_deletion };
-        let through = self.services.call(&erase).await?;
-        self.services.call(&ForgetEvents { channel, through }).await
+        self.services.call(&erase).await
     }
 
     /// Tells the channel that a message is deleted, unless that is done. Nothing if there is no such
     /// message any more, nor a word about it: its channel is deleted, or its author erased.
     async fn publish_deletion(&self, record: &DeletionRecord) -> Result<Option<Revision>, Error> {
         let DeletionRecord { channel, message, uid, id, time, actor, .. } = record;
-        let deduplication_id = revision_deduplication_id(channel, "deleted", record.sender(), id);
+        // A cluster of NATS 2.10 or 2.11 goes on refusing the id of what it had no room for. The look for
+        // the event and the expected sequence keep it from being stored twice, too.
+        let deduplication_id = (!record.erased_first)
+            .then(|| revision_deduplication_id(channel, "deleted", record.sender(), id));
         let event = Event::Deleted(Deleted {
             channel: channel.clone(),
             time: *time,
@@ -314,7 +352,7 @@ impl Lifecycle {
             let stored = self.log.publish_after(
                 channel,
                 &event,
-                &deduplication_id,
+                deduplication_id.as_deref(),
                 about,
                 actor.as_ref(),
                 expected,
@@ -332,20 +370,22 @@ impl Lifecycle {
     async fn is_still_to_be_told(&self, record: &DeletionRecord) -> Result<bool, Error> {
         let stored = self.buckets.channels.get(record.channel.as_str()).await?;
         Ok(record.erased_first
-            && stored.is_some_and(|stored| {
-                !stored.record.deleting && stored.record.created_at <= record.time
-            }))
+            && stored.is_some_and(|stored| !stored.record.deleting && record.is_of(&stored.record)))
     }
 
     /// Checks that there is such a channel, and if it must be open, that it is.
-    async fn require_channel(&self, name: &ChannelName, open: bool) -> Result<(), Error> {
+    async fn require_channel(
+        &self,
+        name: &ChannelName,
+        open: bool,
+    ) -> Result<ChannelRecord, Error> {
         let stored = self.buckets.channels.get(name.as_str()).await?;
         let stored = stored.filter(|stored| !stored.record.deleting).ok_or_else(no_channel)?;
         if open && stored.record.closed_at.is_some() {
             let message = "the channel is closed: its messages stay as they are";
             return Err(Error::of_field(ErrorCode::ChannelClosed, "channel", message));
         }
-        Ok(())
+        Ok(stored.record)
     }
 
     /// Checks that a membership has not ended: a gateway may not have heard of it yet.

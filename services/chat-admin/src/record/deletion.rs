@@ -6,7 +6,7 @@ use goch_contract::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{CREATION_BYTES, Record};
+use super::{CREATION_BYTES, ChannelRecord, Record};
 
 /// A message that is being deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,13 +27,20 @@ pub(crate) struct DeletionRecord {
     /// down first: once the log has forgotten the message, nothing else says that there is something to tell.
     #[serde(default)]
     pub(crate) erased_first: bool,
+    /// Whether the copies in Redis went as well before the channel is told.
+    #[serde(default)]
+    pub(crate) forgotten_first: bool,
+    /// Tells the message's channel from a later one of the same name; nothing in records that are older than
+    /// this field.
+    #[serde(default)]
+    channel_creation: Option<String>,
     creation: String,
 }
 
 impl DeletionRecord {
     /// A deletion that has not begun, by a member of that membership or by ticketing.
     pub(crate) fn new(
-        channel: ChannelName,
+        channel: &ChannelRecord,
         message: Seq,
         uid: Uid,
         membership: Option<MembershipId>,
@@ -43,7 +50,7 @@ impl DeletionRecord {
         let creation = random_hex::<CREATION_BYTES>()?;
         let time = UnixMillis::now();
         Ok(Self {
-            channel,
+            channel: channel.name.clone(),
             message,
             uid,
             membership,
@@ -51,6 +58,8 @@ impl DeletionRecord {
             time,
             actor,
             erased_first: false,
+            forgotten_first: false,
+            channel_creation: Some(channel.creation().to_owned()),
             creation,
         })
     }
@@ -58,6 +67,12 @@ impl DeletionRecord {
     /// Whose id the deletion has.
     pub(crate) fn sender(&self) -> Sender<'_> {
         self.membership.as_ref().map_or(Sender::Ticketing(&self.uid), Sender::Member)
+    }
+
+    /// Whether the message was in this channel, and not in an earlier one of the same name.
+    pub(crate) fn is_of(&self, channel: &ChannelRecord) -> bool {
+        let is_same = |creation: &String| creation == channel.creation();
+        self.channel == channel.name && self.channel_creation.as_ref().is_none_or(is_same)
     }
 
     /// Whether the other one is the same request, made again.
@@ -69,5 +84,30 @@ impl DeletionRecord {
 impl Record for DeletionRecord {
     fn creation(&self) -> &str {
         &self.creation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::channel::tests::channel;
+
+    #[test]
+    fn a_deletion_is_of_the_channel_that_had_the_message_whatever_clocks_say() {
+        let (before, mut after) = (channel(None), channel(None));
+        after.created_at = UnixMillis(0);
+        let (uid, id) = (Uid::parse("ann").unwrap(), MessageId::parse("d").unwrap());
+        let record = DeletionRecord::new(&before, Seq(7), uid, None, id, None).unwrap();
+        assert!(record.is_of(&before));
+        assert!(!record.is_of(&after), "the name was given to a new channel");
+
+        let mut turned = before.clone();
+        turned.turn(true);
+        turned.created_at = UnixMillis(u64::MAX);
+        assert!(record.is_of(&turned));
+        let mut stored = serde_json::to_value(&record).unwrap();
+        stored.as_object_mut().unwrap().remove("channel_creation");
+        let older: DeletionRecord = serde_json::from_value(stored).unwrap();
+        assert!(older.is_of(&before), "it is finished as it was begun");
     }
 }

@@ -99,8 +99,8 @@ mod tests {
         Uid::parse(name).unwrap()
     }
 
-    fn members(names: &[&str]) -> Option<Scope> {
-        Some(Scope::Members(names.iter().map(|name| uid(name)).collect()))
+    fn members(names: &[&str]) -> Scope {
+        Scope::Members(names.iter().map(|name| uid(name)).collect())
     }
 
     #[test]
@@ -111,9 +111,9 @@ mod tests {
         // The request is under way.
         schedule.hurry(&uid("ann"), now + 2 * SECOND);
         assert_eq!(schedule.begin(now + SECOND, now + MINUTE), None);
-        assert_eq!(schedule.begin(now + 2 * SECOND, now + MINUTE), members(&["ann"]));
+        assert_eq!(schedule.begin(now + 2 * SECOND, now + MINUTE), Some(members(&["ann"])));
         schedule.hurry(&uid("ann"), now + 3 * SECOND);
-        assert_eq!(schedule.begin(now + 3 * SECOND, now + MINUTE), members(&["ann"]));
+        assert_eq!(schedule.begin(now + 3 * SECOND, now + MINUTE), Some(members(&["ann"])));
         assert_eq!(schedule.begin(now + 30 * SECOND, now + MINUTE), None);
     }
 
@@ -124,11 +124,11 @@ mod tests {
         schedule.hurry(&uid("ann"), now);
         schedule.hurry(&uid("ben"), now + SECOND);
         let due = schedule.begin(now, now + 2 * MINUTE);
-        assert_eq!(due, members(&["ann"]));
+        assert_eq!(due, Some(members(&["ann"])));
         assert!(due.is_some_and(|due| due.has(&uid("ann")) && !due.has(&uid("ben"))));
         // Being told again does not put it off.
         schedule.hurry(&uid("ben"), now + 3 * SECOND);
-        assert_eq!(schedule.begin(now + SECOND, now + 2 * MINUTE), members(&["ben"]));
+        assert_eq!(schedule.begin(now + SECOND, now + 2 * MINUTE), Some(members(&["ben"])));
         assert_eq!(schedule.begin(now + MINUTE, now + 2 * MINUTE), Some(Scope::All));
         assert!(Scope::All.has(&uid("ann")));
     }
@@ -142,7 +142,7 @@ mod tests {
         let ann = schedule.begin(now, now + MINUTE).unwrap();
         assert!(!schedule.is_due(now));
         schedule.retry(&ann, now);
-        assert_eq!(schedule.begin(now, now + MINUTE), members(&["ann"]));
+        assert_eq!(schedule.begin(now, now + MINUTE), Some(members(&["ann"])));
         schedule.retry(&all, now);
         assert_eq!(schedule.begin(now, now + MINUTE), Some(Scope::All));
     }

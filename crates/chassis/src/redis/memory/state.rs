@@ -113,7 +113,9 @@ mod tests {
 
     fn heard(nodes: [Option<Usage>; 2]) -> Heard {
         let mut heard = Heard::default();
-        nodes.into_iter().for_each(|node| heard.add(node));
+        for node in nodes {
+            heard.add(node);
+        }
         heard
     }
 
