@@ -117,17 +117,22 @@ async fn expect_tail_soon(socket: &mut Socket) {
     assert!(begun.elapsed() < TAIL_WITHIN, "the tail took {:?}", begun.elapsed());
 }
 
-#[tokio::test]
-async fn a_lost_tail_is_there_soon_after_the_line_to_nats_was_cut() {
-    let (system, proxy) = proxied(System::builder()).await;
-    let (channel, mut socket) = looked_after(&system).await;
-    lose_tail(&system, &proxy, &channel).await;
+/// Cuts the line until the gateway has noticed.
+async fn cut_for_a_moment(system: &System, proxy: &Proxy) {
     proxy.set(Line::Cut);
     until("the gateway notices", async || {
         (system.gateway().readiness().await.status == 503).then_some(())
     })
     .await;
     proxy.set(Line::Whole);
+}
+
+#[tokio::test]
+async fn a_lost_tail_is_there_soon_after_the_line_to_nats_was_cut() {
+    let (system, proxy) = proxied(System::builder()).await;
+    let (channel, mut socket) = looked_after(&system).await;
+    lose_tail(&system, &proxy, &channel).await;
+    cut_for_a_moment(&system, &proxy).await;
     expect_tail_soon(&mut socket).await;
 }
 
@@ -137,12 +142,7 @@ async fn what_was_on_its_way_when_the_line_went_dead_is_there_soon_after_a_recon
     let (channel, mut socket) = looked_after(&system).await;
     proxy.set(Line::Silent);
     post(&system, &channel, "tail").await;
-    proxy.set(Line::Cut);
-    until("the gateway notices", async || {
-        (system.gateway().readiness().await.status == 503).then_some(())
-    })
-    .await;
-    proxy.set(Line::Whole);
+    cut_for_a_moment(&system, &proxy).await;
     expect_tail_soon(&mut socket).await;
 }
 
