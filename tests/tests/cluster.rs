@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use goch_tests::{Member, Metrics, NatsServer, Servers, Socket, System, until};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 /// What the rights of a deployment are for.
@@ -128,6 +129,68 @@ async fn what_was_just_said_can_be_edited_and_deleted_while_others_talk() {
     let anns = history.iter().filter(|event| event["from_uid"] == "ann");
     let texts: Vec<_> = anns.filter_map(|message| message["text"].as_str()).collect();
     assert_eq!(texts, expected);
+}
+
+#[tokio::test]
+async fn no_page_lacks_what_was_acked_while_a_server_catches_up() {
+    let Some(mut system) = system().await else { return };
+    let channel = system.channel().await;
+    let ann = Member::join(&system.gateways[0], &channel, "ann").await;
+    let (mut socket, _) = ann.enter(&system.gateways[0]).await;
+    let mut acked = Vec::new();
+    for round in 1..=3 {
+        let leader = until("the log has a leader", async || system.log_leader(PREFIX).await).await;
+        let behind = (leader + 1) % 3;
+        system.own_servers().nats_mut(behind).kill();
+        while acked.len() < round * 3 * MESSAGES {
+            acked.push(say(&mut socket, &channel, acked.len()).await);
+        }
+        system.own_servers().nats_mut(behind).start().await;
+        // The earlier ones are read of a replica that has none of this round yet, if it is believed.
+        for _ in 0..20 {
+            let history = socket.whole_history(&channel, 100).await;
+            let messages = history.iter().filter(|event| event["type"] == "message");
+            let seqs: Vec<_> = messages.filter_map(|message| message["seq"].as_u64()).collect();
+            assert_eq!(seqs, acked);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_erasure_overlooks_nothing_while_a_server_catches_up() {
+    let Some(mut system) = system().await else { return };
+    let admin = system.admin();
+    let mut channels = Vec::new();
+    for _ in 0..10 {
+        channels.push(system.channel().await);
+    }
+    for round in 0..3 {
+        let uid = format!("person-{round}");
+        let leader = until("the log has a leader", async || system.log_leader(PREFIX).await).await;
+        let behind = (leader + 1) % 3;
+        system.own_servers().nats_mut(behind).kill();
+        for channel in &channels {
+            // A bucket may have to choose another leader.
+            let path = format!("/admin/channels/{channel}/members/{uid}");
+            until("ticketing puts somebody in", async || {
+                let put = admin.request(Method::PUT, &path).json(&json!({"display_name": uid}));
+                (admin.send(put).await.status < 300).then_some(())
+            })
+            .await;
+        }
+        system.own_servers().nats_mut(behind).start().await;
+        let person = format!("/admin/users/{uid}");
+        let erase = async || admin.send(admin.request(Method::DELETE, &person)).await.status;
+        until("a person is erased", async || (erase().await == 204).then_some(())).await;
+        for channel in &channels {
+            let path = format!("/admin/channels/{channel}/user/{uid}");
+            // A server that lags behind may still have the member, but not for long.
+            until("whoever is erased is no member", async || {
+                (admin.get(&path).await.status == 404).then_some(())
+            })
+            .await;
+        }
+    }
 }
 
 /// How many servers have all of the log, as broker-bridge sees it at its next looks. While NATS does not say it, as

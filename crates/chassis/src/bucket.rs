@@ -1,4 +1,7 @@
 //! Typed records in a key-value bucket: how services read, change and follow what they own there.
+//!
+//! Any replica of a bucket may answer a read, and one that lags behind lacks what others have confirmed. So a replica
+//! is believed what it has; that there is nothing, or nothing more, is asked of the leader of the bucket's stream.
 
 use std::{
     collections::BTreeMap,
@@ -14,6 +17,7 @@ use async_nats::{
     jetstream::{
         consumer::{DeliverPolicy, ReplayPolicy, StreamError, push},
         kv::{CreateErrorKind, Operation, Store, UpdateErrorKind},
+        message::StreamMessage,
         stream::{ConsumerError, LastRawMessageErrorKind},
     },
 };
@@ -132,11 +136,22 @@ impl<R: Serialize + DeserializeOwned> Bucket<R> {
         Self::new(self.client.clone(), self.store.clone(), rules)
     }
 
-    /// The record of a key.
+    /// The record of a key. What a replica has may have changed a moment ago.
     ///
     /// # Errors
     /// `unavailable`, or `internal` for a record that cannot be read.
     pub async fn get(&self, key: &str) -> Result<Option<Revised<R>>, Error> {
+        match self.peek(key).await? {
+            Some(stored) => Ok(Some(stored)),
+            None => self.get_from_leader(key).await,
+        }
+    }
+
+    /// The record of a key as some replica has it, for whoever asks the leader too.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn peek(&self, key: &str) -> Result<Option<Revised<R>>, Error> {
         let entry = self.call(self.rules.read_within, self.store.entry(key)).await?;
         let entry = entry.map_err(|error| self.failed(&error))?;
         let Some(entry) = entry.filter(|entry| entry.operation == Operation::Put) else {
@@ -146,26 +161,28 @@ impl<R: Serialize + DeserializeOwned> Bucket<R> {
         Ok(Some(Revised { revision: entry.revision, record }))
     }
 
-    /// The record of a key as the stream's leader has it. [`Self::get`] costs the servers less, but may
-    /// be answered by a replica that lags behind.
+    /// The record of a key as the stream's leader has it, which costs the servers more.
     ///
     /// # Errors
     /// As [`Self::get`].
     pub async fn get_from_leader(&self, key: &str) -> Result<Option<Revised<R>>, Error> {
-        let subject = format!("{}{key}", self.store.prefix);
-        let get = self.store.stream.get_last_raw_message_by_subject(&subject);
-        let message = match self.call(self.rules.read_within, get).await? {
-            Ok(message) => message,
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
-                return Ok(None);
-            }
-            Err(error) => return Err(self.failed(&error)),
-        };
-        if is_marker(Some(&message.headers)) {
+        let message = self.last_change(key).await?;
+        let Some(message) = message.filter(|message| !is_marker(Some(&message.headers))) else {
             return Ok(None);
-        }
+        };
         let record = self.parse(key, &message.payload)?;
         Ok(Some(Revised { revision: message.sequence, record }))
+    }
+
+    /// The last change of the keys that match `filter`, as the stream's leader has it.
+    async fn last_change(&self, filter: &str) -> Result<Option<StreamMessage>, Error> {
+        let subject = format!("{}{filter}", self.store.prefix);
+        let get = self.store.stream.get_last_raw_message_by_subject(&subject);
+        match self.call(self.rules.read_within, get).await? {
+            Ok(message) => Ok(Some(message)),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(self.failed(&error)),
+        }
     }
 
     /// Stores a record if its key has none, and tells its revision; nothing if it has one. Of many
@@ -300,28 +317,36 @@ impl<R: Serialize + DeserializeOwned> Bucket<R> {
         self.call(self.rules.list_within, read).await?
     }
 
-    /// The values as one consumer finds them; nothing if that is to be done anew. NATS 2.9 can leave a
-    /// consumer waiting for a value that is replaced just then.
+    /// The values as one consumer finds them; nothing if that is to be done anew: NATS 2.9 can leave a
+    /// consumer waiting for a value that is replaced just then, and a consumer's replica can lag behind.
     async fn gather_once<V: Default>(
         &self,
         filter: &str,
         take: impl Fn(&mut V, Entry) -> bool,
     ) -> Result<Option<V>, Error> {
+        let last_before = self.last_revision(filter).await?;
         let changes = self.call(self.rules.write_within, self.follow(filter)).await?;
         let mut changes = changes.map_err(|error| self.failed(&error))?;
         let mut values = V::default();
-        let mut pending = changes.pending;
+        let (mut pending, mut last) = (changes.pending, 0);
         while pending > 0 {
             let Ok(change) = timeout(NEXT_WITHIN, changes.next()).await else { return Ok(None) };
             let change = change.ok_or_else(|| self.away())?.map_err(|error| self.failed(&error))?;
-            pending = change.pending;
             let Change { key, revision, value, .. } = change;
+            (pending, last) = (change.pending, revision);
             let entry = value.map(|value| Entry { key, revision, value });
             if entry.is_some_and(|entry| !take(&mut values, entry)) {
-                break;
+                return Ok(Some(values));
             }
         }
-        Ok(Some(values))
+        // What was the last may have been purged since, and then nothing is lacking.
+        let is_whole = last >= last_before || last >= self.last_revision(filter).await?;
+        Ok(is_whole.then_some(values))
+    }
+
+    /// The revision of the last change of the keys that match `filter`; 0 if there was none.
+    async fn last_revision(&self, filter: &str) -> Result<u64, Error> {
+        Ok(self.last_change(filter).await?.map_or(0, |message| message.sequence))
     }
 
     /// The records of the keys that match `filter`, at most `max`, in the order of their changes.

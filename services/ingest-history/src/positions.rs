@@ -11,7 +11,10 @@ use std::{
 use async_nats::{
     Client,
     connection::State,
-    jetstream::kv::{CreateErrorKind, Operation, Store, UpdateErrorKind},
+    jetstream::{
+        kv::{CreateErrorKind, Operation, Store, UpdateErrorKind},
+        stream::LastRawMessageErrorKind,
+    },
 };
 use bytes::Bytes;
 use goch_contract::{ChannelName, Error, Seq, Uid, services::history::ForgetPositions};
@@ -34,6 +37,13 @@ pub(crate) struct Positions {
 struct Stored {
     revision: u64,
     seq: Seq,
+}
+
+impl Stored {
+    fn new(revision: u64, value: &[u8]) -> Self {
+        // What is not ours counts as nothing, and is replaced by the next move.
+        Self { revision, seq: parse(value).unwrap_or_default() }
+    }
 }
 
 impl Positions {
@@ -84,12 +94,18 @@ impl Positions {
 
     async fn stored(&self, key: &str) -> Result<Option<Stored>, Error> {
         let entry = self.call(self.bucket.entry(key)).await?.map_err(|error| failed(&error))?;
-        let entry = entry.filter(|entry| entry.operation == Operation::Put);
-        Ok(entry.map(|entry| Stored {
-            revision: entry.revision,
-            // What is not ours counts as nothing, and is replaced by the next move.
-            seq: parse(&entry.value).unwrap_or_default(),
-        }))
+        if let Some(entry) = entry.filter(|entry| entry.operation == Operation::Put) {
+            return Ok(Some(Stored::new(entry.revision, &entry.value)));
+        }
+        // A replica that lags behind may not have it yet.
+        let subject = format!("{}{key}", self.bucket.prefix);
+        let last = self.call(self.bucket.stream.get_last_raw_message_by_subject(&subject)).await?;
+        match last {
+            // These keys are purged and never deleted, so there are no markers.
+            Ok(message) => Ok(Some(Stored::new(message.sequence, &message.payload))),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(failed(&error)),
+        }
     }
 
     async fn create(&self, key: &str, value: Bytes) -> Result<bool, Error> {

@@ -1,15 +1,13 @@
 //! Reading a channel's events back out of the log.
 //!
-//! A few events are read one by one with direct gets ([`single`]), which cost the server next to nothing.
-//! For more, a short-lived consumer streams them ([`reader`]). [`window`] reads the events that are asked
-//! for. The log can only be read forwards: where the latest events of a long channel begin is found by
-//! [`search`]. [`page`] decides what fits into an answer, and [`show`] has messages say what they were last
-//! edited to, which [`revisions`] knows.
+//! A few events are read one by one ([`single`]), which costs the server next to nothing. For more, a short-lived
+//! consumer streams them ([`reader`]). [`window`] reads the events that are asked for. The log can only be read
+//! forwards: where the latest events of a long channel begin is found by [`search`]. [`page`] decides what fits into
+//! an answer, and [`show`] has messages say what they were last edited to, which [`revisions`] knows.
 //!
-//! Every read goes up to the channel's latest event as it was when the read began, and no count that
-//! the server gives is trusted for more than a guess: what is missing at the end of an answer was
-//! deleted, or has not reached the replica that was asked, and the answer then says that it ends
-//! earlier.
+//! Every read goes up to the channel's latest event as it was when the read began, and lacks nothing before it but
+//! what is deleted: replicas that lag behind are found out by asking the stream's leader ([`single`]), and the read
+//! is begun anew. No count that the server gives is trusted for more than a guess.
 
 mod count;
 mod page;

@@ -19,9 +19,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout};
 
-use super::{
-    CONCURRENT_GETS_MAX, ReadError, Replay, STEP_TIMEOUT, Select, reader::Reader, single::found,
-};
+use super::{CONCURRENT_GETS_MAX, ReadError, Replay, STEP_TIMEOUT, Select, reader::Reader};
 
 /// How long one request looks through the log.
 const LOOK_FOR: Duration = Duration::from_secs(2);
@@ -136,7 +134,7 @@ impl Replay {
     ) -> Result<(Vec<Logged>, Seq), ReadError> {
         let gets = seqs.into_iter().map(|seq| {
             let replay = self.clone();
-            async move { found(replay.log.direct_get(seq.0)).await }
+            async move { replay.event(seq).await }
         });
         let mut messages = stream::iter(gets).buffered(CONCURRENT_GETS_MAX);
         let (mut events, mut bytes) = (Vec::<Logged>::new(), 0);

@@ -11,7 +11,7 @@ use goch_contract::Seq;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::{ReadError, STEP_TIMEOUT, page::Entry};
+use super::{ReadError, STEP_TIMEOUT, page::Entry, single::stored};
 
 /// When the server deletes a consumer by itself, should this process not get to it.
 const INACTIVE_THRESHOLD: Duration = Duration::from_secs(10);
@@ -32,6 +32,7 @@ pub(super) enum Select {
 /// Reads the messages of one subject, in order and whole. The consumer is deleted when this is dropped.
 pub(super) struct Reader {
     log: Stream<()>,
+    subject: String,
     tasks: TaskTracker,
     consumer: PullConsumer,
     batch: Option<pull::Batch>,
@@ -40,12 +41,15 @@ pub(super) struct Reader {
     batch_length: usize,
     /// Deliveries so far, which the server numbers without holes.
     delivered: u64,
+    /// What is to be read begins here or before.
+    start: Seq,
     last: Seq,
     end: Seq,
 }
 
 impl Reader {
-    /// Begins at `start`; `end` is the last sequence of interest.
+    /// Begins at `start`; `end` is the last sequence of interest. If it begins at a moment, the event at `end` must
+    /// not be older.
     pub(super) async fn open(
         log: &Stream<()>,
         tasks: &TaskTracker,
@@ -54,10 +58,15 @@ impl Reader {
         select: Select,
         end: Seq,
     ) -> Result<Self, ReadError> {
+        let first = match start {
+            DeliverPolicy::ByStartSequence { start_sequence } => Seq(start_sequence),
+            DeliverPolicy::ByStartTime { .. } => end,
+            _ => Seq(1),
+        };
         let config = pull::Config {
             deliver_policy: start,
             ack_policy: AckPolicy::None,
-            filter_subject: subject,
+            filter_subject: subject.clone(),
             headers_only: select == Select::Headers,
             inactive_threshold: INACTIVE_THRESHOLD,
             memory_storage: true,
@@ -70,12 +79,14 @@ impl Reader {
             .map_err(ReadError::nats)?;
         Ok(Self {
             log: log.clone(),
+            subject,
             tasks: tasks.clone(),
             consumer,
             batch: None,
             batch_max: if select == Select::Headers { HEADERS_MAX } else { EVENTS_MAX },
             batch_length: 0,
             delivered: 0,
+            start: first,
             last: Seq(0),
             end,
         })
@@ -117,12 +128,22 @@ impl Reader {
                         payload: message.payload,
                     }));
                 }
-                // The server had nothing more: what was to come has been deleted.
-                None if self.batch_length == 0 => return Ok(None),
+                None if self.batch_length == 0 => return self.nothing_more().await,
                 None => self.batch = None,
             }
         }
         Ok(None)
+    }
+
+    /// The consumer has nothing more before the end: what was to come has been deleted, or the replica that it
+    /// reads from does not have it yet.
+    async fn nothing_more(&self) -> Result<Option<Entry>, ReadError> {
+        let start = self.start.max(Seq(self.last.0 + 1));
+        let next = self.log.get_first_raw_message_by_subject(&self.subject, start.0);
+        match stored(next).await? {
+            Some(message) if message.sequence <= self.end.0 => Err(ReadError::Gap),
+            _ => Ok(None),
+        }
     }
 }
 

@@ -10,10 +10,7 @@ use goch_contract::{
 };
 use serde_json::value::RawValue;
 
-use super::{
-    CONCURRENT_GETS_MAX, ReadError, Replay,
-    single::{event, found},
-};
+use super::{CONCURRENT_GETS_MAX, ReadError, Replay, single::event};
 
 /// The latest revisions of messages, by message: rising by sequence.
 type ByMessage = BTreeMap<Seq, Vec<Revision>>;
@@ -116,7 +113,7 @@ impl Replay {
         for revision in revisions.iter().rev() {
             let event = match at_hand.get(&revision.seq) {
                 Some(event) => Some(event.clone()),
-                None => found(self.log.direct_get(revision.seq.0)).await?.as_ref().and_then(event),
+                None => self.event(revision.seq).await?.as_ref().and_then(event),
             };
             if let Some(event) = event.and_then(|edit| edited(&logged.event, &edit)) {
                 return Ok(Text::Edited(event));

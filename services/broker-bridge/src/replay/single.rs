@@ -1,10 +1,14 @@
-//! Single events, and where a channel ends: by one request as a rule, next to nothing for the server.
+//! Single events, and where a channel ends.
+//!
+//! A direct get costs next to nothing, but any replica of the log may answer it, and one that lags behind lacks
+//! events that are acked. So a replica is believed what it has; that something is not there, or is the latest, only
+//! the stream's leader can say.
 
 use std::future::Future;
 
 use async_nats::jetstream::{
     message::StreamMessage,
-    stream::{DirectGetErrorKind, RawMessageErrorKind},
+    stream::{DirectGetError, DirectGetErrorKind, RawMessageError, RawMessageErrorKind},
 };
 use goch_contract::{ChannelName, Seq};
 use serde_json::value::RawValue;
@@ -15,13 +19,13 @@ use super::{ReadError, Replay, STEP_TIMEOUT, page::Entry};
 impl Replay {
     /// The channel's latest event; 0 when it has none.
     pub(super) async fn tail(&self, channel: &ChannelName) -> Result<Seq, ReadError> {
-        let last = self.log.direct_get_last_for_subject(self.subjects.log(channel));
-        if let Some(message) = found(last).await? {
+        let subject = self.subjects.log(channel);
+        if let Some(message) = stored(self.log.get_last_raw_message_by_subject(&subject)).await? {
             return Ok(Seq(message.sequence));
         }
-        match self.next(channel, Seq(1)).await? {
+        match stored(self.log.get_first_raw_message_by_subject(&subject, 1)).await? {
             None => Ok(Seq(0)),
-            Some(first) => self.hidden_tail(channel, first.seq).await,
+            Some(first) => self.hidden_tail(channel, Seq(first.sequence)).await,
         }
     }
 
@@ -46,8 +50,21 @@ impl Replay {
         channel: &ChannelName,
         start: Seq,
     ) -> Result<Option<Entry>, ReadError> {
-        let next = self.log.direct_get_next_for_subject(self.subjects.log(channel), Some(start.0));
-        Ok(found(next).await?.map(Entry::from))
+        let subject = self.subjects.log(channel);
+        let next = self.log.direct_get_next_for_subject(subject.as_str(), Some(start.0));
+        if let Some(message) = replicated(next).await? {
+            return Ok(Some(message.into()));
+        }
+        let next = self.log.get_first_raw_message_by_subject(subject, start.0);
+        Ok(stored(next).await?.map(Entry::from))
+    }
+
+    /// The event at `seq`, whichever channel's it is.
+    pub(super) async fn event(&self, seq: Seq) -> Result<Option<StreamMessage>, ReadError> {
+        match replicated(self.log.direct_get(seq.0)).await? {
+            Some(message) => Ok(Some(message)),
+            None => stored(self.log.get_raw_message(seq.0)).await,
+        }
     }
 
     /// `seq` if the channel has an event there, else 0.
@@ -55,13 +72,13 @@ impl Replay {
         if seq == Seq(0) {
             return Ok(Seq(0));
         }
-        let message = found(self.log.direct_get(seq.0)).await?;
+        let message = self.event(seq).await?;
         let subject = self.subjects.log(channel);
         let own = message.is_some_and(|message| message.subject.as_str() == subject);
         Ok(if own { seq } else { Seq(0) })
     }
 
-    /// The event of a channel at `seq`, from the stream's leader.
+    /// The event of a channel at `seq`, unless it has been erased.
     pub(super) async fn stored(
         &self,
         channel: &ChannelName,
@@ -70,22 +87,25 @@ impl Replay {
         if seq == Seq(0) {
             return Ok(None);
         }
-        let get = timeout(STEP_TIMEOUT, self.log.get_raw_message(seq.0)).await;
-        match get.map_err(|_| ReadError::TimedOut)? {
-            Ok(message) => {
-                let is_own = message.subject.as_str() == self.subjects.log(channel);
-                Ok(Some(message).filter(|_| is_own))
-            }
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(ReadError::nats(error)),
-        }
+        let message = stored(self.log.get_raw_message(seq.0)).await?;
+        Ok(message.filter(|message| message.subject.as_str() == self.subjects.log(channel)))
     }
 }
 
-type DirectGetError = async_nats::jetstream::stream::DirectGetError;
+/// What the stream's leader has.
+pub(super) async fn stored(
+    get: impl Future<Output = Result<StreamMessage, RawMessageError>>,
+) -> Result<Option<StreamMessage>, ReadError> {
+    match timeout(STEP_TIMEOUT, get).await {
+        Ok(Ok(message)) => Ok(Some(message)),
+        Ok(Err(error)) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+        Ok(Err(error)) => Err(ReadError::nats(error)),
+        Err(_) => Err(ReadError::TimedOut),
+    }
+}
 
-/// A message that need not be there.
-pub(super) async fn found(
+/// What some replica has. None if that one has nothing.
+async fn replicated(
     get: impl Future<Output = Result<StreamMessage, DirectGetError>>,
 ) -> Result<Option<StreamMessage>, ReadError> {
     match timeout(STEP_TIMEOUT, get).await {

@@ -30,14 +30,11 @@ impl Replay {
         limit: u32,
     ) -> Result<CaughtUp, ReadError> {
         let start = Seq(after.0.saturating_add(1));
-        let (tail, first, known) = tokio::try_join!(
-            self.tail(channel),
-            self.next(channel, start),
-            self.own(channel, after)
-        )?;
+        let tail = self.tail(channel).await?;
         if tail <= after {
             return Ok(CaughtUp { page: Page::default(), last_seq: tail });
         }
+        let (first, known) = tokio::try_join!(self.next(channel, start), self.own(channel, after))?;
         let mut page = Forward::new(known, limit, &self.metrics);
         let mut next = first;
         let mut gets = 1;
@@ -82,15 +79,19 @@ impl Replay {
         limit: u32,
     ) -> Result<Page, ReadError> {
         let margin = u64::try_from(CLOCK_DIFFERENCE_MAX.as_millis()).unwrap_or(u64::MAX);
-        let start = match since.0.saturating_sub(margin) {
-            0 => DeliverPolicy::All,
-            millis => DeliverPolicy::ByStartTime {
-                start_time: async_nats::datetime::from_nanos(i128::from(millis) * 1_000_000)
-                    .map_err(ReadError::nats)?,
-            },
-        };
+        let start = i128::from(since.0.saturating_sub(margin)) * 1_000_000;
+        let start_time = async_nats::datetime::from_nanos(start).map_err(ReadError::nats)?;
         let tail = self.tail(channel).await?;
+        if tail == Seq(0) {
+            return Ok(Page::default());
+        }
+        // Gone since it was the tail.
+        let last = self.stored(channel, tail).await?.ok_or(ReadError::Gap)?;
+        if last.time < start_time {
+            return Ok(Page::default());
+        }
         let _permit = self.reading.acquire().await;
+        let start = DeliverPolicy::ByStartTime { start_time };
         let mut reader = self.reader(channel, start, Select::Events, tail).await?;
         let mut page = Forward::new(Seq(0), limit, &self.metrics);
         let mut reached = false;

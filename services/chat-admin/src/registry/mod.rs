@@ -136,7 +136,7 @@ impl Registry {
         let Authorize { channel: name, uid, secret } = request;
         let key = member_key(&name, &uid);
         let (channel, member) =
-            tokio::try_join!(self.channels.get(name.as_str()), self.members.get(&key))?;
+            tokio::try_join!(self.channels.peek(name.as_str()), self.members.peek(&key))?;
         let seen = (revision(channel.as_ref()), revision(member.as_ref()));
         if let Some(authorized) = self.allow(channel, member, &secret).await? {
             return Ok(authorized);
@@ -206,15 +206,13 @@ impl Registry {
             })
         };
         let key = member_key(channel, &member.uid);
-        Ok(is_it(self.members.get(&key).await?) || is_it(self.members.get_from_leader(&key).await?))
+        Ok(is_it(self.members.peek(&key).await?)
+            || is_it(self.members.get_from_leader(&key).await?))
     }
 
     /// A channel that is not being deleted, as the bucket has it.
     async fn living(&self, name: &ChannelName) -> Result<Option<ChannelRecord>, Error> {
-        let mut stored = self.channels.get(name.as_str()).await?;
-        if stored.is_none() {
-            stored = self.channels.get_from_leader(name.as_str()).await?;
-        }
+        let stored = self.channels.get(name.as_str()).await?;
         Ok(stored.map(|stored| stored.record).filter(|channel| !channel.deleting))
     }
 
@@ -300,7 +298,7 @@ impl Registry {
             let channel = stored.map(|stored| stored.record).filter(|channel| !channel.deleting);
             admits(channel.as_ref(), secret)
         };
-        if is_open(self.channels.get(name.as_str()).await?) {
+        if is_open(self.channels.peek(name.as_str()).await?) {
             return Ok(());
         }
         // A replica may lag. Asked whether there was a channel or not: else the time of the answer would
