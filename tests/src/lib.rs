@@ -55,7 +55,7 @@ pub use self::{
     proxy::{Line, LiveCopy, Proxy},
     raw::{RawConnection, raw_frame},
     receiver::{Received, Receiver},
-    rest::{Answer, Rest},
+    rest::{Answer, Rest, segment},
     rights::{Act, Right},
     servers::{NatsServer, RedisServer, Servers, password},
     service::Service,

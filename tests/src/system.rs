@@ -273,7 +273,8 @@ impl System {
 
     /// Creates a public channel with a name of its own.
     pub async fn channel(&self) -> String {
-        let name = unique("channel");
+        // Not plain, so that every test holds what names may have.
+        let name = unique("urn:channel.a|b@c");
         self.create_channel(&name, false).await;
         name
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use futures_util::TryStreamExt as _;
+use goch_contract::Uid;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
@@ -43,8 +44,16 @@ impl Servers {
     /// Where `word` stands, in any key, subject, header or value. With NATS before 2.10, that a key
     /// was deleted is remembered with its name, which does not count.
     pub async fn traces_of(&self, word: &str) -> Vec<String> {
-        let mut traces = self.traces_in_jetstream(word).await;
-        traces.extend(self.traces_in_redis(|line| line.contains(word)).await);
+        // Keys and subjects have names as tokens, texts as JSON.
+        let token = Uid::parse(word).map_or_else(|_| word.to_owned(), |it| it.token().into_owned());
+        let json = serde_json::to_string(word).unwrap().trim_matches('"').to_owned();
+        let words = [word, &token, &json];
+        let mut traces = Vec::new();
+        for word in words.iter().take(if token == word && json == word { 1 } else { 3 }) {
+            traces.extend(self.traces_in_jetstream(word).await);
+        }
+        let is_meant = |line: &str| words.iter().any(|word| line.contains(word));
+        traces.extend(self.traces_in_redis(is_meant).await);
         traces
     }
 

@@ -98,13 +98,13 @@ async fn a_field_that_is_missing_or_wrong_is_named_with_the_frames_id() {
     let faults = [
         (&send, "channel", Value::Null, "bad_request"),
         (&send, "channel", json!(7), "bad_request"),
-        (&send, "channel", json!("a.b"), "bad_request"),
+        (&send, "channel", json!(".."), "bad_request"),
         (&send, "channel", json!("a*"), "bad_request"),
         (&send, "channel", json!("a>"), "bad_request"),
         (&send, "channel", json!("a b"), "bad_request"),
         (&send, "channel", json!("ä"), "bad_request"),
         (&send, "channel", json!(""), "empty"),
-        (&send, "channel", json!("x".repeat(65)), "too_long"),
+        (&send, "channel", json!("x".repeat(129)), "too_long"),
         (&send, "channel", json!("elsewhere"), "not_subscribed"),
         (&send, "text", Value::Null, "bad_request"),
         (&send, "text", json!(["Hello"]), "bad_request"),
@@ -114,7 +114,7 @@ async fn a_field_that_is_missing_or_wrong_is_named_with_the_frames_id() {
         (&send, "meta", json!("x"), "bad_request"),
         (&send, "meta", json!({"a": 1}), "bad_request"),
         (&send, "meta", json!({"a": "x".repeat(4_096)}), "too_long"),
-        (&subscribe, "channel", json!("a.b"), "bad_request"),
+        (&subscribe, "channel", json!(".."), "bad_request"),
         (&subscribe, "uid", Value::Null, "bad_request"),
         (&subscribe, "uid", json!("a>"), "bad_request"),
         (&subscribe, "uid", json!("*"), "bad_request"),
@@ -206,7 +206,7 @@ async fn a_faulty_query_is_told_on_the_socket() {
     for (query, code, field) in [
         (format!("?channel={channel}&uid={uid}"), "bad_request", Some("secret")),
         (format!("?channel={channel}&secret={secret}"), "bad_request", Some("uid")),
-        (format!("?channel=a.b&uid={uid}&secret={secret}"), "bad_request", Some("channel")),
+        (format!("?channel=..&uid={uid}&secret={secret}"), "bad_request", Some("channel")),
         (format!("?channel={channel}&uid={uid}&secret={secret}x"), "unauthorized", None),
         (
             format!("?channel={channel}&uid={uid}&secret={secret}&last_seq=1&since=1"),
@@ -472,24 +472,24 @@ async fn a_faulty_body_is_named() {
         (&admin, messages.as_str(), &post),
     );
     for ((rest, path, body), field, value, code) in [
-        (joining, "channel", json!("a.b"), "bad_request"),
+        (joining, "channel", json!(".."), "bad_request"),
         (joining, "channel", json!("a b"), "bad_request"),
-        (joining, "uid", json!("*"), "bad_request"),
-        (joining, "uid", json!(">"), "bad_request"),
+        (joining, "uid", json!("."), "bad_request"),
+        (joining, "uid", json!("\u{e4}"), "bad_request"),
         (joining, "uid", json!(""), "empty"),
-        (joining, "uid", json!("x".repeat(65)), "too_long"),
+        (joining, "uid", json!("x".repeat(129)), "too_long"),
         (joining, "display_name", json!(" "), "bad_request"),
         (joining, "email", json!("nobody"), "bad_request"),
         (joining, "secret", json!("short"), "empty"),
         (joining, "channel_secret", json!("x".repeat(129)), "too_long"),
-        (creating, "name", json!("a.b"), "bad_request"),
-        (creating, "name", json!("*"), "bad_request"),
-        (creating, "name", json!(">"), "bad_request"),
+        (creating, "name", json!(".."), "bad_request"),
+        (creating, "name", json!("."), "bad_request"),
+        (creating, "name", json!("a\u{7f}"), "bad_request"),
         (creating, "name", json!("a b"), "bad_request"),
-        (creating, "name", json!("x".repeat(65)), "too_long"),
+        (creating, "name", json!("x".repeat(129)), "too_long"),
         (posting, "text", json!(" "), "empty"),
         (posting, "text", json!("x".repeat(4_097)), "too_long"),
-        (posting, "from_uid", json!("a.b"), "bad_request"),
+        (posting, "from_uid", json!("a b"), "bad_request"),
         (posting, "id", json!("x".repeat(65)), "too_long"),
     ] {
         let mut body = body.clone();
@@ -532,14 +532,14 @@ async fn a_faulty_body_is_named() {
 async fn a_faulty_path_is_named() {
     let place = Place::new().await;
     let (gateway, admin) = (place.system.gateway().rest(), place.system.admin());
-    for name in ["a.b", "a%20b", "%2A", "%3E", "%00", &"x".repeat(65)] {
+    for name in ["%C3%A4", "a%20b", "%7F", "%00", &"x".repeat(129)] {
         gateway.get(&format!("/channels/{name}")).await.expect(400);
         for path in ["", "/members", "/messages", "/user/ann"] {
             let answer = admin.get(&format!("/admin/channels/{name}{path}")).await.expect(400);
             assert_eq!(answer.body["field"], "name");
         }
     }
-    for query in ["limit=0", "limit=101", "limit=x", "after=a.b"] {
+    for query in ["limit=0", "limit=101", "limit=x", "after=a%20b"] {
         admin.get(&format!("/admin/channels?{query}")).await.expect(400);
     }
     for path in ["/nothing", "/channels/a/b", "/%ff", "/admin/channels"] {

@@ -47,7 +47,7 @@ async fn the_gateways_answers_are_those_that_it_describes() {
     let members = format!("/channels/{{name}}?secret={secret}");
     api.call(Method::GET, &members, &named, None, 200).await;
     api.call(Method::GET, "/channels/{name}", &named, None, 403).await;
-    api.call(Method::GET, "/channels/{name}", &[("name", "a.b")], None, 400).await;
+    api.call(Method::GET, "/channels/{name}", &[("name", "a%20b")], None, 400).await;
     api.call(Method::GET, "/connect", &[], None, 400).await;
     Socket::connect(gateway).await;
     api.note(&Method::GET, "/connect");
@@ -381,7 +381,7 @@ async fn what_the_document_refuses_the_gateway_refuses_too() {
         (json!({"type": "history", "channel": channel, "before": 1, "limit": 501}), "bad_request"),
         (json!({"type": "read", "channel": channel}), "bad_request"),
         (json!({"type": "watch", "channels": []}), "bad_request"),
-        (json!({"type": "unsubscribe", "channel": "a.b"}), "bad_request"),
+        (json!({"type": "unsubscribe", "channel": ".."}), "bad_request"),
         (json!({"type": "subscribe", "channel": channel, "uid": "ann"}), "bad_request"),
     ] {
         let mut frame = fields;

@@ -1,10 +1,12 @@
 //! Names and numbers that are parsed once: what exists is valid.
 //!
-//! A NATS subject, a key-value key or a Redis key is only ever built from these, so a name with
-//! `.`, `*`, `>` or a space cannot reach one.
+//! A NATS subject, a key of a bucket or a key of Redis is only ever built from their [tokens](`token`), so a name
+//! with `.`, `*` or `>` cannot reach one as it is.
+
+mod token;
 
 use std::{
-    borrow::Borrow,
+    borrow::{Borrow, Cow},
     fmt::{self, Write as _},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -37,9 +39,15 @@ pub enum InvalidName {
     /// The string is longer than any configuration allows.
     #[error("must have at most {0} characters")]
     TooLong(usize),
-    /// The string has a character that is not allowed.
+    /// The string has a character that is not allowed in a word.
     #[error("may only contain letters A-Z and a-z, digits, '_' and '-'")]
     Character,
+    /// The string has a character that is not allowed in a name.
+    #[error("may only contain printable ASCII characters other than the space")]
+    Unprintable,
+    /// The string is what stands for a folder in an address, where clients leave it out.
+    #[error("must not be '.' or '..'")]
+    Dots,
     /// The string is not one of the words by which roles are called.
     #[error("must begin with a letter a-z and may only contain letters a-z, digits, '_' and '-'")]
     Role,
@@ -48,15 +56,27 @@ pub enum InvalidName {
     Control,
 }
 
+fn check_length(name: &str) -> Result<(), InvalidName> {
+    match name.len() {
+        0 => Err(InvalidName::Empty),
+        length if length > NAME_CEILING => Err(InvalidName::TooLong(NAME_CEILING)),
+        _ => Ok(()),
+    }
+}
+
+/// What identity providers call people, and ticketing its tickets: OpenID Connect's `sub` is ASCII too (Core 1.0, 2).
 fn check_name(name: &str) -> Result<(), InvalidName> {
-    if name.is_empty() {
-        return Err(InvalidName::Empty);
+    check_length(name)?;
+    if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(InvalidName::Unprintable);
     }
-    if name.len() > NAME_CEILING {
-        return Err(InvalidName::TooLong(NAME_CEILING));
-    }
+    if name == "." || name == ".." { Err(InvalidName::Dots) } else { Ok(()) }
+}
+
+fn check_word(word: &str) -> Result<(), InvalidName> {
+    check_length(word)?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if name.bytes().all(allowed) { Ok(()) } else { Err(InvalidName::Character) }
+    if word.bytes().all(allowed) { Ok(()) } else { Err(InvalidName::Character) }
 }
 
 fn check_role(role: &str) -> Result<(), InvalidName> {
@@ -74,7 +94,7 @@ fn check_membership_id(id: &str) -> Result<(), InvalidName> {
     if id.len() > MEMBERSHIP_ID_CEILING {
         return Err(InvalidName::TooLong(MEMBERSHIP_ID_CEILING));
     }
-    check_name(id)
+    check_word(id)
 }
 
 fn check_message_id(id: &str) -> Result<(), InvalidName> {
@@ -141,26 +161,49 @@ macro_rules! parsed_string {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let value = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                let value = Cow::<'de, str>::deserialize(deserializer)?;
                 Self::parse(&value).map_err(de::Error::custom)
             }
         }
     };
 }
 
+macro_rules! named {
+    ($name:ident) => {
+        impl $name {
+            /// The name as it stands in NATS subjects, keys of buckets and keys of Redis.
+            #[must_use]
+            pub fn token(&self) -> Cow<'_, str> {
+                token::encode(&self.0)
+            }
+
+            /// The name of a token, if it is one.
+            #[must_use]
+            pub fn of_token(token: &str) -> Option<Self> {
+                Self::parse(&token::decode(token)?).ok()
+            }
+        }
+    };
+}
+
 parsed_string! {
-    /// A channel's name: `[A-Za-z0-9_-]`, so it is safe as one NATS subject token. Cheap to clone.
+    /// A channel's name: 1 to [`NAME_CEILING`] printable ASCII characters, none of them a space. Cheap to clone.
     ChannelName, check_name
 }
 
+named!(ChannelName);
+
 parsed_string! {
-    /// A member's identifier within the product that Goch serves: `[A-Za-z0-9_-]`. Cheap to clone.
+    /// A member's identifier within the product that Goch serves: 1 to [`NAME_CEILING`] printable ASCII characters,
+    /// none of them a space. Cheap to clone.
     Uid, check_name
 }
 
+named!(Uid);
+
 parsed_string! {
     /// Who of ticketing did something: the name of the credential, `[A-Za-z0-9_-]`. Cheap to clone.
-    Actor, check_name
+    Actor, check_word
 }
 
 parsed_string! {
@@ -322,7 +365,7 @@ impl Serialize for SecretDigest {
 
 impl<'de> Deserialize<'de> for SecretDigest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
         let bytes = STANDARD_NO_PAD.decode(text.as_bytes()).ok();
         let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
         bytes.map(Self).ok_or_else(|| de::Error::custom("not a digest"))
@@ -357,10 +400,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_would_be_wildcards_or_several_tokens_are_refused() {
-        for name in ["", ".", "a.b", "*", "a*", ">", "a b", "a\n", "ä", "a/b", "a\0"] {
+    fn names_that_cannot_be_seen_or_addressed_are_refused() {
+        for name in ["", ".", "..", "a b", "a\n", "ä", "a\0", "\u{202e}a", &"a".repeat(129)] {
             assert!(ChannelName::parse(name).is_err(), "{name:?} was accepted");
             assert!(Uid::parse(name).is_err(), "{name:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn names_of_identity_providers_and_of_tokens_are_taken() {
+        for name in
+            ["auth0|5f7c", "google-oauth2|1", "a.b@example.org", "urn:ticket:42", "...", "%2e"]
+        {
+            assert_eq!(Uid::parse(name).unwrap().as_str(), name);
+            assert_eq!(ChannelName::parse(name).unwrap().as_str(), name);
         }
     }
 
@@ -408,11 +461,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_accepted_name_is_one_subject_token(name in ".{0,140}") {
+        fn every_name_is_one_subject_token_and_found_again_in_it(name in "[!-~]{1,128}") {
             if let Ok(channel) = ChannelName::parse(&name) {
-                prop_assert!(!channel.as_str().is_empty());
-                prop_assert!(channel.as_str().bytes().all(|byte| byte.is_ascii_graphic()));
-                prop_assert!(!channel.as_str().contains(['.', '*', '>', ' ']));
+                let token = channel.token();
+                prop_assert!(!token.contains(['.', '*', '>', ' ']));
+                prop_assert_eq!(ChannelName::of_token(&token), Some(channel.clone()));
             }
         }
     }

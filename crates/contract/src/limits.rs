@@ -71,10 +71,10 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            uid: Length { min: 1, max: 64 },
+            uid: Length { min: 1, max: 128 },
             display_name: Length { min: 1, max: 128 },
             secret: Length { min: 20, max: 128 },
-            channel: Length { min: 1, max: 64 },
+            channel: Length { min: 1, max: 128 },
             channel_secret: Length { min: 20, max: 128 },
             text: Length { min: 1, max: 4_096 },
             meta_bytes: 4_096,
@@ -113,7 +113,11 @@ fn invalid(field: &'static str, reason: InvalidName) -> Error {
     let code = match reason {
         InvalidName::Empty => ErrorCode::Empty,
         InvalidName::TooLong(_) => ErrorCode::TooLong,
-        InvalidName::Character | InvalidName::Role | InvalidName::Control => ErrorCode::BadRequest,
+        InvalidName::Character
+        | InvalidName::Unprintable
+        | InvalidName::Dots
+        | InvalidName::Role
+        | InvalidName::Control => ErrorCode::BadRequest,
     };
     Error::of_field(code, field, format!("{field} {reason}"))
 }
@@ -181,7 +185,7 @@ impl Limits {
     ///
     /// # Errors
     /// Names the field and the rule or limit it breaks.
-    fn check_email(field: &'static str, value: &str) -> Result<(), Error> {
+    pub fn check_email(field: &'static str, value: &str) -> Result<(), Error> {
         if value.len() > EMAIL_MAX {
             let message = format!("{field} must have at most {EMAIL_MAX} bytes");
             return Err(Error::of_field(ErrorCode::TooLong, field, message));

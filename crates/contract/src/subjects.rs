@@ -36,8 +36,10 @@ impl Subjects {
     /// # Errors
     /// [`InvalidPrefix`] unless the prefix is one subject token that stream and bucket names allow.
     pub fn new(prefix: &str) -> Result<Self, InvalidPrefix> {
-        // The same alphabet as a channel's name.
-        ChannelName::parse(prefix).map_err(|_| InvalidPrefix)?;
+        let is_plain = ChannelName::parse(prefix).is_ok_and(|name| name.token() == prefix);
+        if !is_plain {
+            return Err(InvalidPrefix);
+        }
         Ok(Self { prefix: Arc::from(prefix) })
     }
 
@@ -56,7 +58,7 @@ impl Subjects {
     /// Where a channel's events are published to be stored.
     #[must_use]
     pub fn log(&self, channel: &ChannelName) -> String {
-        format!("{}.log.{channel}", self.prefix)
+        format!("{}.log.{}", self.prefix, channel.token())
     }
 
     /// Every channel's [`Subjects::log`].
@@ -68,14 +70,13 @@ impl Subjects {
     /// The channel of a [`Subjects::log`] subject.
     #[must_use]
     pub fn channel_of_log(&self, subject: &str) -> Option<ChannelName> {
-        let name = subject.strip_prefix(&*self.prefix)?.strip_prefix(".log.")?;
-        ChannelName::parse(name).ok()
+        ChannelName::of_token(subject.strip_prefix(&*self.prefix)?.strip_prefix(".log.")?)
     }
 
     /// Where the log republishes a channel's events.
     #[must_use]
     pub fn live(&self, channel: &ChannelName) -> String {
-        format!("{}.live.{channel}", self.prefix)
+        format!("{}.live.{}", self.prefix, channel.token())
     }
 
     /// The template by which the log republishes.
@@ -87,7 +88,7 @@ impl Subjects {
     /// Where a channel's signals go, which are never stored.
     #[must_use]
     pub fn signal(&self, channel: &ChannelName) -> String {
-        format!("{}.signal.{channel}", self.prefix)
+        format!("{}.signal.{}", self.prefix, channel.token())
     }
 
     /// Where chat-admin tells every gateway what is no longer allowed
@@ -103,31 +104,31 @@ impl Subjects {
         format!("{}.svc.{}.{endpoint}", self.prefix, service.as_str())
     }
 
-    /// The bucket of channels, keyed by name.
+    /// The bucket of channels, keyed by the names' tokens.
     #[must_use]
     pub fn channels_bucket(&self) -> String {
         format!("{}_channels", self.prefix)
     }
 
-    /// The bucket of members, keyed `<channel>.<uid>`.
+    /// The bucket of members, keyed `<channel>.<uid>`, both as tokens.
     #[must_use]
     pub fn members_bucket(&self) -> String {
         format!("{}_members", self.prefix)
     }
 
-    /// The bucket of read positions, keyed `<channel>.<uid>`.
+    /// The bucket of read positions, keyed `<channel>.<uid>`, both as tokens.
     #[must_use]
     pub fn positions_bucket(&self) -> String {
         format!("{}_positions", self.prefix)
     }
 
-    /// The bucket of people whose data is being erased, keyed by uid.
+    /// The bucket of people whose data is being erased, keyed by the uids' tokens.
     #[must_use]
     pub fn erasures_bucket(&self) -> String {
         format!("{}_erasures", self.prefix)
     }
 
-    /// The bucket of messages that are being deleted, keyed `<channel>.<sequence>`.
+    /// The bucket of messages that are being deleted, keyed `<channel>.<sequence>`, the channel as a token.
     #[must_use]
     pub fn deletions_bucket(&self) -> String {
         format!("{}_deletions", self.prefix)
@@ -140,7 +141,8 @@ impl Subjects {
     }
 
     /// The bucket of how far webhooks are, keyed `<webhook>.<lane>`, and of channels whose events
-    /// wait for another attempt, keyed `<webhook>.<lane>.<channel>`.
+    /// wait for another attempt, keyed `<webhook>.<lane>.<channel>`, the channel
+    /// as a token.
     #[must_use]
     pub fn deliveries_bucket(&self) -> String {
         format!("{}_deliveries", self.prefix)
@@ -163,13 +165,16 @@ mod tests {
         let channel = ChannelName::parse("ticket-42").unwrap();
         assert_eq!(subjects.log(&channel), "goch.log.ticket-42");
         assert_eq!(subjects.channel_of_log("goch.log.ticket-42"), Some(channel));
+        let channel = ChannelName::parse("urn:ticket.42").unwrap();
+        assert_eq!(subjects.log(&channel), "goch.log.urn=3Aticket=2E42");
+        assert_eq!(subjects.channel_of_log(&subjects.log(&channel)), Some(channel));
         assert_eq!(subjects.channel_of_log("other.log.ticket-42"), None);
         assert_eq!(subjects.channel_of_log("goch.log.a.b"), None);
     }
 
     #[test]
     fn a_prefix_that_is_not_one_token_is_refused() {
-        for prefix in ["", "a.b", "a*", ">"] {
+        for prefix in ["", "a.b", "a*", ">", "a=3Db", "a|b"] {
             assert_eq!(Subjects::new(prefix), Err(InvalidPrefix));
         }
     }

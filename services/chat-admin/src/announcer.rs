@@ -143,7 +143,7 @@ impl Announcer {
         if member.record.announced {
             return Ok(());
         }
-        let stored = self.channels.get(channel.as_str()).await?;
+        let stored = self.channels.get(&channel.token()).await?;
         if stored.is_none_or(|stored| stored.record.deleting) {
             // Nothing may be written about a channel that is gone.
             self.members.remove(&key, Some(member.revision)).await?;

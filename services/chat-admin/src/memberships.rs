@@ -130,7 +130,7 @@ impl Memberships {
         channel: &ChannelName,
         stored: &Revised<MemberRecord>,
     ) -> Result<(), Error> {
-        let found = self.channels.get(channel.as_str()).await?;
+        let found = self.channels.get(&channel.token()).await?;
         if found.is_some_and(|found| !found.record.deleting) {
             return Ok(());
         }

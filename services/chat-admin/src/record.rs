@@ -31,18 +31,18 @@ pub(crate) trait Record: Serialize + DeserializeOwned {
 
 /// The key of a message's deletion in its bucket.
 pub(crate) fn deletion_key(channel: &ChannelName, message: Seq) -> String {
-    format!("{channel}.{message}")
+    format!("{}.{message}", channel.token())
 }
 
 /// The key of a member in its bucket.
 pub(crate) fn member_key(channel: &ChannelName, uid: &Uid) -> String {
-    format!("{channel}.{uid}")
+    format!("{}.{}", channel.token(), uid.token())
 }
 
 /// The member of a key, if it is one.
 pub(crate) fn parse_member_key(key: &str) -> Option<(ChannelName, Uid)> {
     let (channel, uid) = key.split_once('.')?;
-    Some((ChannelName::parse(channel).ok()?, Uid::parse(uid).ok()?))
+    Some((ChannelName::of_token(channel)?, Uid::of_token(uid)?))
 }
 
 #[cfg(test)]

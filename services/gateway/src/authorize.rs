@@ -60,9 +60,16 @@ pub(crate) struct Authorization {
 enum Proof {
     /// A secret with this digest.
     Secret(SecretDigest),
-    /// A checked token, with this name and role. Who presents one has shown it before this is looked
-    /// at.
-    Token(Option<String>, Option<Role>),
+    /// A checked token that says this. Who presents one has shown it before this is looked at.
+    Token(Said),
+}
+
+/// What a token says of its user.
+#[derive(Clone, PartialEq, Eq)]
+struct Said {
+    display_name: Option<String>,
+    email: Option<String>,
+    role: Option<Role>,
 }
 
 impl Proof {
@@ -71,9 +78,7 @@ impl Proof {
             (Self::Secret(one), Self::Secret(other)) => {
                 one.as_bytes().ct_eq(other.as_bytes()).into()
             }
-            (Self::Token(name, role), Self::Token(other_name, other_role)) => {
-                (name, role) == (other_name, other_role)
-            }
+            (Self::Token(one), Self::Token(other)) => one == other,
             _ => false,
         }
     }
@@ -171,11 +176,16 @@ impl Authorizer {
         user: &TokenUser,
         caller: &Caller,
     ) -> Result<Authorization, Error> {
-        let proof = Proof::Token(user.display_name.clone(), user.role.clone());
+        let proof = Proof::Token(Said {
+            display_name: user.display_name.clone(),
+            email: user.email.clone(),
+            role: user.role.clone(),
+        });
         let request = || Enrol {
             channel: channel.clone(),
             uid: user.uid.clone(),
             display_name: user.display_name.clone(),
+            email: user.email.clone(),
             role: user.role.clone(),
         };
         let key = (channel.clone(), user.uid.clone());
@@ -353,7 +363,8 @@ mod tests {
     }
 
     fn token(name: Option<&str>, role: Option<&str>) -> Proof {
-        Proof::Token(name.map(str::to_owned), role.map(|role| Role::parse(role).unwrap()))
+        let role = role.map(|role| Role::parse(role).unwrap());
+        Proof::Token(Said { display_name: name.map(str::to_owned), email: None, role })
     }
 
     /// As if chat-admin had said yes to `proof` just now.

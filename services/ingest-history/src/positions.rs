@@ -83,9 +83,9 @@ impl Positions {
     /// Forgets the positions that match, without a trace.
     pub(crate) async fn forget(&self, which: &ForgetPositions) -> Result<(), Error> {
         let filter = match which {
-            ForgetPositions::OfChannel(channel) => format!("{channel}.*"),
+            ForgetPositions::OfChannel(channel) => format!("{}.*", channel.token()),
             ForgetPositions::OfMember(channel, uid) => key(channel, uid),
-            ForgetPositions::OfPerson(uid) => format!("*.{uid}"),
+            ForgetPositions::OfPerson(uid) => format!("*.{}", uid.token()),
         };
         let purge = self.bucket.stream.purge().filter(format!("{}{filter}", self.bucket.prefix));
         let purged = self.call(purge.into_future()).await?;
@@ -135,7 +135,7 @@ impl Positions {
 }
 
 fn key(channel: &ChannelName, uid: &Uid) -> String {
-    format!("{channel}.{uid}")
+    format!("{}.{}", channel.token(), uid.token())
 }
 
 fn parse(value: &[u8]) -> Option<Seq> {

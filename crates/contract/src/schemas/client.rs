@@ -202,14 +202,14 @@ mod tests {
     fn fields() -> [(&'static str, Vec<Value>, Vec<Value>); 15] {
         let numbers = || (vec![json!(0), json!(7), json!(500)], vec![json!(-1), json!(1.5)]);
         let text = |max: usize| vec![json!(""), json!("x".repeat(max + 1))];
-        let name = || [text(64), vec![json!("a.b"), json!("\u{e4}"), json!("a b")]].concat();
+        let name = || [text(128), vec![json!(".."), json!("\u{e4}"), json!("a b")]].concat();
         let id = [text(64), vec![json!("a\r\nb")]].concat();
         let watched = |element: Value| json!([element]);
         let by_token = json!({"channel": "c", "token": "t"});
         [
             ("id", vec![json!("m1"), json!("\u{e4} b")], id),
-            ("channel", vec![json!("ticket-42"), json!("x".repeat(64))], name()),
-            ("uid", vec![json!("ann")], name()),
+            ("channel", vec![json!("ticket-42"), json!("x".repeat(128))], name()),
+            ("uid", vec![json!("ann"), json!("auth0|5f7c")], name()),
             ("secret", vec![json!(SECRET)], vec![json!("short"), json!("x".repeat(129))]),
             ("token", vec![json!("a.b.c")], text(TOKEN_MAX)),
             ("text", vec![json!("Hello"), json!("\u{1f600}".repeat(4_096))], text(4_096)),

@@ -78,8 +78,11 @@ pub struct TranscriptEvent {
     pub actor: Option<Actor>,
 }
 
-/// Letters, digits, `_` and `-`: safe as one NATS subject token.
-const NAME_PATTERN: &str = "^[A-Za-z0-9_-]+$";
+/// Printable ASCII without the space, and not what stands for a folder in an address.
+const NAME_PATTERN: &str = r"^(?!\.{1,2}$)[!-~]+$";
+
+/// Letters, digits, `_` and `-`.
+const WORD_PATTERN: &str = "^[A-Za-z0-9_-]+$";
 
 /// The latest moment that `since` may name, in Unix seconds: the end of the year 9999.
 pub const SINCE_MAX: u64 = 253_402_300_799;
@@ -107,7 +110,7 @@ fn actor() -> Schema {
     let about = "Who of ticketing did something: the name of a credential (ADMIN_CREDENTIALS). \
                  Members and customers are never shown it.";
     let length = Length { min: 1, max: NAME_CEILING };
-    string(length, about, "help-desk").pattern(Some(NAME_PATTERN)).into()
+    string(length, about, "help-desk").pattern(Some(WORD_PATTERN)).into()
 }
 
 fn display_name(limits: &Limits) -> Schema {

@@ -66,6 +66,8 @@ pub struct Enrol {
     pub uid: Uid,
     /// The user's present name, if the token says it; a new member without is called by the uid.
     pub display_name: Option<String>,
+    /// The user's present address, if the token says it; what is known stays without.
+    pub email: Option<String>,
     /// The user's present role, if the token says it; else `member`, unless ticketing has put the user in.
     pub role: Option<Role>,
 }

@@ -151,9 +151,7 @@ impl Delivery {
         let id = &self.webhook.id;
         let filter = format!("{}.*", key::lane(id, self.lane));
         for (key, mut backlog) in list(&self.context.backlogs, &filter, BACKLOGS_MAX).await? {
-            let Some(channel) =
-                key.rsplit('.').next().and_then(|name| ChannelName::parse(name).ok())
-            else {
+            let Some(channel) = key.rsplit('.').next().and_then(ChannelName::of_token) else {
                 continue;
             };
             if backlog.failed_at < self.webhook.enabled_at {

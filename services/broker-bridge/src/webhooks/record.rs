@@ -177,7 +177,7 @@ pub(crate) mod key {
 
     /// A channel that waits.
     pub(crate) fn backlog(webhook: &str, lane: Lane, channel: &ChannelName) -> String {
-        format!("{webhook}.{}.{channel}", lane.as_str())
+        format!("{webhook}.{}.{}", lane.as_str(), channel.token())
     }
 
     /// A dead letter.

@@ -155,7 +155,7 @@ mod tests {
         for (field, value) in [
             ("id", json!("")),
             ("id", json!("a\nb")),
-            ("from_uid", json!("a.b")),
+            ("from_uid", json!("a b")),
             ("from_name", json!(" ")),
             ("from_name", json!("a\u{7}")),
             ("from_role", json!("boss")),

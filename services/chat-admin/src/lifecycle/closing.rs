@@ -79,7 +79,7 @@ impl Lifecycle {
         let name = turned.record.name.clone();
         // If it has changed meanwhile, whoever changed it has seen to the event.
         if let Some(revision) =
-            self.buckets.channels.replace(name.as_str(), &turned.record, turned.revision).await?
+            self.buckets.channels.replace(&name.token(), &turned.record, turned.revision).await?
         {
             self.project(Key::Channel(name), revision, &turned.record).await;
         }

@@ -48,7 +48,7 @@ impl Lifecycle {
             Ok(_) => tracing::info!(channel = %name, %actor, "channel is being deleted"),
             Err(error) if error.code == ErrorCode::NotFound => {
                 // Unless the mark is there already.
-                self.buckets.channels.get(name.as_str()).await?.ok_or(error)?;
+                self.buckets.channels.get(&name.token()).await?.ok_or(error)?;
             }
             Err(error) => return Err(error),
         }
@@ -62,7 +62,7 @@ impl Lifecycle {
     /// whatever is to be removed is read first, then the mark is looked for, and only what was read
     /// is removed.
     pub(super) async fn finish_deletion(&self, name: &ChannelName) -> Result<(), Error> {
-        let Some(stored) = self.buckets.channels.get(name.as_str()).await? else { return Ok(()) };
+        let Some(stored) = self.buckets.channels.get(&name.token()).await? else { return Ok(()) };
         if !stored.record.deleting {
             return Ok(());
         }
@@ -71,7 +71,7 @@ impl Lifecycle {
         self.memberships.revoker.revoke(name, None).await;
         self.remove_members(name, revision).await?;
         self.empty_log(name, revision).await?;
-        if self.buckets.channels.remove(name.as_str(), Some(revision)).await? {
+        if self.buckets.channels.remove(&name.token(), Some(revision)).await? {
             let actor = stored.record.actor.as_ref().map(Actor::as_str);
             tracing::info!(channel = %name, actor, "channel deleted");
         }
@@ -79,7 +79,7 @@ impl Lifecycle {
     }
 
     async fn require_mark(&self, name: &ChannelName, revision: u64) -> Result<(), Error> {
-        let stored = self.buckets.channels.get(name.as_str()).await?;
+        let stored = self.buckets.channels.get(&name.token()).await?;
         stored.filter(|stored| stored.revision == revision).map(|_| ()).ok_or_else(no_channel)
     }
 
@@ -87,7 +87,7 @@ impl Lifecycle {
     async fn remove_members(&self, name: &ChannelName, revision: u64) -> Result<(), Error> {
         let members = &self.buckets.members;
         loop {
-            let found = members.list(&format!("{name}.*"), RECORDS).await?;
+            let found = members.list(&format!("{}.*", name.token()), RECORDS).await?;
             if found.is_empty() {
                 return Ok(());
             }

@@ -42,7 +42,7 @@ impl Lifecycle {
     pub(crate) async fn erase(&self, uid: &Uid, actor: &Actor) -> Result<Progress, Error> {
         let record = ErasureRecord::new(uid.clone(), actor.clone())?;
         // Whoever holds the key has the same done.
-        bucket::create(&self.buckets.erasures, uid.as_str(), &record).await?;
+        bucket::create(&self.buckets.erasures, &uid.token(), &record).await?;
         // The operator's proof of what was done, and for whom: the uid is all that is kept.
         tracing::info!(%uid, %actor, "a person's data is being erased");
         let unfinished = Unfinished::Erasure(uid.clone());
@@ -51,13 +51,13 @@ impl Lifecycle {
 
     /// Does what is left of an erasure.
     pub(super) async fn finish_erasure(&self, uid: &Uid) -> Result<(), Error> {
-        let Some(begun) = self.buckets.erasures.get(uid.as_str()).await? else { return Ok(()) };
+        let Some(begun) = self.buckets.erasures.get(&uid.token()).await? else { return Ok(()) };
         let actor = begun.record.actor;
         let mut all_left = self.end_memberships(uid, &actor).await?;
         // Before the log is looked through: erasing makes room, and what waits for that would be stored after
         // the look.
         self.drop_deletions(uid).await?;
-        while let Some(stored) = self.buckets.erasures.get(uid.as_str()).await? {
+        while let Some(stored) = self.buckets.erasures.get(&uid.token()).await? {
             match stored.record.page.clone() {
                 None => {
                     let is_last = self.find_page(stored, all_left).await?;
@@ -76,7 +76,7 @@ impl Lifecycle {
                         self.services.call(&ForgetPositions::OfPerson(uid.clone())).await?;
                         self.drop_deletions(uid).await?;
                         // Nobody follows this bucket: no marker is needed.
-                        self.buckets.erasures.purge(uid.as_str(), Some(stored.revision)).await?;
+                        self.buckets.erasures.purge(&uid.token(), Some(stored.revision)).await?;
                         tracing::info!(%uid, %actor, "a person's data is erased");
                     }
                 }
@@ -92,7 +92,8 @@ impl Lifecycle {
         loop {
             // In the order of their changes: those that were just ended, and stay until the log has room,
             // come after all others.
-            let entries = self.buckets.members.list(&format!("*.{uid}"), MEMBERSHIPS).await?;
+            let entries =
+                self.buckets.members.list(&format!("*.{}", uid.token()), MEMBERSHIPS).await?;
             let members = entries.iter().filter_map(|entry| parse_member_key(&entry.key));
             let channels = members.map(|(channel, _)| channel);
             let left: Vec<_> = channels.filter(|channel| !untold.contains(channel)).collect();
@@ -165,7 +166,7 @@ impl Lifecycle {
         let channels: BTreeSet<_> = events.iter().filter_map(channel_of).collect();
         let events = events.iter().map(|logged| logged.seq).collect();
         stored.record.page = Some(ErasurePage { events, channels, through, more });
-        self.buckets.erasures.replace(uid.as_str(), &stored.record, stored.revision).await?;
+        self.buckets.erasures.replace(&uid.token(), &stored.record, stored.revision).await?;
         Ok(false)
     }
 
@@ -192,7 +193,7 @@ impl Lifecycle {
     ) -> Result<(), Error> {
         stored.record.through = page.through;
         stored.record.page = None;
-        let key = stored.record.uid.as_str().to_owned();
+        let key = stored.record.uid.token().into_owned();
         self.buckets.erasures.replace(&key, &stored.record, stored.revision).await?;
         Ok(())
     }

@@ -87,7 +87,7 @@ impl Lifecycle {
     async fn finish(&self, unfinished: &Unfinished) -> Result<(), Error> {
         match unfinished {
             Unfinished::Channel(name) => {
-                let Some(stored) = self.buckets.channels.get(name.as_str()).await? else {
+                let Some(stored) = self.buckets.channels.get(&name.token()).await? else {
                     return Ok(());
                 };
                 if stored.record.deleting {

@@ -133,7 +133,8 @@ impl Lifecycle {
     /// # Errors
     /// `unavailable`.
     pub(crate) async fn bans(&self, channel: &ChannelName) -> Result<Vec<Ban>, Error> {
-        let records = self.buckets.members.records(&format!("{channel}.*"), RECORDS_MAX).await?;
+        let records =
+            self.buckets.members.records(&format!("{}.*", channel.token()), RECORDS_MAX).await?;
         let bans = records.into_iter().filter_map(MemberRecord::into_ban);
         let mut bans: Vec<_> = bans.take(BANS_MAX).collect();
         bans.sort_unstable_by(|one, other| one.uid.cmp(&other.uid));
@@ -145,7 +146,7 @@ impl Lifecycle {
     /// # Errors
     /// `unavailable`.
     pub(crate) async fn memberships(&self, uid: &Uid) -> Result<Vec<Membership>, Error> {
-        let filter = format!("*.{uid}");
+        let filter = format!("*.{}", uid.token());
         let members = &self.buckets.members;
         let found = members.list(&filter, RECORDS_MAX).await?;
         let channels = found.iter().filter_map(|entry| parse_member_key(&entry.key));

@@ -104,7 +104,7 @@ impl Lifecycle {
         mut change: impl AsyncFnMut(&mut Revised<ChannelRecord>) -> Result<bool, Error>,
     ) -> Result<Revised<ChannelRecord>, Error> {
         for _ in 0..ATTEMPTS_MAX {
-            let stored = self.buckets.channels.get(name.as_str()).await?;
+            let stored = self.buckets.channels.get(&name.token()).await?;
             let mut stored =
                 stored.filter(|stored| !stored.record.deleting).ok_or_else(no_channel)?;
             if !change(&mut stored).await? {
@@ -113,7 +113,7 @@ impl Lifecycle {
             if let Some(revision) = self
                 .buckets
                 .channels
-                .replace(name.as_str(), &stored.record, stored.revision)
+                .replace(&name.token(), &stored.record, stored.revision)
                 .await?
             {
                 stored.revision = revision;

@@ -368,7 +368,7 @@ impl Lifecycle {
 
     /// Whether the channel of a message that was erased first is still the one that it was in.
     async fn is_still_to_be_told(&self, record: &DeletionRecord) -> Result<bool, Error> {
-        let stored = self.buckets.channels.get(record.channel.as_str()).await?;
+        let stored = self.buckets.channels.get(&record.channel.token()).await?;
         Ok(record.erased_first
             && stored.is_some_and(|stored| !stored.record.deleting && record.is_of(&stored.record)))
     }
@@ -379,7 +379,7 @@ impl Lifecycle {
         name: &ChannelName,
         open: bool,
     ) -> Result<ChannelRecord, Error> {
-        let stored = self.buckets.channels.get(name.as_str()).await?;
+        let stored = self.buckets.channels.get(&name.token()).await?;
         let stored = stored.filter(|stored| !stored.record.deleting).ok_or_else(no_channel)?;
         if open && stored.record.closed_at.is_some() {
             let message = "the channel is closed: its messages stay as they are";

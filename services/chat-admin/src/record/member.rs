@@ -204,7 +204,10 @@ impl MemberRecord {
     pub(crate) fn event(&self, channel: &ChannelName) -> Option<(Event, String)> {
         let Self { uid, display_name, role, creation: membership, .. } = self.clone();
         let id = |what: &str| {
-            lifecycle_deduplication_id(channel, format!("{what}/{}/{}", self.uid, self.creation))
+            lifecycle_deduplication_id(
+                channel,
+                format!("{what}/{}/{}", self.uid.token(), self.creation),
+            )
         };
         let channel = channel.clone();
         match self.standing {

@@ -21,7 +21,7 @@ impl Registry {
     /// # Errors
     /// `unauthorized` for an unknown channel, and for somebody who is banned from it.
     pub(crate) async fn enrol(&self, request: Enrol) -> Result<Authorized, Error> {
-        let Enrol { channel: name, uid, display_name, role } = request;
+        let Enrol { channel: name, uid, display_name, email, role } = request;
         let key = member_key(&name, &uid);
         for _ in 0..ATTEMPTS_MAX {
             let (channel, stored) = tokio::try_join!(self.living(&name), self.members.get(&key))?;
@@ -32,7 +32,7 @@ impl Registry {
                     let record = MemberRecord::new(NewMember {
                         uid: uid.clone(),
                         display_name: display_name.clone().unwrap_or_else(|| uid.to_string()),
-                        email: None,
+                        email: email.clone(),
                         role: role.clone().unwrap_or_else(Role::member),
                         origin: Origin::Token,
                         secret: None,
@@ -51,6 +51,7 @@ impl Registry {
             }
             let update = MemberUpdate {
                 display_name: display_name.clone(),
+                email: email.clone(),
                 role: role.clone().or_else(|| role_without_claim(&stored.record)),
                 ..MemberUpdate::default()
             };

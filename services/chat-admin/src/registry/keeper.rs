@@ -231,7 +231,7 @@ impl Keeper {
         let value = change.value.as_ref();
         let key = match source {
             Source::Channels => {
-                let name = ChannelName::parse(&change.key).ok()?;
+                let name = ChannelName::of_token(&change.key)?;
                 match value.map(|value| serde_json::from_slice::<ChannelRecord>(value)) {
                     None => {
                         self.sweeper.note(Marker::Channel(change.key.clone(), change.revision));

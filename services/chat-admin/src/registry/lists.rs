@@ -48,7 +48,8 @@ impl Registry {
 
     async fn members_of_bucket(&self, channel: &ChannelName) -> Result<Vec<MemberRecord>, Error> {
         let _permit = self.list_permit(1).await?;
-        let mut members = self.members.records(&format!("{channel}.*"), MEMBERS_MAX).await?;
+        let mut members =
+            self.members.records(&format!("{}.*", channel.token()), MEMBERS_MAX).await?;
         members.retain(MemberRecord::is_member);
         members.sort_unstable_by(|one, other| one.uid.cmp(&other.uid));
         Ok(members)
@@ -60,7 +61,8 @@ impl Registry {
             return Ok(count);
         }
         let _permit = self.list_permit(1).await?;
-        let entries = self.members.list(&format!("{channel}.*"), self.channel_members_max).await?;
+        let entries =
+            self.members.list(&format!("{}.*", channel.token()), self.channel_members_max).await?;
         Ok(entries.len())
     }
 

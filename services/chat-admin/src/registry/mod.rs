@@ -89,7 +89,7 @@ impl Registry {
         let hash = digest.as_ref().map(SecretHash::of_generated).transpose()?;
         let mut record = ChannelRecord::new(name.clone(), hash)?;
         record.actor = Some(actor.clone());
-        let revision = match bucket::create(&self.channels, name.as_str(), &record).await? {
+        let revision = match bucket::create(&self.channels, &name.token(), &record).await? {
             Creation::Done(revision) => {
                 let write = Write::of(Key::Channel(name.clone()), revision, &record);
                 self.projection.write_at_once(write).await;
@@ -110,7 +110,7 @@ impl Registry {
         if let Some(channel) = self.projection.channel(name).await {
             return Ok(Some(channel).filter(|channel| !channel.deleting));
         }
-        let stored = self.channels.get(name.as_str()).await?.map(|stored| stored.record);
+        let stored = self.channels.get(&name.token()).await?.map(|stored| stored.record);
         Ok(stored.filter(|channel| !channel.deleting))
     }
 
@@ -134,16 +134,16 @@ impl Registry {
     /// `unauthorized`, whatever the reason.
     pub(crate) async fn authorize(&self, request: Authorize) -> Result<Authorized, Error> {
         let Authorize { channel: name, uid, secret } = request;
-        let key = member_key(&name, &uid);
+        let (token, key) = (name.token(), member_key(&name, &uid));
         let (channel, member) =
-            tokio::try_join!(self.channels.peek(name.as_str()), self.members.peek(&key))?;
+            tokio::try_join!(self.channels.peek(&token), self.members.peek(&key))?;
         let seen = (revision(channel.as_ref()), revision(member.as_ref()));
         if let Some(authorized) = self.allow(channel, member, &secret).await? {
             return Ok(authorized);
         }
         // Whoever has joined a moment ago may not be known to the replica that answered.
         let (channel, member) = tokio::try_join!(
-            self.channels.get_from_leader(name.as_str()),
+            self.channels.get_from_leader(&token),
             self.members.get_from_leader(&key)
         )?;
         let is_news = (revision(channel.as_ref()), revision(member.as_ref())) != seen;
@@ -212,7 +212,7 @@ impl Registry {
 
     /// A channel that is not being deleted, as the bucket has it.
     async fn living(&self, name: &ChannelName) -> Result<Option<ChannelRecord>, Error> {
-        let stored = self.channels.get(name.as_str()).await?;
+        let stored = self.channels.get(&name.token()).await?;
         Ok(stored.map(|stored| stored.record).filter(|channel| !channel.deleting))
     }
 
@@ -298,12 +298,12 @@ impl Registry {
             let channel = stored.map(|stored| stored.record).filter(|channel| !channel.deleting);
             admits(channel.as_ref(), secret)
         };
-        if is_open(self.channels.peek(name.as_str()).await?) {
+        if is_open(self.channels.peek(&name.token()).await?) {
             return Ok(());
         }
         // A replica may lag. Asked whether there was a channel or not: else the time of the answer would
         // tell which.
-        if is_open(self.channels.get_from_leader(name.as_str()).await?) {
+        if is_open(self.channels.get_from_leader(&name.token()).await?) {
             return Ok(());
         }
         let message = "there is no such channel, or its secret is wrong or missing";

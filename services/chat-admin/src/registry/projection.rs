@@ -67,16 +67,16 @@ impl Projection {
     }
 
     fn channel_key(&self, channel: &ChannelName) -> String {
-        format!("{}:{{{channel}}}:channel", self.prefix)
+        format!("{}:{{{}}}:channel", self.prefix, channel.token())
     }
 
     fn members_key(&self, channel: &ChannelName) -> String {
-        format!("{}:{{{channel}}}:members", self.prefix)
+        format!("{}:{{{}}}:members", self.prefix, channel.token())
     }
 
     /// Remembers that the field `field` of one of a channel's hashes was deleted.
     fn gone_key(&self, channel: &ChannelName, field: &str) -> String {
-        format!("{}:{{{channel}}}:gone:{field}", self.prefix)
+        format!("{}:{{{}}}:gone:{field}", self.prefix, channel.token())
     }
 
     fn names_key(&self) -> String {

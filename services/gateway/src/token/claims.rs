@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
-use goch_contract::{ChannelName, Role, Roles, Uid, UnixMillis, limits::Limits};
+use goch_contract::{ChannelName, Error, Role, Roles, Uid, UnixMillis, limits::Limits};
 use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::{Audience, LEEWAY_SECONDS, TokenConfig, keys::Refused};
 use crate::profile::Profile;
 
-/// The claims that are read. Times, issuer and audience are checked before.
+/// The claims that are read, but for who it is. Times, issuer and audience are checked before.
 #[derive(Debug, Deserialize)]
-pub(super) struct Claims {
-    sub: String,
+struct Claims {
     name: Option<String>,
+    email: Option<String>,
+    /// A boolean (OpenID Connect Core 1.0, 5.1), which some providers give as a string.
+    email_verified: Option<Value>,
     channels: Option<Vec<String>>,
     role: Option<String>,
     /// Unix seconds, which RFC 7519 allows to have a fraction.
@@ -25,6 +28,8 @@ pub(super) struct Claims {
 pub(crate) struct TokenUser {
     pub(crate) uid: Uid,
     pub(crate) display_name: Option<String>,
+    /// For ticketing only.
+    pub(crate) email: Option<String>,
     pub(crate) role: Option<Role>,
     pub(crate) expires_at: UnixMillis,
     channels: Channels,
@@ -68,6 +73,7 @@ pub(super) struct Rules {
     issuer: Option<String>,
     audience: Audience,
     lifetime_max: Duration,
+    uid_claim: String,
     roles: Roles,
     limits: Limits,
 }
@@ -78,6 +84,7 @@ impl Rules {
             issuer: config.issuer.clone(),
             audience: config.audience.clone(),
             lifetime_max: config.lifetime_max,
+            uid_claim: config.uid_claim.clone(),
             roles: roles.clone(),
             limits: limits.clone(),
         }
@@ -89,7 +96,7 @@ impl Rules {
         validation.leeway = LEEWAY_SECONDS;
         validation.validate_nbf = true;
         validation.validate_aud = matches!(self.audience, Audience::Named(_));
-        let mut required = vec!["exp", "sub"];
+        let mut required = vec!["exp"];
         if let Some(issuer) = &self.issuer {
             validation.set_issuer(&[issuer]);
             required.push("iss");
@@ -103,38 +110,111 @@ impl Rules {
     }
 
     /// The user of checked claims.
-    pub(super) fn user(&self, claims: Claims, now: UnixMillis) -> Result<TokenUser, Refused> {
-        let uid = self.limits.parse_uid("sub", &claims.sub);
-        let uid = uid.map_err(|error| Refused::Unusable(error.message))?;
+    pub(super) fn user(&self, claims: Value, now: UnixMillis) -> Result<TokenUser, Refused> {
+        let uid = self.uid(&claims)?;
+        let claims: Claims = serde_json::from_value(claims).map_err(|_| Refused::Claims)?;
         if let Some(name) = &claims.name {
-            let name = self.limits.check_display_name("name", name);
-            name.map_err(|error| Refused::Unusable(error.message))?;
+            self.limits.check_display_name("name", name).map_err(unusable)?;
         }
+        let email = claims.email.filter(|email| !email.is_empty());
+        if let Some(email) = &email {
+            Limits::check_email("email", email).map_err(unusable)?;
+        }
+        // What nobody has looked at may be anybody's address.
+        let is_unverified = |verified: &Value| *verified == json!(false) || *verified == "false";
+        let email = email.filter(|_| !claims.email_verified.as_ref().is_some_and(is_unverified));
         let expires_at = Duration::try_from_secs_f64(claims.exp)
             .ok()
             .and_then(|since_epoch| u64::try_from(since_epoch.as_millis()).ok())
             .map(UnixMillis)
-            .ok_or(Refused::Claim("exp"))?;
+            .ok_or(Refused::Claim("exp".into()))?;
         let lifetime = Duration::from_millis(expires_at.0.saturating_sub(now.0));
         // A token cannot be taken back, so it must not last.
         if !self.lifetime_max.is_zero() && lifetime > self.lifetime_max {
             return Err(Refused::TooLasting(self.lifetime_max.as_secs()));
         }
         let role = claims.role.map(|role| self.roles.find("role", &role)).transpose();
-        let role = role.map_err(|error| Refused::Unusable(error.message))?;
+        let role = role.map_err(unusable)?;
         // An agent may use any channel.
         let channels = if role == Some(Role::agent()) {
             Channels::Any
         } else {
             Channels::These(claims.channels.unwrap_or_default())
         };
-        Ok(TokenUser { uid, display_name: claims.name, role, expires_at, channels })
+        Ok(TokenUser { uid, display_name: claims.name, email, role, expires_at, channels })
     }
+
+    /// Who it is: a string, or a number that products count their users with.
+    fn uid(&self, claims: &Value) -> Result<Uid, Refused> {
+        let claim = &self.uid_claim;
+        let uid = match claims.get(claim) {
+            Some(Value::String(uid)) => self.limits.parse_uid("uid", uid),
+            Some(Value::Number(uid)) if uid.is_u64() => {
+                self.limits.parse_uid("uid", &uid.to_string())
+            }
+            _ => return Err(Refused::Claim(claim.clone().into())),
+        };
+        uid.map_err(|error| {
+            let reason = error.message.strip_prefix("uid").unwrap_or(&error.message);
+            Refused::Unusable(format!("{claim}{reason}").into())
+        })
+    }
+}
+
+fn unusable(error: Error) -> Refused {
+    Refused::Unusable(error.message)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_product_says_which_claim_is_who_it_is() {
+        let user = |uid_claim: &str, claims: &Value| {
+            let config = TokenConfig {
+                lifetime_max: Duration::ZERO,
+                uid_claim: uid_claim.to_owned(),
+                ..TokenConfig::default()
+            };
+            let rules = Rules::new(&config, &Roles::default(), &Limits::default());
+            rules.user(claims.clone(), UnixMillis::now()).map(|user| user.uid.to_string())
+        };
+        let claims = json!({"sub": "auth0|5f7c", "email": "ann@example.org", "user_id": 42,
+                            "https://example.org/id": "a b", "exp": 2e9});
+        for (claim, uid) in [("sub", "auth0|5f7c"), ("email", "ann@example.org"), ("user_id", "42")]
+        {
+            assert_eq!(user(claim, &claims).unwrap(), uid);
+        }
+        assert_eq!(user("oid", &claims), Err(Refused::Claim("oid".into())));
+        let unusable = user("https://example.org/id", &claims).unwrap_err().to_string();
+        assert!(
+            unusable.starts_with("the token's claim https://example.org/id may only"),
+            "{unusable}"
+        );
+    }
+
+    #[test]
+    fn an_address_that_nobody_has_verified_is_not_taken() {
+        let config = TokenConfig { lifetime_max: Duration::ZERO, ..TokenConfig::default() };
+        let rules = Rules::new(&config, &Roles::default(), &Limits::default());
+        let email = |more: Value| {
+            let mut claims = json!({"sub": "ann", "email": "ann@example.org", "exp": 2e9});
+            claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            rules.user(claims, UnixMillis::now()).map(|user| user.email)
+        };
+        let known = Some("ann@example.org".to_owned());
+        assert_eq!(email(json!({})), Ok(known.clone()));
+        assert_eq!(email(json!({"email_verified": true})), Ok(known));
+        for nothing in [
+            json!({"email_verified": false}),
+            json!({"email_verified": "false"}),
+            json!({"email": ""}),
+        ] {
+            assert_eq!(email(nothing), Ok(None));
+        }
+        assert!(matches!(email(json!({"email": "ann"})), Err(Refused::Unusable(_))));
+    }
 
     #[test]
     fn only_an_agent_may_use_any_channel() {
@@ -145,10 +225,7 @@ mod tests {
             &Limits::default(),
         );
         let user = |role: Option<&str>| {
-            let role = role.map(str::to_owned);
-            let claims =
-                Claims { sub: "ann".to_owned(), name: None, channels: None, role, exp: 2e9 };
-            rules.user(claims, UnixMillis::now())
+            rules.user(json!({"sub": "ann", "role": role, "exp": 2e9}), UnixMillis::now())
         };
         assert!(user(Some("agent")).unwrap().may_use(&channel));
         for role in [Some("member"), Some("guest"), Some("system"), None] {

@@ -43,10 +43,15 @@ pub struct TokenConfig {
     pub audience: Audience,
     /// For how long from now a token may be valid; zero for any time.
     pub lifetime_max: Duration,
+    /// The claim that says who somebody is.
+    pub uid_claim: String,
 }
 
 /// The explicit way to say [`Audience::Any`].
 const ANY_AUDIENCE: &str = "*";
+
+/// The claim that says who somebody is, unless the operator names another one (RFC 7519, 4.1.2).
+const UID_CLAIM: &str = "sub";
 
 const REFRESH: Duration = Duration::from_mins(5);
 const LIFETIME_MAX: Duration = Duration::from_hours(24);
@@ -60,6 +65,7 @@ impl Default for TokenConfig {
             audience: Audience::Any,
             // Without a source the lifetime matters to nobody.
             lifetime_max: Duration::ZERO,
+            uid_claim: UID_CLAIM.to_owned(),
         }
     }
 }
@@ -75,6 +81,7 @@ struct TokenSettings {
     token_issuer: Setting<String>,
     token_audience: Setting<String>,
     token_lifetime_max_seconds: Setting<u64>,
+    token_uid_claim: Setting<String>,
 }
 
 impl Config for TokenConfig {
@@ -116,6 +123,7 @@ impl Config for TokenConfig {
             issuer: settings.token_issuer.optional("TOKEN_ISSUER", faults),
             audience: read_audience(settings.token_audience, is_key_set, faults),
             lifetime_max: Duration::from_secs(lifetime_max),
+            uid_claim: settings.token_uid_claim.or("TOKEN_UID_CLAIM", UID_CLAIM.to_owned(), faults),
         }
     }
 }

@@ -4,13 +4,13 @@
 use std::{borrow::Cow, fmt};
 
 use goch_contract::Secret;
-use jsonwebtoken::{Algorithm, DecodingKey, TokenData, errors::ErrorKind};
+use jsonwebtoken::{Algorithm, DecodingKey, errors::ErrorKind};
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    claims::{Claims, Rules},
+    claims::Rules,
     jwk::{self, Fit, Unfit},
     provider,
 };
@@ -41,7 +41,7 @@ pub(super) enum Refused {
     #[error("the token is not valid yet (nbf)")]
     Immature,
     #[error("the token's claim {0} is missing or not the one expected")]
-    Claim(&'static str),
+    Claim(Cow<'static, str>),
     #[error("the token's claims are not of the expected types")]
     Claims,
     #[error("the token's claim {0}")]
@@ -177,7 +177,7 @@ impl KeySet {
     }
 
     /// The claims of a token that one of the keys has signed and that satisfies the rules.
-    pub(super) fn verify(&self, token: &Secret, rules: &Rules) -> Result<Claims, Refused> {
+    pub(super) fn verify(&self, token: &Secret, rules: &Rules) -> Result<Value, Refused> {
         let header = jsonwebtoken::decode_header(token.expose()).map_err(|_| Refused::Invalid)?;
         // RFC 7515, 4.1.11: what is critical and not understood makes the token invalid.
         if header.crit.is_some() {
@@ -193,8 +193,8 @@ impl KeySet {
                 continue;
             }
             let validation = rules.validation(key.algorithm);
-            match jsonwebtoken::decode(token.expose(), &key.decoding, &validation) {
-                Ok(verified) => return read_claims(verified),
+            match jsonwebtoken::decode::<Value>(token.expose(), &key.decoding, &validation) {
+                Ok(verified) => return Ok(verified.claims),
                 Err(error) => match refusal(error.kind()) {
                     // Another key may fit. One that the token has named was the right one.
                     Refused::Invalid if header.kid.is_none() || key.kid.is_none() => {}
@@ -209,21 +209,16 @@ impl KeySet {
     }
 }
 
-/// The claims that are used here, once the registered ones are checked: so that of those the one at
-/// fault is named.
-fn read_claims(verified: TokenData<Value>) -> Result<Claims, Refused> {
-    serde_json::from_value(verified.claims).map_err(|_| Refused::Claims)
-}
-
 fn refusal(kind: &ErrorKind) -> Refused {
     match kind {
         ErrorKind::ExpiredSignature => Refused::Expired,
         ErrorKind::ImmatureSignature => Refused::Immature,
-        ErrorKind::InvalidIssuer => Refused::Claim("iss"),
-        ErrorKind::InvalidAudience => Refused::Claim("aud"),
+        ErrorKind::InvalidIssuer => Refused::Claim("iss".into()),
+        ErrorKind::InvalidAudience => Refused::Claim("aud".into()),
         ErrorKind::MissingRequiredClaim(claim) | ErrorKind::InvalidClaimFormat(claim) => {
-            let known = ["exp", "nbf", "sub", "iss", "aud"];
-            known.into_iter().find(|name| name == claim).map_or(Refused::Claims, Refused::Claim)
+            let known = ["exp", "nbf", "iss", "aud"];
+            let known = known.into_iter().find(|name| name == claim);
+            known.map_or(Refused::Claims, |claim| Refused::Claim(claim.into()))
         }
         // The signature is checked before the claims are read.
         ErrorKind::Json(_) => Refused::Claims,

@@ -46,7 +46,7 @@ impl Store {
         // An event that expires in the log would stay in a count that is kept.
         let token = if progress.expires { String::new() } else { random_token()? };
         let arguments = vec![
-            uid.to_string(),
+            uid.token().into_owned(),
             digits(position.0),
             digits(progress.written.0),
             token,
@@ -78,7 +78,8 @@ impl Store {
             COUNTS_MAX.to_string(),
         ];
         let counts = by_sender.iter();
-        arguments.extend(counts.flat_map(|(uid, count)| [uid.to_string(), count.to_string()]));
+        arguments
+            .extend(counts.flat_map(|(uid, count)| [uid.token().into_owned(), count.to_string()]));
         let key = self.key(progress.generation, channel);
         self.ask(&self.scripts.keep, key, arguments).await.map(|_| ())
     }

@@ -15,7 +15,7 @@
 //! | `o<position>:<uid>:<count>` | so many of them are that member's |
 //! | `n<token>` | such counts may be kept: nothing has been deleted since the token came |
 //!
-//! Numbers have 20 digits, so their order is that of their bytes. One key holds everything, so that
+//! A `<uid>` is a token, which has no `:`. Numbers have 20 digits, so their order is that of their bytes. One key holds everything, so that
 //! no part of it can be lost without the rest; adding a member twice changes nothing, so events may
 //! be written in any order and again. That is why an edit does not replace its message: the two are put
 //! together by who reads them.
@@ -69,7 +69,7 @@ impl Entry {
         for part in [b"e", seq.as_bytes(), b":", time.as_bytes(), b":", &self.event] {
             event.extend_from_slice(part);
         }
-        let from = self.from.as_ref();
+        let from = self.from.as_ref().map(Uid::token);
         let index =
             from.map(|uid| [format!("m{seq}:{uid}").into(), format!("s{uid}:{seq}").into()]);
         let revision = self.revision.map(|Revision { message, deletes, .. }| {

@@ -126,7 +126,7 @@ impl Store {
     /// `generation` tells the log from an earlier one of that name, whose sequences mean something
     /// else.
     fn key(&self, generation: u64, channel: &ChannelName) -> String {
-        format!("{}:{{{channel}}}:history:{generation}", self.prefix)
+        format!("{}:{{{}}}:history:{generation}", self.prefix, channel.token())
     }
 
     /// Whether it is worth asking Redis.

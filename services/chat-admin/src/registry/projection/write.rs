@@ -169,7 +169,7 @@ impl Projection {
                 (self.channel_key(name), self.gone_key(name, ""), STATE, epochs.channels)
             }
             Key::Member(channel, uid) => {
-                let gone = self.gone_key(channel, uid.as_str());
+                let gone = self.gone_key(channel, &uid.token());
                 (self.members_key(channel), gone, uid.as_str(), epochs.members)
             }
         };
