@@ -22,6 +22,7 @@ mod described;
 mod member;
 mod metrics;
 mod node;
+mod names;
 mod page;
 mod parameter;
 mod ports;
@@ -50,12 +51,13 @@ pub use self::{
     member::Member,
     metrics::Metrics,
     node::Node,
+    names::{segment, token},
     page::{events, numbers, texts},
     process::Process,
     proxy::{Line, LiveCopy, Proxy},
     raw::{RawConnection, raw_frame},
     receiver::{Received, Receiver},
-    rest::{Answer, Rest, segment},
+    rest::{Answer, Rest},
     rights::{Act, Right},
     servers::{NatsServer, RedisServer, Servers, password},
     service::Service,

@@ -1,6 +1,6 @@
 //! REST requests, and their answers in a form that assertions like.
 
-use reqwest::{Client, Method, RequestBuilder, Url};
+use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
 use crate::wait::within;
@@ -56,20 +56,6 @@ impl Answer {
         assert_eq!(answer.code(), code, "{}", answer.text);
         assert_eq!(answer.body["field"].as_str(), field, "{}", answer.text);
     }
-}
-
-/// A name as it stands in an address.
-///
-/// # Panics
-/// For `.` and `..`, which cannot.
-#[must_use]
-pub fn segment(name: &str) -> String {
-    let mut url = Url::parse("http://localhost").unwrap();
-    url.path_segments_mut().unwrap().clear().push(name);
-    let segment = url.path().trim_start_matches('/');
-    assert!(!segment.is_empty(), "{name} is left out of addresses");
-    // Which may be in a query, too.
-    segment.replace('&', "%26").replace('+', "%2B").replace('=', "%3D")
 }
 
 /// An HTTP server that is asked. Each test has its own, because connections belong to the test's

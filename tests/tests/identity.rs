@@ -430,7 +430,7 @@ async fn a_secret_that_somebody_chose_is_hashed_slowly_and_works_like_any_other(
     let client = async_nats::connect(system.servers().nats_urls()).await.unwrap();
     let bucket = jetstream::new(client).get_key_value(format!("{prefix}_members")).await.unwrap();
     let stored = async |uid: &str| {
-        let value = bucket.get(format!("{channel}.{uid}")).await.unwrap().unwrap();
+        let value = bucket.get(format!("{}.{uid}", goch_tests::token(&channel))).await.unwrap().unwrap();
         String::from_utf8(value.to_vec()).unwrap()
     };
     let (ann, ben) = (stored("ann").await, stored("ben").await);
@@ -445,7 +445,7 @@ async fn whatever_redis_says_lets_nobody_in() {
     let (channel, secret) = system.private_channel().await;
     let ann = Member::join_private(system.gateway(), &channel, Some(&secret), "ann").await;
     let redis = &system.servers().redis;
-    let members = format!("{prefix}:{{{channel}}}:members");
+    let members = format!("{prefix}:{{{}}}:members", goch_tests::token(&channel));
     let record = until("Redis has the member", async || {
         let has = redis.command(&["HEXISTS", &members, "ann"]).await;
         (has == "1").then_some(())
@@ -459,7 +459,7 @@ async fn whatever_redis_says_lets_nobody_in() {
     socket.send(&eve.subscribe_frame()).await;
     socket.expect_error("unauthorized", None).await;
     // A channel that Redis says is public.
-    let state = format!("{prefix}:{{{channel}}}:channel");
+    let state = format!("{prefix}:{{{}}}:channel", goch_tests::token(&channel));
     let record = redis.command(&["HGET", &state, "state"]).await;
     let begin = record.find("\"secret\":{").unwrap();
     let end = begin + record[begin..].find('}').unwrap() + 1;

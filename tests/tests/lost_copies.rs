@@ -163,7 +163,7 @@ async fn a_lost_tail_is_there_soon_after_a_subscription_has_overflowed() {
     let (channel, mut socket) = looked_after(&system).await;
     lose_tail(&system, &proxy, &channel).await;
     let nats = async_nats::connect(system.servers().nats.url()).await.unwrap();
-    let signals = format!("{PREFIX}.signal.{channel}");
+    let signals = format!("{PREFIX}.signal.{}", goch_tests::token(&channel));
     until("a subscription has overflowed", async || {
         // A gateway that takes them as they come may keep up.
         system.gateway().pause();

@@ -104,7 +104,7 @@ async fn whom_a_replica_removed_that_went_no_further_does_not_come_back_by_memor
     // All that the replica has done: the record. Nobody was told.
     let client = async_nats::connect(system.servers().nats_urls()).await.unwrap();
     let bucket = jetstream::new(client).get_key_value(format!("{prefix}_members")).await.unwrap();
-    let key = format!("{channel}.ann");
+    let key = format!("{}.ann", goch_tests::token(&channel));
     let stored = bucket.get(&key).await.unwrap().unwrap();
     let mut record: Value = serde_json::from_slice(&stored).unwrap();
     record["standing"] = json!({"removed": 1_700_000_000_000_u64});

@@ -245,7 +245,7 @@ async fn keys(system: &System, channel: &str) -> (String, String) {
         let score = redis.command(&["EVAL", script, "1", &used, channel]).await;
         (!score.is_empty()).then_some(used)
     });
-    (one(&format!("*{{{channel}}}:history:*")).await, used.await)
+    (one(&format!("*{{{}}}:history:*", goch_tests::token(channel))).await, used.await)
 }
 
 /// Has it that a channel was last used so many seconds ago.

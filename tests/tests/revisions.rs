@@ -493,7 +493,7 @@ async fn what_is_told_to_be_deleted_is_not_shown_even_while_it_is_still_stored()
     headers.insert("Goch-Deleted", "1");
     let event = json!({"type": "deleted", "channel": channel, "time": 1, "id": "d", "message": seq,
                        "uid": "ann"});
-    let subject = format!("revised.log.{channel}");
+    let subject = format!("revised.log.{}", goch_tests::token(&channel));
     client.publish_with_headers(subject, headers, event.to_string().into()).await.unwrap();
     at_ann.expect("deleted").await;
     assert!(!system.servers().traces_of(word).await.is_empty(), "it is not stored any more");
