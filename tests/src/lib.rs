@@ -21,8 +21,8 @@ mod deployed;
 mod described;
 mod member;
 mod metrics;
-mod node;
 mod names;
+mod node;
 mod page;
 mod parameter;
 mod ports;
@@ -50,8 +50,8 @@ pub use self::{
     described::{Described, Document},
     member::Member,
     metrics::Metrics,
-    node::Node,
     names::{segment, token},
+    node::Node,
     page::{events, numbers, texts},
     process::Process,
     proxy::{Line, LiveCopy, Proxy},

@@ -430,7 +430,8 @@ async fn a_secret_that_somebody_chose_is_hashed_slowly_and_works_like_any_other(
     let client = async_nats::connect(system.servers().nats_urls()).await.unwrap();
     let bucket = jetstream::new(client).get_key_value(format!("{prefix}_members")).await.unwrap();
     let stored = async |uid: &str| {
-        let value = bucket.get(format!("{}.{uid}", goch_tests::token(&channel))).await.unwrap().unwrap();
+        let value =
+            bucket.get(format!("{}.{uid}", goch_tests::token(&channel))).await.unwrap().unwrap();
         String::from_utf8(value.to_vec()).unwrap()
     };
     let (ann, ben) = (stored("ann").await, stored("ben").await);

@@ -172,7 +172,7 @@ async fn of_a_deleted_channel_nothing_is_left_and_its_name_is_free() {
     assert_eq!(anns.expect_close().await, 4001);
     assert_eq!(bens.expect_close().await, 4001);
     admin.get(&path).await.expect_problem(404, "not_found", Some("name"));
-    delete(&admin, &path).await.expect_problem(404, "not_found", Some("name"));
+    delete(&admin, &path).await.expect(204);
     let mut socket = Socket::connect(system.gateway()).await;
     socket.send(&ann.subscribe_frame()).await;
     socket.expect_error("unauthorized", None).await;
@@ -205,7 +205,7 @@ async fn a_deletion_that_was_interrupted_is_finished_and_keeps_the_name_until_th
     let admin = system.admin();
     admin.get(&path).await.expect_problem(404, "not_found", Some("name"));
     let taken = admin.post("/admin/channels", &json!({"name": channel})).await;
-    taken.expect_problem(409, "conflict", Some("name"));
+    taken.expect_problem(409, "being_deleted", Some("name"));
 
     system.broker_bridge.start().await;
     until("the name is free", async || {

@@ -26,6 +26,8 @@ pub enum ErrorCode {
     MethodNotAllowed,
     /// The name is taken.
     Conflict,
+    /// The name is free once what had it is deleted, which is under way.
+    BeingDeleted,
     /// The request's body came too slowly.
     TooSlow,
     /// The request's body is larger than allowed.
@@ -49,7 +51,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::BadFrame,
         Self::BadRequest,
         Self::Unauthorized,
@@ -57,6 +59,7 @@ impl ErrorCode {
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::Conflict,
+        Self::BeingDeleted,
         Self::TooSlow,
         Self::TooLarge,
         Self::UnsupportedMediaType,
@@ -80,6 +83,7 @@ impl ErrorCode {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Conflict => "conflict",
+            Self::BeingDeleted => "being_deleted",
             Self::TooSlow => "too_slow",
             Self::TooLarge => "too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
@@ -108,7 +112,7 @@ impl ErrorCode {
             Self::Forbidden | Self::NotSubscribed => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
-            Self::Conflict | Self::ChannelClosed => 409,
+            Self::Conflict | Self::BeingDeleted | Self::ChannelClosed => 409,
             Self::TooSlow => 408,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,

@@ -64,7 +64,7 @@ fn check_length(name: &str) -> Result<(), InvalidName> {
     }
 }
 
-/// What identity providers call people, and ticketing its tickets: OpenID Connect's `sub` is ASCII too (Core 1.0, 2).
+/// What identity providers call people, and ticketing its tickets: the `sub` of OpenID (Core 1.0, 2) is ASCII too.
 fn check_name(name: &str) -> Result<(), InvalidName> {
     check_length(name)?;
     if !name.bytes().all(|byte| byte.is_ascii_graphic()) {

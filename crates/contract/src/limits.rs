@@ -158,6 +158,23 @@ impl Limits {
         Ok(Secret::new(value))
     }
 
+    /// Takes a secret that ticketing has made: 160 random bits in lower-case hexadecimal, as those that Goch makes,
+    /// so that it can be stored as those are.
+    ///
+    /// # Errors
+    /// `bad_request`, never with the secret.
+    pub fn parse_made_secret(field: &'static str, value: &str) -> Result<Secret, Error> {
+        let is_hex = value.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if value.len() != Secret::GENERATED_LENGTH || !is_hex {
+            let message = format!(
+                "{field} must be {} random hexadecimal digits in lower case",
+                Secret::GENERATED_LENGTH
+            );
+            return Err(Error::bad_request(field, message));
+        }
+        Ok(Secret::new(value))
+    }
+
     /// Takes a signed token.
     ///
     /// # Errors

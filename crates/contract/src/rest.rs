@@ -141,6 +141,10 @@ pub struct CreateChannelBody {
     #[serde(default = "yes")]
     #[cfg_attr(feature = "schemas", schema(default = true))]
     pub is_private: bool,
+    /// The secret of a private channel, as 40 hexadecimal digits of 160 random bits; one is made if this is left
+    /// out. With it the request can be repeated.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::MadeSecret>, nullable = false))]
+    pub secret: Option<String>,
 }
 
 /// What `is_private` is if nobody says so: a channel opens to whoever guesses its name only on purpose.
@@ -218,6 +222,10 @@ pub struct PutMemberBody {
     /// gets `member`.
     #[cfg_attr(feature = "schemas", schema(value_type = Option<Role>))]
     pub role: Option<String>,
+    /// What a new member identifies with, as 40 hexadecimal digits of 160 random bits; one is made if this is left
+    /// out. With it the request can be repeated.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::MadeSecret>, nullable = false))]
+    pub secret: Option<String>,
 }
 
 /// A member whom ticketing has put into a channel, or changed.

@@ -22,7 +22,7 @@ use crate::{
         room::Room,
     },
     revoker::Revoker,
-    secret::SecretHash,
+    secret::{SecretHash, is_generated},
 };
 
 /// How often a change is tried anew because another one came first.
@@ -140,15 +140,17 @@ impl Memberships {
     }
 
     /// Puts somebody into a channel for ticketing, with a secret that is told once, or changes a member.
+    /// If ticketing has `made` the secret, it can repeat this.
     ///
     /// # Errors
-    /// `conflict` for somebody who is banned, and for another role than `guest` of somebody who joined
+    /// `conflict` for somebody who is banned, for a member who has another secret than the one made, and for another role than `guest` of somebody who joined
     /// over the public face: whoever took the uid must not be made more than that by mistake.
     pub(crate) async fn put(
         &self,
         channel: &ChannelName,
         uid: &Uid,
         update: MemberUpdate,
+        made: Option<Secret>,
         actor: &Actor,
     ) -> Result<(MemberRecord, Option<Secret>), Error> {
         let key = member_key(channel, uid);
@@ -161,6 +163,12 @@ impl Memberships {
                         let message = "this uid joined over the public face, as nobody in particular: \
                                        remove that member first";
                         return Err(Error::of_field(ErrorCode::Conflict, "role", message));
+                    }
+                    let has =
+                        |made: &Secret| is_generated(stored.record.secret.as_ref(), &made.digest());
+                    if made.as_ref().is_some_and(|made| !has(made)) {
+                        let message = "there is such a member already, with another secret or none";
+                        return Err(Error::of_field(ErrorCode::Conflict, "secret", message));
                     }
                     // A token's user is ticketing's from now on: the uid stays taken.
                     let origin = (!is_guest).then_some(Origin::Registered);
@@ -175,7 +183,7 @@ impl Memberships {
                     return Err(Error::of_field(ErrorCode::Conflict, "uid", message));
                 }
                 _ => {
-                    let secret = Secret::generate()?;
+                    let secret = made.clone().map_or_else(Secret::generate, Ok)?;
                     let record = MemberRecord::new(NewMember {
                         uid: uid.clone(),
                         display_name: update

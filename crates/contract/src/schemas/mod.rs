@@ -24,7 +24,7 @@ use crate::{
     event::Event,
     ids::{
         Actor, ChannelName, MESSAGE_ID_CEILING, MembershipId, MessageId, NAME_CEILING,
-        ROLE_CEILING, Role, Seq, Uid, UnixMillis,
+        ROLE_CEILING, Role, Secret, Seq, Uid, UnixMillis,
     },
     limits::{Length, Limits, TOKEN_MAX},
     webhook::EventKind,
@@ -37,6 +37,10 @@ pub struct DisplayName;
 /// A member's secret.
 #[derive(Debug)]
 pub struct MemberSecret;
+
+/// A secret that ticketing has made.
+#[derive(Debug)]
+pub struct MadeSecret;
 
 /// The secret of a private channel.
 #[derive(Debug)]
@@ -127,6 +131,14 @@ fn member_secret(limits: &Limits) -> Schema {
     string(limits.secret, about, "6f1c0a9be2d84b57a3c16f1c0a9be2d84b57a3c1").into()
 }
 
+fn made_secret() -> Schema {
+    let about = "A secret that ticketing has made: 160 random bits in hexadecimal, for example of \
+                 `openssl rand -hex 20`.";
+    let length = Length { min: Secret::GENERATED_LENGTH, max: Secret::GENERATED_LENGTH };
+    let example = "6f1c0a9be2d84b57a3c16f1c0a9be2d84b57a3c1";
+    string(length, about, example).pattern(Some("^[0-9a-f]+$")).into()
+}
+
 fn channel_secret(limits: &Limits) -> Schema {
     let about = "The secret of a private channel, which joining asks for. The lengths are \
                  configurable (CHANNEL_SECRET_MIN, CHANNEL_SECRET_MAX).";
@@ -156,12 +168,13 @@ fn meta(limits: &Limits) -> Schema {
 }
 
 /// What depends on the limits, by the names of the components.
-fn limited(limits: &Limits) -> [(&'static str, Schema); 7] {
+fn limited(limits: &Limits) -> [(&'static str, Schema); 8] {
     [
         ("ChannelName", channel_name(limits)),
         ("Uid", uid(limits)),
         ("DisplayName", display_name(limits)),
         ("MemberSecret", member_secret(limits)),
+        ("MadeSecret", made_secret()),
         ("ChannelSecret", channel_secret(limits)),
         ("Text", text(limits)),
         ("Meta", meta(limits)),
@@ -274,6 +287,7 @@ const fn meaning(code: ErrorCode) -> &'static str {
         ErrorCode::NotFound => "there is no such thing",
         ErrorCode::MethodNotAllowed => "the path does not take this method",
         ErrorCode::Conflict => "the name is taken, or the state does not allow it",
+        ErrorCode::BeingDeleted => "the name is free once a deletion is done; wait, then repeat",
         ErrorCode::TooSlow => "the body came too slowly",
         ErrorCode::TooLarge => "the body is larger than allowed",
         ErrorCode::UnsupportedMediaType => "the body's content type is not JSON",
@@ -348,6 +362,7 @@ schema_of! {
     Uid => uid(&Limits::default());
     DisplayName => display_name(&Limits::default());
     MemberSecret => member_secret(&Limits::default());
+    MadeSecret => made_secret();
     ChannelSecret => channel_secret(&Limits::default());
     Text => text(&Limits::default());
     Meta => meta(&Limits::default());

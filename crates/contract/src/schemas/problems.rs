@@ -46,7 +46,7 @@ problems! {
     /// 408.
     TooSlow: "The body came too slowly: `too_slow`. The connection is closed.",
     /// 409.
-    Conflict: "It contradicts what is there already: `conflict`, or `channel_closed` for a channel that takes no more messages.",
+    Conflict: "It contradicts what is there already: `conflict`; `being_deleted` for a name that is free once a deletion is done; or `channel_closed` for a channel that takes no more messages.",
     /// 413.
     TooLarge: "The body is larger than allowed: `too_large`.",
     /// 415.

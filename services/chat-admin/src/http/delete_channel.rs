@@ -2,11 +2,11 @@
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
-use goch_contract::{ChannelName, schemas::problems::NotFound};
+use goch_contract::ChannelName;
 
 use super::{Desk, LoggedIn, progress};
 
-/// Deletes a channel: 204 when nothing is left of it, 202 while some of it still goes.
+/// Deletes a channel: 204 when nothing is left of it, also if there never was one, 202 while some of it still goes.
 #[utoipa::path(
     delete,
     path = "/admin/channels/{name}",
@@ -14,8 +14,7 @@ use super::{Desk, LoggedIn, progress};
     params(("name" = ChannelName, Path, description = "The channel.")),
     responses(
         (status = 202, description = "Some of it still goes; it is certain to be finished. Asking again tells how far it is."),
-        (status = 204, description = "Nothing is left of it."),
-        (status = 404, response = NotFound),
+        (status = 204, description = "Nothing is left of it, or there never was one."),
     ),
 )]
 pub(super) async fn delete_channel(

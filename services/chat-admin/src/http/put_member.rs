@@ -4,7 +4,7 @@
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{
-    ChannelName, Error, Roles, Uid,
+    ChannelName, Error, Roles, Secret, Uid,
     limits::Limits,
     rest::{PutMemberAnswer, PutMemberBody},
     schemas::problems::{Conflict, NotFound},
@@ -37,23 +37,26 @@ pub(super) async fn put_member(
     path: web::Path<(String, String)>,
     body: web::Json<PutMemberBody>,
 ) -> Result<HttpResponse, Refusal> {
-    let update = check(body.into_inner(), &desk.limits, &desk.roles)?;
+    let (update, made) = check(body.into_inner(), &desk.limits, &desk.roles)?;
     let (channel, uid) = desk.channel_and_uid(path).await?;
-    let (member, secret) = desk.memberships.put(&channel, &uid, update, &actor).await?;
+    let (member, secret) = desk.memberships.put(&channel, &uid, update, made, &actor).await?;
     let mut response = if secret.is_some() { HttpResponse::Created() } else { HttpResponse::Ok() };
     let member = MemberRecord::into_admin(member);
     Ok(response.json(PutMemberAnswer { channel, member, secret }))
 }
 
-fn check(body: PutMemberBody, limits: &Limits, roles: &Roles) -> Result<MemberUpdate, Error> {
+/// What is to become of the member, and the secret for a new one, if ticketing has made it.
+fn check(
+    body: PutMemberBody,
+    limits: &Limits,
+    roles: &Roles,
+) -> Result<(MemberUpdate, Option<Secret>), Error> {
     limits.check_person(&body.display_name, body.email.as_deref())?;
     let role = body.role.map(|role| roles.find("role", &role)).transpose()?;
-    Ok(MemberUpdate {
-        display_name: Some(body.display_name),
-        email: body.email,
-        role,
-        origin: None,
-    })
+    let made = body.secret.as_deref();
+    let made = made.map(|it| Limits::parse_made_secret("secret", it)).transpose()?;
+    let display_name = Some(body.display_name);
+    Ok((MemberUpdate { display_name, email: body.email, role, origin: None }, made))
 }
 
 #[cfg(test)]
@@ -63,7 +66,8 @@ mod tests {
     use super::*;
 
     fn check(body: Value) -> Result<MemberUpdate, Error> {
-        super::check(serde_json::from_value(body).unwrap(), &Limits::default(), &Roles::default())
+        let body = serde_json::from_value(body).unwrap();
+        super::check(body, &Limits::default(), &Roles::default()).map(|(update, _)| update)
     }
 
     #[test]
@@ -82,6 +86,7 @@ mod tests {
             ("email", json!("nobody")),
             ("role", json!("boss")),
             ("role", json!("")),
+            ("secret", json!("short")),
         ] {
             let mut body = json!({"display_name": "Bea"});
             body[field] = value;

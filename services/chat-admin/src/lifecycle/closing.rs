@@ -1,13 +1,13 @@
 //! Creating, closing and reopening a channel: its record, then the event.
 
-use goch_contract::{Actor, ChannelName, Error, rest::CreatedChannelBody};
+use goch_contract::{Actor, ChannelName, Error};
 
 use super::{Lifecycle, finisher::Unfinished};
 use crate::{
     announcer::ANNOUNCE_WITHIN,
     log::About,
     record::ChannelRecord,
-    registry::{Registry, bucket::Revised, projection::Key},
+    registry::{Access, Created, Registry, bucket::Revised, projection::Key},
 };
 
 impl Lifecycle {
@@ -43,19 +43,21 @@ impl Lifecycle {
         Ok(record)
     }
 
-    /// Creates a channel, with a secret if it is to be private.
+    /// Creates a channel.
     ///
     /// # Errors
-    /// `conflict` if there is one of that name.
+    /// As [`Registry::create_channel`].
     pub(crate) async fn create(
         &self,
         registry: &Registry,
         name: ChannelName,
-        is_private: bool,
+        access: Access,
         actor: &Actor,
-    ) -> Result<CreatedChannelBody, Error> {
-        let (created, stored) = registry.create_channel(name, is_private, actor).await?;
-        self.announce_turn_within(stored).await;
+    ) -> Result<Created, Error> {
+        let (created, stored) = registry.create_channel(name, access, actor).await?;
+        if !stored.record.announced {
+            self.announce_turn_within(stored).await;
+        }
         Ok(created)
     }
 

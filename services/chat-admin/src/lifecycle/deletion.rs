@@ -30,10 +30,10 @@ const REMOVED_AT_A_TIME: usize = 32;
 const PURGES_MAX: usize = 5;
 
 impl Lifecycle {
-    /// Deletes a channel. Asked again while that is under way, goes on with it.
+    /// Deletes a channel, if there is one. Asked again while that is under way, goes on with it.
     ///
     /// # Errors
-    /// `not_found`; `unavailable` when it is not certain to be done.
+    /// `unavailable` when it is not certain to be done.
     pub(crate) async fn delete_channel(
         &self,
         name: &ChannelName,
@@ -47,8 +47,10 @@ impl Lifecycle {
         match mark.await {
             Ok(_) => tracing::info!(channel = %name, %actor, "channel is being deleted"),
             Err(error) if error.code == ErrorCode::NotFound => {
-                // Unless the mark is there already.
-                self.buckets.channels.get(&name.token()).await?.ok_or(error)?;
+                // Unless the mark is there already, nothing is left of it.
+                if self.buckets.channels.get(&name.token()).await?.is_none() {
+                    return Ok(Progress::Done);
+                }
             }
             Err(error) => return Err(error),
         }

@@ -39,7 +39,7 @@ pub(crate) async fn create<R: Record>(
         return Ok(Creation::Done(revision));
     }
     let Some(stored) = bucket.get(key).await? else {
-        // Deleted meanwhile, or read from a replica that lags behind.
+        // Deleted meanwhile.
         return Err(Error::unavailable("somebody else is doing the same; try again"));
     };
     // An acknowledgement that was lost makes the client library look whether the key is there.

@@ -38,6 +38,22 @@ use crate::{
 
 pub(crate) use self::lists::MEMBERS_MAX;
 
+/// Who may join a new channel.
+#[derive(Debug)]
+pub(crate) enum Access {
+    /// Whoever knows its name.
+    Public,
+    /// Whoever has its secret: the given one, or one that is made.
+    Private(Option<Secret>),
+}
+
+/// A channel that was created, now or by an earlier request that was the same.
+#[derive(Debug)]
+pub(crate) struct Created {
+    pub(crate) channel: CreatedChannelBody,
+    pub(crate) is_new: bool,
+}
+
 /// Channels and members. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Registry {
@@ -73,18 +89,24 @@ impl Registry {
         }
     }
 
-    /// Creates a channel, with a secret if it is to be private; the event is still to be published.
+    /// Creates a channel; the event is still to be published unless the record says that it is.
     ///
     /// # Errors
-    /// `conflict` if there is one of that name.
+    /// `conflict` if there is one of that name, which was not created with the same secret; `being_deleted` while
+    /// one is.
     pub(crate) async fn create_channel(
         &self,
         name: ChannelName,
-        is_private: bool,
+        access: Access,
         actor: &Actor,
-    ) -> Result<(CreatedChannelBody, Revised<ChannelRecord>), Error> {
+    ) -> Result<(Created, Revised<ChannelRecord>), Error> {
         self.memberships.room.check_channels()?;
-        let secret = is_private.then(Secret::generate).transpose()?;
+        let (is_private, secret) = match &access {
+            Access::Public => (false, None),
+            Access::Private(secret) => {
+                (true, Some(secret.clone().map_or_else(Secret::generate, Ok)?))
+            }
+        };
         let digest = secret.as_ref().map(Secret::digest);
         let hash = digest.as_ref().map(SecretHash::of_generated).transpose()?;
         let mut record = ChannelRecord::new(name.clone(), hash)?;
@@ -95,6 +117,14 @@ impl Registry {
                 self.projection.write_at_once(write).await;
                 revision
             }
+            Creation::Taken(stored) if stored.record.deleting => {
+                let message = "a channel of this name is still being deleted";
+                return Err(Error::of_field(ErrorCode::BeingDeleted, "name", message));
+            }
+            Creation::Taken(stored) if is_repeated(&access, &stored.record) => {
+                let channel = CreatedChannelBody { name, is_private, secret };
+                return Ok((Created { channel, is_new: false }, stored));
+            }
             Creation::Taken(_) => {
                 let message = "there is a channel of this name";
                 return Err(Error::of_field(ErrorCode::Conflict, "name", message));
@@ -102,7 +132,8 @@ impl Registry {
         };
         self.metrics.channels_created.inc();
         tracing::info!(channel = %name, is_private, %actor, "channel created");
-        Ok((CreatedChannelBody { name, is_private, secret }, Revised { revision, record }))
+        let channel = CreatedChannelBody { name, is_private, secret };
+        Ok((Created { channel, is_new: true }, Revised { revision, record }))
     }
 
     /// The channel, if there is one.
@@ -324,6 +355,14 @@ fn authorized(channel: &ChannelRecord, member: MemberRecord) -> Authorized {
         display_name: member.display_name,
         role: member.role,
         closed: channel.closed_at.is_some(),
+    }
+}
+
+/// Whether a channel was created by the same request: nobody else has made the same secret.
+fn is_repeated(access: &Access, stored: &ChannelRecord) -> bool {
+    match access {
+        Access::Private(Some(made)) => secret::is_generated(stored.secret.as_ref(), &made.digest()),
+        Access::Private(None) | Access::Public => false,
     }
 }
 
