@@ -77,6 +77,10 @@ async fn the_answers_to_ticketing_are_those_that_chat_admin_describes() {
     let secret = created.body["secret"].as_str().unwrap();
     api.call(Method::POST, "/admin/channels", &[], Some(new), 409).await;
     api.call(Method::POST, "/admin/channels", &[], Some(json!({"name": "a b"})), 400).await;
+    let made = json!({"name": unique("made"), "secret": "0f".repeat(20)});
+    for status in [201, 200] {
+        api.call(Method::POST, "/admin/channels", &[], Some(made.clone()), status).await;
+    }
     let public = json!({"name": unique("public"), "is_private": false});
     api.call(Method::POST, "/admin/channels", &[], Some(public), 201).await;
     for uid in ["ann", "ben"] {
