@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use goch_tests::{Member, Metrics, NatsServer, Servers, Socket, System, until};
+use goch_tests::{Member, Metrics, NatsServer, Servers, Socket, System, events, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -189,6 +189,50 @@ async fn an_erasure_overlooks_nothing_while_a_server_catches_up() {
                 (admin.get(&path).await.status == 404).then_some(())
             })
             .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_leaves_nothing_while_a_server_catches_up_and_the_name_is_free() {
+    let Some(mut system) = system().await else { return };
+    let admin = system.admin();
+    for round in 0..3 {
+        let leader = until("the log has a leader", async || system.log_leader(PREFIX).await).await;
+        let behind = (leader + 1) % 3;
+        system.own_servers().nats_mut(behind).kill();
+        let names: Vec<_> = (0..10).map(|number| format!("ticket-{round}-{number}")).collect();
+        let create = async |name: &String| {
+            until("a channel is created", async || {
+                let body = json!({"name": name, "is_private": false});
+                (admin.post("/admin/channels", &body).await.status == 201).then_some(())
+            })
+            .await;
+        };
+        for name in &names {
+            create(name).await;
+            let put = json!({"display_name": "Ann"});
+            let path = format!("/admin/channels/{name}/members/ann");
+            until("somebody is put in", async || {
+                let put = admin.request(Method::PUT, &path).json(&put);
+                (admin.send(put).await.status < 300).then_some(())
+            })
+            .await;
+        }
+        system.own_servers().nats_mut(behind).start().await;
+        for name in &names {
+            let path = format!("/admin/channels/{name}");
+            until("the channel is gone", async || {
+                (admin.send(admin.request(Method::DELETE, &path)).await.status == 204).then_some(())
+            })
+            .await;
+            // Nothing is in the way of another one at once.
+            create(name).await;
+            let join = json!({"channel": name, "uid": "ann", "display_name": "Another Ann"});
+            system.gateways[0].rest().post("/channels", &join).await.expect(201);
+            let page = admin.get(&format!("{path}/messages")).await.expect(200).body;
+            let kinds: Vec<_> = events(&page).iter().map(|event| &event["type"]).collect();
+            assert_eq!(kinds, ["created", "joined"], "{page}");
         }
     }
 }

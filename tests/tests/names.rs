@@ -144,7 +144,7 @@ async fn names_that_are_alike_are_apart() {
             continue;
         }
         let page = admin.get(&format!("/admin/channels/{}/messages", segment(&channel))).await;
-        assert_eq!(texts(&page.expect(200).body), [channel.clone()]);
+        assert_eq!(texts(&page.expect(200).body), [channel.as_str()]);
         socket.say(&channel, "and go on").await;
     }
 }

@@ -20,6 +20,8 @@ async fn send_at_once(rest: &Rest, method: Method, path: &str, body: &Value) {
     let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 200, 200, 200, 200, 200, 201], "{answers:?}");
+    assert!(answers.iter().all(|answer| answer.body == answers[0].body), "{answers:?}");
+    assert_eq!(answers[0].body["secret"], body["secret"]);
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Typed records in a key-value bucket: how services read, change and follow what they own there.
 //!
-//! Any replica of a bucket may answer a read, and one that lags behind lacks what others have confirmed. So a replica
-//! is believed what it has; that there is nothing, or nothing more, is asked of the leader of the bucket's stream.
+//! Any replica of a bucket may answer a read, and one that lags behind lacks what others have confirmed. So what
+//! decides anything is read from the leader of the bucket's stream ([`Bucket::get`]), and so is that there is nothing,
+//! or nothing more. What is only shown, and may be a moment old, costs less ([`Bucket::find`]).
 
 use std::{
     collections::BTreeMap,
@@ -25,10 +26,13 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use goch_contract::{Error, ErrorCode};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How long the next value of a list may take, once its consumer is there.
 const NEXT_WITHIN: Duration = Duration::from_millis(750);
+
+/// The pause before a list is read anew.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How a service uses its buckets.
 #[derive(Debug, Clone, Copy)]
@@ -136,18 +140,18 @@ impl<R: Serialize + DeserializeOwned> Bucket<R> {
         Self::new(self.client.clone(), self.store.clone(), rules)
     }
 
-    /// The record of a key. What a replica has may have changed a moment ago.
+    /// The record of a key as some replica has it, or else as the leader has it: it may have changed a moment ago.
     ///
     /// # Errors
-    /// `unavailable`, or `internal` for a record that cannot be read.
-    pub async fn get(&self, key: &str) -> Result<Option<Revised<R>>, Error> {
+    /// As [`Self::get`].
+    pub async fn find(&self, key: &str) -> Result<Option<Revised<R>>, Error> {
         match self.peek(key).await? {
             Some(stored) => Ok(Some(stored)),
-            None => self.get_from_leader(key).await,
+            None => self.get(key).await,
         }
     }
 
-    /// The record of a key as some replica has it, for whoever asks the leader too.
+    /// The record of a key as some replica has it, which may not have it yet: for whoever asks the leader too.
     ///
     /// # Errors
     /// As [`Self::get`].
@@ -161,11 +165,11 @@ impl<R: Serialize + DeserializeOwned> Bucket<R> {
         Ok(Some(Revised { revision: entry.revision, record }))
     }
 
-    /// The record of a key as the stream's leader has it, which costs the servers more.
+    /// The record of a key, as the stream's leader has it.
     ///
     /// # Errors
-    /// As [`Self::get`].
-    pub async fn get_from_leader(&self, key: &str) -> Result<Option<Revised<R>>, Error> {
+    /// `unavailable`, or `internal` for a record that cannot be read.
+    pub async fn get(&self, key: &str) -> Result<Option<Revised<R>>, Error> {
         let message = self.last_change(key).await?;
         let Some(message) = message.filter(|message| !is_marker(Some(&message.headers))) else {
             return Ok(None);
@@ -312,6 +316,7 @@ impl<R: Serialize + DeserializeOwned> Bucket<R> {
                 if let Some(values) = self.gather_once(filter, &take).await? {
                     return Ok(values);
                 }
+                sleep(PAUSE).await;
             }
         };
         self.call(self.rules.list_within, read).await?
@@ -344,8 +349,12 @@ impl<R: Serialize + DeserializeOwned> Bucket<R> {
         Ok(is_whole.then_some(values))
     }
 
-    /// The revision of the last change of the keys that match `filter`; 0 if there was none.
-    async fn last_revision(&self, filter: &str) -> Result<u64, Error> {
+    /// The revision of the last change of the keys that match `filter`, as the stream's leader has it; 0 if there was
+    /// none, or all that is left of it has been purged.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub async fn last_revision(&self, filter: &str) -> Result<u64, Error> {
         Ok(self.last_change(filter).await?.map_or(0, |message| message.sequence))
     }
 

@@ -11,6 +11,7 @@ use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use goch_contract::{
     Roles,
+    ids::{CHANNEL_CEILING, NAME_CEILING},
     limits::{Length, Limits},
 };
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
@@ -245,8 +246,10 @@ macro_rules! limits {
                         limits.$count = count as _;
                     }
                 )*
-                let ceiling = goch_contract::ids::NAME_CEILING;
-                for (length, variable) in [(limits.uid, "UID_MAX"), (limits.channel, "CHANNEL_MAX")] {
+                for (length, ceiling, variable) in [
+                    (limits.uid, NAME_CEILING, "UID_MAX"),
+                    (limits.channel, CHANNEL_CEILING, "CHANNEL_MAX"),
+                ] {
                     let reason = format!("must be 1 to {ceiling}");
                     faults.expect((1..=ceiling).contains(&length.max), variable, reason);
                 }

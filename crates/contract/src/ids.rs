@@ -21,6 +21,10 @@ use crate::error::{Error, ErrorCode};
 /// The longest channel name or uid that any configuration can allow, in bytes.
 pub const NAME_CEILING: usize = 128;
 
+/// The longest channel name that any configuration can allow, in bytes: a socket that is closed because of the
+/// channel says its name as the reason, which has no room for more (RFC 6455, 5.5).
+pub const CHANNEL_CEILING: usize = 123;
+
 /// The longest role, in bytes.
 pub const ROLE_CEILING: usize = 32;
 
@@ -64,7 +68,7 @@ fn check_length(name: &str) -> Result<(), InvalidName> {
     }
 }
 
-/// What identity providers call people, and ticketing its tickets: the `sub` of OpenID (Core 1.0, 2) is ASCII too.
+/// What identity providers call people, and ticketing its tickets: the `sub` of `OpenID` (Core 1.0, 2) is ASCII too.
 fn check_name(name: &str) -> Result<(), InvalidName> {
     check_length(name)?;
     if !name.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -74,7 +74,7 @@ impl Default for Limits {
             uid: Length { min: 1, max: 128 },
             display_name: Length { min: 1, max: 128 },
             secret: Length { min: 20, max: 128 },
-            channel: Length { min: 1, max: 128 },
+            channel: Length { min: 1, max: 120 },
             channel_secret: Length { min: 20, max: 128 },
             text: Length { min: 1, max: 4_096 },
             meta_bytes: 4_096,

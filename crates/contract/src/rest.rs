@@ -128,6 +128,8 @@ pub struct MembersBody {
     pub channel: ChannelName,
     /// Its members, by uid.
     pub members: Vec<PublicMember>,
+    /// Whether more follow; ask with `after` = the last uid.
+    pub more: bool,
 }
 
 /// `POST /admin/channels`: a ticket was opened.
@@ -179,8 +181,10 @@ pub struct ChannelBody {
     /// When it was closed; null while it takes messages.
     #[cfg_attr(feature = "schemas", schema(required))]
     pub closed_at: Option<UnixMillis>,
-    /// Its members, by uid.
+    /// Its first 1,000 members, by uid.
     pub members: Vec<AdminMember>,
+    /// Whether there are more, which are listed by `GET /admin/channels/{name}/members`.
+    pub more_members: bool,
     /// Its latest message, or JSON's null if there is none; left out when it is not known, because
     /// ingest-history is away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -237,8 +241,8 @@ pub struct PutMemberAnswer {
     /// The member.
     #[serde(flatten)]
     pub member: AdminMember,
-    /// What a new member identifies with. It is not stored and cannot be shown again; left out when
-    /// the member was there before.
+    /// What a new member identifies with. It is not stored and cannot be shown again; left out when the member was
+    /// there before, unless the request has brought it along.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::MemberSecret>, nullable = false))]
     pub secret: Option<Secret>,
@@ -252,6 +256,8 @@ pub struct AdminMembersBody {
     pub channel: ChannelName,
     /// Its members, by uid.
     pub members: Vec<AdminMember>,
+    /// Whether more follow; ask with `after` = the last uid.
+    pub more: bool,
 }
 
 /// `GET /admin/channels`: a page, by name.
@@ -373,6 +379,8 @@ pub struct BansBody {
     pub channel: ChannelName,
     /// Who may not join it, by uid.
     pub bans: Vec<Ban>,
+    /// Whether more follow; ask with `after` = the last uid.
+    pub more: bool,
 }
 
 /// A channel that a person belongs to, in `GET /admin/users/{uid}/export`.

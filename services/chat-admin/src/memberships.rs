@@ -37,6 +37,15 @@ pub(crate) enum Entry {
     Taken(Revised<MemberRecord>),
 }
 
+/// A member whom ticketing has put in or changed.
+#[derive(Debug)]
+pub(crate) struct Put {
+    pub(crate) record: MemberRecord,
+    /// What the member identifies with: of a new one, or if ticketing has made it.
+    pub(crate) secret: Option<Secret>,
+    pub(crate) is_new: bool,
+}
+
 /// The members of all channels. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Memberships {
@@ -152,7 +161,7 @@ impl Memberships {
         update: MemberUpdate,
         made: Option<Secret>,
         actor: &Actor,
-    ) -> Result<(MemberRecord, Option<Secret>), Error> {
+    ) -> Result<Put, Error> {
         let key = member_key(channel, uid);
         for _ in 0..ATTEMPTS_MAX {
             match self.members.get(&key).await? {
@@ -175,7 +184,7 @@ impl Memberships {
                     let update = MemberUpdate { origin, ..update.clone() };
                     if let Some(record) = self.update(channel, stored, &update, Some(actor)).await?
                     {
-                        return Ok((record, None));
+                        return Ok(Put { record, secret: made, is_new: false });
                     }
                 }
                 Some(stored) if matches!(stored.record.standing, Standing::Banned(_)) => {
@@ -197,7 +206,7 @@ impl Memberships {
                         actor: Some(actor.clone()),
                     })?;
                     if let Entry::Member(record) = self.enter(channel, record).await? {
-                        return Ok((record, Some(secret)));
+                        return Ok(Put { record, secret: Some(secret), is_new: true });
                     }
                 }
             }

@@ -39,6 +39,11 @@ pub(crate) fn member_key(channel: &ChannelName, uid: &Uid) -> String {
     format!("{}.{}", channel.token(), uid.token())
 }
 
+/// What the keys of all members of a channel match.
+pub(crate) fn member_keys(channel: &ChannelName) -> String {
+    format!("{}.*", channel.token())
+}
+
 /// The member of a key, if it is one.
 pub(crate) fn parse_member_key(key: &str) -> Option<(ChannelName, Uid)> {
     let (channel, uid) = key.split_once('.')?;

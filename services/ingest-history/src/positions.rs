@@ -1,7 +1,8 @@
 //! Read positions: one bucket, key `<channel>.<uid>`, value the sequence in decimal.
 //!
-//! There is no copy of them in Redis. Reading one is a direct get, about as quick as Redis, and a
-//! copy that outlived a failure between two writes would count what was read as unread.
+//! There is no copy of them in Redis. Reading one is a direct get, about as quick as Redis, and for who has read nothing
+//! another of the stream's leader; a copy that outlived a failure between two writes would count what was read as
+//! unread.
 
 use std::{
     future::{Future, IntoFuture as _},

@@ -208,7 +208,7 @@ mod tests {
         let by_token = json!({"channel": "c", "token": "t"});
         [
             ("id", vec![json!("m1"), json!("\u{e4} b")], id),
-            ("channel", vec![json!("ticket-42"), json!("x".repeat(128))], name()),
+            ("channel", vec![json!("ticket-42"), json!("x".repeat(120))], name()),
             ("uid", vec![json!("ann"), json!("auth0|5f7c")], name()),
             ("secret", vec![json!(SECRET)], vec![json!("short"), json!("x".repeat(129))]),
             ("token", vec![json!("a.b.c")], text(TOKEN_MAX)),

@@ -122,12 +122,25 @@ pub struct Members {
     pub channel: ChannelName,
     /// Of the channel's secret; a private channel asks for it.
     pub channel_secret: Option<SecretDigest>,
+    /// The page begins after this uid.
+    pub after: Option<Uid>,
+    /// The most members of the page.
+    pub limit: u32,
+}
+
+/// The answer to [`Members`]: a page, by uid.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PublicMembers {
+    /// The members.
+    pub members: Vec<PublicMember>,
+    /// Whether others follow.
+    pub more: bool,
 }
 
 impl ServiceRequest for Members {
     const SERVICE: Service = Service::Admin;
     const ENDPOINT: &'static str = "members";
-    type Response = Vec<PublicMember>;
+    type Response = PublicMembers;
 }
 
 /// Who is a member, with what ticketing knows of them? For services, which need no secret. An unknown
@@ -136,13 +149,23 @@ impl ServiceRequest for Members {
 pub struct Roster {
     /// The channel.
     pub channel: ChannelName,
+    /// The page begins after this uid.
+    pub after: Option<Uid>,
+}
+
+/// The answer to [`Roster`]: a page, by uid.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct RosterPage {
+    /// The members.
+    pub members: Vec<AdminMember>,
+    /// Whether others follow.
+    pub more: bool,
 }
 
 impl ServiceRequest for Roster {
     const SERVICE: Service = Service::Admin;
     const ENDPOINT: &'static str = "roster";
-    /// By uid.
-    type Response = Vec<AdminMember>;
+    type Response = RosterPage;
 }
 
 /// Who is online in a channel, as its gateways say?

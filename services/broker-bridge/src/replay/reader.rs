@@ -41,8 +41,8 @@ pub(super) struct Reader {
     batch_length: usize,
     /// Deliveries so far, which the server numbers without holes.
     delivered: u64,
-    /// What is to be read begins here or before.
-    start: Seq,
+    /// What is to be read begins here; not known if it begins at a moment.
+    start: Option<Seq>,
     last: Seq,
     end: Seq,
 }
@@ -59,9 +59,9 @@ impl Reader {
         end: Seq,
     ) -> Result<Self, ReadError> {
         let first = match start {
-            DeliverPolicy::ByStartSequence { start_sequence } => Seq(start_sequence),
-            DeliverPolicy::ByStartTime { .. } => end,
-            _ => Seq(1),
+            DeliverPolicy::ByStartSequence { start_sequence } => Some(Seq(start_sequence)),
+            DeliverPolicy::ByStartTime { .. } => None,
+            _ => Some(Seq(1)),
         };
         let config = pull::Config {
             deliver_policy: start,
@@ -138,7 +138,9 @@ impl Reader {
     /// The consumer has nothing more before the end: what was to come has been deleted, or the replica that it
     /// reads from does not have it yet.
     async fn nothing_more(&self) -> Result<Option<Entry>, ReadError> {
-        let start = self.start.max(Seq(self.last.0 + 1));
+        let read_on = (self.last > Seq(0)).then_some(Seq(self.last.0 + 1));
+        // From a moment on there was at least the event at the end.
+        let start = read_on.or(self.start).ok_or(ReadError::Gap)?;
         let next = self.log.get_first_raw_message_by_subject(&self.subject, start.0);
         match stored(next).await? {
             Some(message) if message.sequence <= self.end.0 => Err(ReadError::Gap),

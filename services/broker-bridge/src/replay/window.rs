@@ -124,8 +124,14 @@ impl Replay {
         let _permit = self.reading.acquire().await;
         let (mut reader, older) = self.find(channel, first, end, tail, limit).await?;
         let mut page = Backward::new(limit, older, &self.metrics);
+        let mut read = 0;
         while let Some(entry) = reader.next().await? {
             page.push(&entry);
+            read += 1;
+        }
+        if older && read <= limit {
+            // It began too late: the counts by which the beginning was found are of servers that differ.
+            return Err(ReadError::Gap);
         }
         Ok(page.finish())
     }

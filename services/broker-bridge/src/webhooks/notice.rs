@@ -109,15 +109,22 @@ impl Webhooks {
     /// remembered.
     async fn unread_notices(&self, log: i64, event: &LogEvent) -> Result<Vec<Notice>, Error> {
         let Some(outline) = event.outline() else { return Ok(Vec::new()) };
-        let roster = Roster { channel: event.channel.clone() };
-        let members = self.services.call(&roster).await?;
-        let others = members
-            .into_iter()
-            .filter(|member| Some(member.uid.as_str()) != outline.from_uid.as_deref());
-        let unread = others.map(|member| self.unread_since(event, outline.time, member));
-        let unread: Vec<Option<UnreadData<'_>>> =
-            stream::iter(unread).buffered(MEMBERS_AT_A_TIME).try_collect().await?;
-        let mut unread: Vec<_> = unread.into_iter().flatten().collect();
+        let mut unread = Vec::new();
+        let mut after = None;
+        loop {
+            let roster = Roster { channel: event.channel.clone(), after };
+            let page = self.services.call(&roster).await?;
+            after = page.members.last().map(|member| member.uid.clone());
+            let others = page.members.into_iter();
+            let others = others.filter(|it| Some(it.uid.as_str()) != outline.from_uid.as_deref());
+            let counts = others.map(|member| self.unread_since(event, outline.time, member));
+            let counts: Vec<Option<UnreadData<'_>>> =
+                stream::iter(counts).buffered(MEMBERS_AT_A_TIME).try_collect().await?;
+            unread.extend(counts.into_iter().flatten());
+            if !page.more {
+                break;
+            }
+        }
         if !unread.is_empty() {
             let online = self.services.call(&Online { channel: event.channel.clone() }).await?;
             for data in &mut unread {

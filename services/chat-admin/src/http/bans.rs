@@ -8,7 +8,7 @@ use goch_contract::{
     schemas::problems::NotFound,
 };
 
-use super::{Desk, LoggedIn};
+use super::{Desk, LoggedIn, by_uid::Query};
 
 /// Lists the bans.
 #[utoipa::path(
@@ -16,19 +16,21 @@ use super::{Desk, LoggedIn};
     path = "/admin/channels/{name}/bans",
     operation_id = "list_bans",
     tag = "members",
-    params(("name" = ChannelName, Path, description = "The channel.")),
+    params(("name" = ChannelName, Path, description = "The channel."), Query),
     responses(
-        (status = 200, description = "The bans, by uid; at most 1,000.", body = BansBody),
+        (status = 200, description = "A page of bans, by uid.", body = BansBody),
         (status = 404, response = NotFound),
     ),
 )]
 pub(super) async fn bans(
     desk: web::Data<Desk>,
     name: web::Path<String>,
+    query: web::Query<Query>,
 ) -> Result<HttpResponse, Refusal> {
+    let (after, limit) = query.page(&desk.limits)?;
     let (channel, _) = desk.channel(&name).await?;
-    let bans = desk.lifecycle.bans(&channel).await?;
-    Ok(HttpResponse::Ok().json(BansBody { channel, bans }))
+    let (bans, more) = desk.lifecycle.bans(&channel, after.as_ref(), limit).await?;
+    Ok(HttpResponse::Ok().json(BansBody { channel, bans, more }))
 }
 
 /// Bans somebody, who need not be a member.

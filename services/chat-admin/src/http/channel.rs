@@ -5,6 +5,7 @@ use goch_chassis::problem::Refusal;
 use goch_contract::{ChannelName, rest::ChannelBody, schemas::problems::NotFound};
 
 use super::{Desk, channels::describe};
+use crate::registry::MEMBERS_MAX;
 
 /// Answers with the channel, its members and its last message.
 #[utoipa::path(
@@ -23,7 +24,7 @@ pub(super) async fn channel(
     name: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
     let (name, channel) = desk.channel(&name).await?;
-    let members = desk.registry.members(&name).await?;
+    let members = desk.registry.members(&name, None, MEMBERS_MAX).await?;
     let mut described = describe(&desk.services, vec![(channel, members)]).await;
     Ok(HttpResponse::Ok().json(described.pop()))
 }

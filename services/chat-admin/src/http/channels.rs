@@ -15,6 +15,7 @@ use super::Desk;
 use crate::{
     ServiceClient,
     record::{ChannelRecord, MemberRecord},
+    registry::MemberPage,
 };
 
 /// Channels of a page, if the request does not say.
@@ -64,7 +65,7 @@ fn limit(limit: Option<u64>) -> Result<usize, Error> {
 /// out when ingest-history cannot tell: null would say that there are none.
 pub(super) async fn describe(
     services: &ServiceClient,
-    channels: Vec<(ChannelRecord, Vec<MemberRecord>)>,
+    channels: Vec<(ChannelRecord, MemberPage)>,
 ) -> Vec<ChannelBody> {
     let names = channels.iter().map(|(channel, _)| channel.name.clone()).collect();
     let last = if channels.is_empty() {
@@ -81,7 +82,8 @@ pub(super) async fn describe(
         name: channel.name,
         created_at: channel.created_at,
         closed_at: channel.closed_at,
-        members: members.into_iter().map(MemberRecord::into_admin).collect(),
+        members: members.members.into_iter().map(MemberRecord::into_admin).collect(),
+        more_members: members.more,
         last_message: last.as_mut().and_then(Iterator::next).and_then(last_message),
     });
     bodies.collect()

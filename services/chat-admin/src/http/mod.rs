@@ -2,6 +2,7 @@
 
 mod authenticate;
 mod bans;
+mod by_uid;
 mod channel;
 mod channels;
 mod create_channel;

@@ -11,7 +11,7 @@ use goch_contract::{
 };
 
 use super::{Desk, LoggedIn};
-use crate::record::{MemberRecord, MemberUpdate};
+use crate::{memberships::Put, record::MemberUpdate};
 
 /// Puts somebody in: 201 with a secret; or changes a member: 200 without.
 #[utoipa::path(
@@ -39,9 +39,10 @@ pub(super) async fn put_member(
 ) -> Result<HttpResponse, Refusal> {
     let (update, made) = check(body.into_inner(), &desk.limits, &desk.roles)?;
     let (channel, uid) = desk.channel_and_uid(path).await?;
-    let (member, secret) = desk.memberships.put(&channel, &uid, update, made, &actor).await?;
-    let mut response = if secret.is_some() { HttpResponse::Created() } else { HttpResponse::Ok() };
-    let member = MemberRecord::into_admin(member);
+    let Put { record, secret, is_new } =
+        desk.memberships.put(&channel, &uid, update, made, &actor).await?;
+    let mut response = if is_new { HttpResponse::Created() } else { HttpResponse::Ok() };
+    let member = record.into_admin();
     Ok(response.json(PutMemberAnswer { channel, member, secret }))
 }
 

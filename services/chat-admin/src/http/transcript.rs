@@ -59,7 +59,7 @@ pub(super) async fn transcript(
 ) -> Result<HttpResponse, Refusal> {
     let format = Format::wanted(query.format.as_deref(), &request)?;
     let (channel, record) = desk.channel(&name).await?;
-    let members = desk.registry.members(&channel).await?;
+    let members = desk.registry.all_members(&channel).await?;
     let frame = format.frame(&record, members);
     let services = desk.services.clone();
     let read = move |after: Seq| {

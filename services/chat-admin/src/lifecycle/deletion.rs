@@ -17,7 +17,7 @@ use goch_contract::{
 };
 
 use super::{Lifecycle, Progress, finisher::Unfinished, no_channel};
-use crate::registry::projection::Key;
+use crate::{record::member_keys, registry::projection::Key};
 
 /// Records that are read and removed in one go.
 const RECORDS: usize = 1_000;
@@ -89,7 +89,7 @@ impl Lifecycle {
     async fn remove_members(&self, name: &ChannelName, revision: u64) -> Result<(), Error> {
         let members = &self.buckets.members;
         loop {
-            let found = members.list(&format!("{}.*", name.token()), RECORDS).await?;
+            let found = members.list(&member_keys(name), RECORDS).await?;
             if found.is_empty() {
                 return Ok(());
             }

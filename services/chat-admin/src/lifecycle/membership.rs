@@ -3,6 +3,7 @@
 //! The record changes first: from then on nobody is let in. The `left` event follows, by which every
 //! gateway puts the member's sockets out.
 
+use goch_chassis::bucket::Entry;
 use goch_contract::{
     Actor, ChannelName, Error, ErrorCode, Uid, UnixMillis,
     rest::{Ban, Membership},
@@ -10,14 +11,14 @@ use goch_contract::{
 
 use super::{ATTEMPTS_MAX, Lifecycle, too_many_changes};
 use crate::{
-    record::{MemberRecord, Standing, member_key, parse_member_key},
-    registry::bucket::{self, Creation, Revised},
+    record::{MemberRecord, Standing, member_key, member_keys, parse_member_key},
+    registry::{
+        bucket::{self, Creation, Revised},
+        member_after,
+    },
 };
 
-/// The most bans that are listed of one channel.
-const BANS_MAX: usize = 1_000;
-
-/// The most records that are looked through for them.
+/// The most memberships that are listed of one person.
 const RECORDS_MAX: usize = 100_000;
 
 impl Lifecycle {
@@ -128,17 +129,25 @@ impl Lifecycle {
         Err(Error::of_field(ErrorCode::NotFound, "uid", "nobody of this uid is banned"))
     }
 
-    /// Who may not join, by uid, at most [`BANS_MAX`].
+    /// Up to `limit` of those who may not join, by uid, after `after`, and whether others follow.
     ///
     /// # Errors
     /// `unavailable`.
-    pub(crate) async fn bans(&self, channel: &ChannelName) -> Result<Vec<Ban>, Error> {
-        let records =
-            self.buckets.members.records(&format!("{}.*", channel.token()), RECORDS_MAX).await?;
-        let bans = records.into_iter().filter_map(MemberRecord::into_ban);
-        let mut bans: Vec<_> = bans.take(BANS_MAX).collect();
-        bans.sort_unstable_by(|one, other| one.uid.cmp(&other.uid));
-        Ok(bans)
+    pub(crate) async fn bans(
+        &self,
+        channel: &ChannelName,
+        after: Option<&Uid>,
+        limit: usize,
+    ) -> Result<(Vec<Ban>, bool), Error> {
+        let pick = |entry: Entry| {
+            let (uid, record) = member_after(after, &entry)?;
+            Some((uid, record.into_ban()?))
+        };
+        let max = limit.saturating_add(1);
+        let mut bans = self.buckets.members.first(&member_keys(channel), max, pick).await?;
+        let more = bans.len() > limit;
+        bans.truncate(limit);
+        Ok((bans, more))
     }
 
     /// Where a person is a member, or banned, by channel.

@@ -396,7 +396,7 @@ impl Lifecycle {
         membership: &MembershipId,
     ) -> Result<(), Error> {
         // Of the leader: a replica that lags may not know who has just come, nor who has just gone.
-        let stored = self.buckets.members.get_from_leader(&member_key(channel, uid)).await?;
+        let stored = self.buckets.members.get(&member_key(channel, uid)).await?;
         let is_member = |it: &MemberRecord| it.is_member() && it.membership() == membership;
         if stored.is_some_and(|stored| is_member(&stored.record)) {
             return Ok(());

@@ -24,7 +24,7 @@ impl Registry {
         let Enrol { channel: name, uid, display_name, email, role } = request;
         let key = member_key(&name, &uid);
         for _ in 0..ATTEMPTS_MAX {
-            let (channel, stored) = tokio::try_join!(self.living(&name), self.members.get(&key))?;
+            let (channel, stored) = tokio::try_join!(self.living(&name), self.members.find(&key))?;
             let channel = channel.ok_or_else(refused)?;
             let stored = match stored {
                 Some(stored) if is_same_person(&stored.record) => stored,

@@ -125,16 +125,18 @@ impl Keeper {
         let started = Instant::now();
         let epochs = self.read_epochs().await?;
         let mut copying = self.begin(epochs).await;
+        let mut last = self.read_last_revisions().await?;
         let channels = self.channels.follow(">").await?;
         let members = self.members.follow(">").await?;
         let mut lag = Lag { channels: channels.pending, members: members.pending };
+        let mut seen = LastRevisions::default();
         let mut changes = merge(channels, members).ready_chunks(BATCH);
         let mut check = tokio::time::interval(CHECK_EVERY);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut compare_epochs = false;
         loop {
             self.metrics.projection_lag.set(i64::try_from(lag.total()).unwrap_or(i64::MAX));
-            if copying == Copying::All && !*was_whole && lag.total() == 0 {
+            if copying == Copying::All && !*was_whole && lag.total() == 0 && seen.reaches(last) {
                 *was_whole = true;
                 self.projection.complete();
                 self.metrics.projection_whole.set(1);
@@ -143,7 +145,7 @@ impl Keeper {
             }
             tokio::select! {
                 batch = changes.next() => {
-                    let writes = self.understand_all(batch.ok_or(Damage::Ended)?, &mut lag)?;
+                    let writes = self.understand_all(batch.ok_or(Damage::Ended)?, &mut lag, &mut seen)?;
                     let written = match copying {
                         Copying::All => self.projection.write(&writes).await,
                         Copying::WhatFits => self.projection.write_what_fits(&writes).await,
@@ -154,6 +156,12 @@ impl Keeper {
                     }
                 }
                 _ = check.tick() => {
+                    // What was the last may have been purged meanwhile.
+                    if !*was_whole && lag.total() == 0 && !seen.reaches(last)
+                        && let Ok(now) = self.read_last_revisions().await
+                    {
+                        last = now;
+                    }
                     // Without a connection nothing is heard, and nothing says so.
                     if self.nats.client.connection_state() == State::Connected {
                         self.metrics.buckets.note_heard();
@@ -185,6 +193,12 @@ impl Keeper {
         }
     }
 
+    /// Where the buckets end. A replica that lags behind has nothing more before that.
+    async fn read_last_revisions(&self) -> Result<LastRevisions, Error> {
+        let channels = self.channels.last_revision(">").await?;
+        Ok(LastRevisions { channels, members: self.members.last_revision(">").await? })
+    }
+
     async fn read_epochs(&self) -> Result<Epochs, Error> {
         Ok(Epochs { channels: self.channels.epoch().await?, members: self.members.epoch().await? })
     }
@@ -213,13 +227,16 @@ impl Keeper {
         &self,
         batch: Vec<(Source, Option<Result<Change, FollowError>>)>,
         lag: &mut Lag,
+        seen: &mut LastRevisions,
     ) -> Result<Vec<Write>, Damage> {
         let mut writes = Vec::with_capacity(batch.len());
         for (source, change) in batch {
             let change = change.ok_or(Damage::Ended)??;
             match source {
-                Source::Channels => lag.channels = change.pending,
-                Source::Members => lag.members = change.pending,
+                Source::Channels => {
+                    (lag.channels, seen.channels) = (change.pending, change.revision);
+                }
+                Source::Members => (lag.members, seen.members) = (change.pending, change.revision),
             }
             writes.extend(self.understand(source, &change));
         }
@@ -264,6 +281,19 @@ impl Keeper {
 struct Stopped {
     damage: Damage,
     was_whole: bool,
+}
+
+/// The last change of each bucket.
+#[derive(Debug, Clone, Copy, Default)]
+struct LastRevisions {
+    channels: u64,
+    members: u64,
+}
+
+impl LastRevisions {
+    fn reaches(self, other: Self) -> bool {
+        self.channels >= other.channels && self.members >= other.members
+    }
 }
 
 /// Changes that are still to come, when each bucket was last heard of.

@@ -1,20 +1,37 @@
 //! Lists of channels and members: from Redis if it can be trusted, else from the buckets.
 //!
-//! A bucket has no order, so a page of channels is found by reading all of them, tens of thousands a second,
+//! A bucket has no order, so a page is found by reading all that the list is of, tens of thousands a second,
 //! of which no more than the page is held.
 
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_chassis::bucket::Entry;
-use goch_contract::{ChannelName, Error};
+use goch_contract::{ChannelName, Error, Uid};
 use tokio::{sync::SemaphorePermit, time::timeout};
 
 use super::{Registry, projection::ChannelPage};
-use crate::record::{ChannelRecord, MemberRecord};
+use crate::record::{ChannelRecord, MemberRecord, member_keys, parse_member_key};
 
-/// The most members that are listed of one channel.
+/// The most members of one page.
 pub(crate) const MEMBERS_MAX: usize = 1_000;
+
+/// Some of a channel's members, by uid.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct MemberPage {
+    pub(crate) members: Vec<MemberRecord>,
+    /// Whether others follow.
+    pub(crate) more: bool,
+}
+
+impl MemberPage {
+    /// The first `limit` of these, which are one more if there are more.
+    pub(super) fn of(mut members: Vec<MemberRecord>, limit: usize) -> Self {
+        let more = members.len() > limit;
+        members.truncate(limit);
+        Self { members, more }
+    }
+}
 
 /// Lists read from a bucket at a time: each is a consumer on the server for its duration.
 pub(super) const AT_A_TIME: usize = 8;
@@ -35,24 +52,52 @@ const CHANNELS_WITHIN: Duration = Duration::from_secs(10);
 const PAGE_WITHIN: Duration = Duration::from_secs(13);
 
 impl Registry {
-    /// The channel's members by uid, at most [`MEMBERS_MAX`].
+    /// Up to `limit` of the channel's members by uid, after `after`.
     ///
     /// # Errors
     /// `unavailable`.
-    pub(crate) async fn members(&self, channel: &ChannelName) -> Result<Vec<MemberRecord>, Error> {
-        if let Some(members) = self.projection.members(channel).await {
-            return Ok(members);
+    pub(crate) async fn members(
+        &self,
+        channel: &ChannelName,
+        after: Option<&Uid>,
+        limit: usize,
+    ) -> Result<MemberPage, Error> {
+        if let Some(page) = self.projection.members(channel, after, limit).await {
+            return Ok(page);
         }
-        self.members_of_bucket(channel).await
+        self.members_of_bucket(channel, after, limit).await
     }
 
-    async fn members_of_bucket(&self, channel: &ChannelName) -> Result<Vec<MemberRecord>, Error> {
+    /// All members of a channel, however many.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub(crate) async fn all_members(
+        &self,
+        channel: &ChannelName,
+    ) -> Result<Vec<MemberRecord>, Error> {
+        let mut all = Vec::<MemberRecord>::new();
+        loop {
+            let after = all.last().map(|member| member.uid.clone());
+            let page = self.members(channel, after.as_ref(), MEMBERS_MAX).await?;
+            all.extend(page.members);
+            if !page.more {
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn members_of_bucket(
+        &self,
+        channel: &ChannelName,
+        after: Option<&Uid>,
+        limit: usize,
+    ) -> Result<MemberPage, Error> {
         let _permit = self.list_permit(1).await?;
-        let mut members =
-            self.members.records(&format!("{}.*", channel.token()), MEMBERS_MAX).await?;
-        members.retain(MemberRecord::is_member);
-        members.sort_unstable_by(|one, other| one.uid.cmp(&other.uid));
-        Ok(members)
+        let pick = |entry: Entry| member_after(after, &entry).filter(|(_, it)| it.is_member());
+        let max = limit.saturating_add(1);
+        let members = self.members.first(&member_keys(channel), max, pick).await?;
+        Ok(MemberPage::of(members, limit))
     }
 
     /// How many members, bans and reserved uids a channel has; of many more than it may have, some.
@@ -61,8 +106,7 @@ impl Registry {
             return Ok(count);
         }
         let _permit = self.list_permit(1).await?;
-        let entries =
-            self.members.list(&format!("{}.*", channel.token()), self.channel_members_max).await?;
+        let entries = self.members.list(&member_keys(channel), self.channel_members_max).await?;
         Ok(entries.len())
     }
 
@@ -91,7 +135,7 @@ impl Registry {
         let more = channels.len() > limit;
         channels.truncate(limit);
         let with_members = channels.into_iter().map(|channel| async move {
-            let members = self.members_of_bucket(&channel.name).await?;
+            let members = self.members_of_bucket(&channel.name, None, MEMBERS_MAX).await?;
             Ok::<_, Error>((channel, members))
         });
         let channels = stream::iter(with_members).buffered(AT_A_TIME_OF_PAGE).try_collect().await?;
@@ -105,8 +149,7 @@ impl Registry {
     ) -> Result<Vec<ChannelRecord>, Error> {
         let _permit = self.list_permit(WEIGHT_OF_CHANNELS).await?;
         let channels = self.channels.listing_within(CHANNELS_WITHIN);
-        let after = after.map_or("", ChannelName::as_str);
-        channels.first(">", max, |entry| listed(after, entry)).await
+        channels.first(">", max, |entry| listed(after, &entry)).await
     }
 
     async fn list_permit(&self, weight: u32) -> Result<SemaphorePermit<'_>, Error> {
@@ -121,12 +164,22 @@ impl Registry {
 
 /// A channel that is listed after the name `after`, by its name. What is not ours is left out, as it is in
 /// Redis.
-fn listed(after: &str, entry: Entry) -> Option<(String, ChannelRecord)> {
-    if *entry.key <= *after {
+fn listed(after: Option<&ChannelName>, entry: &Entry) -> Option<(ChannelName, ChannelRecord)> {
+    let name = ChannelName::of_token(&entry.key)?;
+    if after.is_some_and(|after| name <= *after) {
         return None;
     }
     let record: ChannelRecord = serde_json::from_slice(&entry.value).ok()?;
-    (!record.deleting).then_some((entry.key, record))
+    (!record.deleting).then_some((name, record))
+}
+
+/// Whoever is listed after the uid `after`, member or not, by uid.
+pub(crate) fn member_after(after: Option<&Uid>, entry: &Entry) -> Option<(Uid, MemberRecord)> {
+    let (_, uid) = parse_member_key(&entry.key)?;
+    if after.is_some_and(|after| uid <= *after) {
+        return None;
+    }
+    Some((uid, serde_json::from_slice(&entry.value).ok()?))
 }
 
 #[cfg(test)]
@@ -142,14 +195,18 @@ mod tests {
     #[test]
     fn channels_are_listed_after_a_name_unless_they_are_being_deleted() {
         let mut record = channel(None);
-        let name =
-            |after, record: &ChannelRecord| listed(after, entry("c", record)).map(|(name, _)| name);
-        assert_eq!(name("", &record).as_deref(), Some("c"));
-        assert_eq!(name("b", &record).as_deref(), Some("c"));
-        assert_eq!(name("c", &record), None);
-        assert_eq!(name("d", &record), None);
+        let name = |after: &str, record: &ChannelRecord| {
+            let after = ChannelName::parse(after).ok();
+            // `c.` as it stands in a key.
+            listed(after.as_ref(), &entry("c=2E", record)).map(|(name, _)| name.to_string())
+        };
+        assert_eq!(name("", &record).as_deref(), Some("c."));
+        // By its name, not by its key: `.` is before `/`, and `=` is not.
+        assert_eq!(name("c-", &record).as_deref(), Some("c."));
+        assert_eq!(name("c.", &record), None);
+        assert_eq!(name("c/", &record), None);
         record.deleting = true;
         assert_eq!(name("", &record), None);
-        assert!(listed("", entry("c", &"junk")).is_none());
+        assert!(listed(None, &entry("c", &"junk")).is_none());
     }
 }

@@ -17,9 +17,10 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_contract::{
     Actor, ChannelName, Error, ErrorCode, Role, Secret, SecretDigest, Uid,
-    rest::{CreatedChannelBody, PublicMember},
+    rest::CreatedChannelBody,
     services::admin::{
-        Authorize, Authorized, Member, Members, Register, Registered, VERIFY_MAX, Verified, Verify,
+        Authorize, Authorized, Member, Members, PublicMembers, Register, Registered, VERIFY_MAX,
+        Verified, Verify,
     },
 };
 use tokio::sync::Semaphore;
@@ -36,7 +37,7 @@ use crate::{
     secret::{self, SecretHash, Secrets},
 };
 
-pub(crate) use self::lists::MEMBERS_MAX;
+pub(crate) use self::lists::{MEMBERS_MAX, MemberPage, member_after};
 
 /// Who may join a new channel.
 #[derive(Debug)]
@@ -141,7 +142,7 @@ impl Registry {
         if let Some(channel) = self.projection.channel(name).await {
             return Ok(Some(channel).filter(|channel| !channel.deleting));
         }
-        let stored = self.channels.get(&name.token()).await?.map(|stored| stored.record);
+        let stored = self.channels.find(&name.token()).await?.map(|stored| stored.record);
         Ok(stored.filter(|channel| !channel.deleting))
     }
 
@@ -155,7 +156,8 @@ impl Registry {
         if let Some(member) = projected.filter(MemberRecord::is_member) {
             return Ok(Some(member));
         }
-        let stored = self.members.get(&member_key(channel, uid)).await?.map(|stored| stored.record);
+        let stored =
+            self.members.find(&member_key(channel, uid)).await?.map(|stored| stored.record);
         Ok(stored.filter(MemberRecord::is_member))
     }
 
@@ -173,10 +175,8 @@ impl Registry {
             return Ok(authorized);
         }
         // Whoever has joined a moment ago may not be known to the replica that answered.
-        let (channel, member) = tokio::try_join!(
-            self.channels.get_from_leader(&token),
-            self.members.get_from_leader(&key)
-        )?;
+        let (channel, member) =
+            tokio::try_join!(self.channels.get(&token), self.members.get(&key))?;
         let is_news = (revision(channel.as_ref()), revision(member.as_ref())) != seen;
         let authorized = if is_news { self.allow(channel, member, &secret).await? } else { None };
         authorized.ok_or_else(|| {
@@ -237,14 +237,18 @@ impl Registry {
             })
         };
         let key = member_key(channel, &member.uid);
-        Ok(is_it(self.members.peek(&key).await?)
-            || is_it(self.members.get_from_leader(&key).await?))
+        Ok(is_it(self.members.peek(&key).await?) || is_it(self.members.get(&key).await?))
     }
 
     /// A channel that is not being deleted, as the bucket has it.
     async fn living(&self, name: &ChannelName) -> Result<Option<ChannelRecord>, Error> {
-        let stored = self.channels.get(&name.token()).await?;
-        Ok(stored.map(|stored| stored.record).filter(|channel| !channel.deleting))
+        let living = |stored: Option<Revised<ChannelRecord>>| {
+            stored.map(|stored| stored.record).filter(|channel| !channel.deleting)
+        };
+        if let Some(channel) = living(self.channels.peek(&name.token()).await?) {
+            return Ok(Some(channel));
+        }
+        Ok(living(self.channels.get(&name.token()).await?))
     }
 
     /// Makes somebody a member who joins over the public face.
@@ -314,13 +318,13 @@ impl Registry {
     ///
     /// # Errors
     /// `forbidden` for an unknown channel or a wrong channel secret.
-    pub(crate) async fn public_members(
-        &self,
-        request: Members,
-    ) -> Result<Vec<PublicMember>, Error> {
-        self.admit(&request.channel, request.channel_secret.as_ref()).await?;
-        let members = self.members(&request.channel).await?;
-        Ok(members.into_iter().map(MemberRecord::into_public).collect())
+    pub(crate) async fn public_members(&self, request: Members) -> Result<PublicMembers, Error> {
+        let Members { channel, channel_secret, after, limit } = request;
+        self.admit(&channel, channel_secret.as_ref()).await?;
+        let limit = (limit as usize).clamp(1, MEMBERS_MAX);
+        let page = self.members(&channel, after.as_ref(), limit).await?;
+        let members = page.members.into_iter().map(MemberRecord::into_public).collect();
+        Ok(PublicMembers { members, more: page.more })
     }
 
     /// Lets those through who may join.
@@ -334,7 +338,7 @@ impl Registry {
         }
         // A replica may lag. Asked whether there was a channel or not: else the time of the answer would
         // tell which.
-        if is_open(self.channels.get_from_leader(&name.token()).await?) {
+        if is_open(self.channels.get(&name.token()).await?) {
             return Ok(());
         }
         let message = "there is no such channel, or its secret is wrong or missing";

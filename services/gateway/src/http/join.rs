@@ -95,7 +95,7 @@ mod tests {
             ("channel", json!("..")),
             ("channel", json!("")),
             ("uid", json!("a b")),
-            ("uid", json!("x".repeat(65))),
+            ("uid", json!("x".repeat(129))),
             ("display_name", json!("")),
             ("display_name", json!(" ")),
             ("display_name", json!("a\nb")),

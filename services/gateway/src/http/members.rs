@@ -8,13 +8,13 @@ use actix_web::{
     web,
 };
 use goch_contract::{
-    ChannelName, Secret,
+    ChannelName, Error, Secret, Uid,
     rest::MembersBody,
     schemas::{
         ChannelSecret,
         problems::{Forbidden, RateLimited},
     },
-    services::admin::Members,
+    services::admin::{Members, PublicMembers},
 };
 use serde::Deserialize;
 
@@ -27,7 +27,16 @@ pub(super) struct Query {
     /// `Authorization`, which counts if there are both: addresses end up in logs and histories.
     #[param(value_type = Option<ChannelSecret>, nullable = false)]
     secret: Option<Secret>,
+    /// The page begins after this uid.
+    #[param(value_type = Option<Uid>, nullable = false)]
+    after: Option<String>,
+    /// The most members of the page; 1,000 if left out.
+    #[param(minimum = 1, maximum = 1000, default = 1000, nullable = false)]
+    limit: Option<u32>,
 }
+
+/// The most members of a page.
+const LIMIT_MAX: u32 = 1_000;
 
 /// Lists the members, for whoever could join.
 #[utoipa::path(
@@ -37,7 +46,7 @@ pub(super) struct Query {
     params(("name" = ChannelName, Path, description = "The channel."), Query),
     security((), ("channel_secret" = [])),
     responses(
-        (status = 200, description = "The members, by uid; at most 1,000.", body = MembersBody),
+        (status = 200, description = "A page of members, by uid.", body = MembersBody),
         (status = 403, response = Forbidden),
         (status = 429, response = RateLimited),
     ),
@@ -50,13 +59,20 @@ pub(super) async fn members(
 ) -> Result<HttpResponse, Throttled> {
     let caller = worker.edge.join(&request)?;
     let channel = worker.config.limits.parse_channel("name", &name)?;
-    let channel_secret = bearer(request.headers())
-        .or(query.into_inner().secret)
-        .filter(|secret| !secret.expose().is_empty());
+    let Query { secret, after, limit } = query.into_inner();
+    let after = after.as_deref().filter(|after| !after.is_empty());
+    let after = after.map(|uid| worker.config.limits.parse_uid("after", uid)).transpose()?;
+    let limit = limit.unwrap_or(LIMIT_MAX);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        let message = format!("limit must be 1 to {LIMIT_MAX}");
+        return Err(Error::bad_request("limit", message).into());
+    }
+    let channel_secret =
+        bearer(request.headers()).or(secret).filter(|secret| !secret.expose().is_empty());
     let channel_secret = channel_secret.as_ref().map(Secret::digest);
-    let wanted = Members { channel: channel.clone(), channel_secret };
-    let members = caller.ask(&worker.services, &channel, &wanted).await?;
-    Ok(HttpResponse::Ok().json(MembersBody { channel, members }))
+    let wanted = Members { channel: channel.clone(), channel_secret, after, limit };
+    let PublicMembers { members, more } = caller.ask(&worker.services, &channel, &wanted).await?;
+    Ok(HttpResponse::Ok().json(MembersBody { channel, members, more }))
 }
 
 /// The secret of `Authorization: Bearer …` (RFC 6750); none for another scheme.

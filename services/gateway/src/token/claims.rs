@@ -14,8 +14,8 @@ use crate::profile::Profile;
 #[derive(Debug, Deserialize)]
 struct Claims {
     name: Option<String>,
-    email: Option<String>,
-    /// A boolean (OpenID Connect Core 1.0, 5.1), which some providers give as a string.
+    email: Option<Value>,
+    /// A boolean (`OpenID` Connect Core 1.0, 5.1), which some providers give as a string.
     email_verified: Option<Value>,
     channels: Option<Vec<String>>,
     role: Option<String>,
@@ -116,13 +116,15 @@ impl Rules {
         if let Some(name) = &claims.name {
             self.limits.check_display_name("name", name).map_err(unusable)?;
         }
-        let email = claims.email.filter(|email| !email.is_empty());
-        if let Some(email) = &email {
-            Limits::check_email("email", email).map_err(unusable)?;
-        }
-        // What nobody has looked at may be anybody's address.
+        // What nobody has looked at may be anybody's address. One that cannot be used is no reason to keep its
+        // owner out.
         let is_unverified = |verified: &Value| *verified == json!(false) || *verified == "false";
-        let email = email.filter(|_| !claims.email_verified.as_ref().is_some_and(is_unverified));
+        let email = claims.email.as_ref().and_then(Value::as_str).filter(|email| {
+            !email.is_empty()
+                && Limits::check_email("email", email).is_ok()
+                && !claims.email_verified.as_ref().is_some_and(is_unverified)
+        });
+        let email = email.map(str::to_owned);
         let expires_at = Duration::try_from_secs_f64(claims.exp)
             .ok()
             .and_then(|since_epoch| u64::try_from(since_epoch.as_millis()).ok())
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_nobody_has_verified_is_not_taken() {
+    fn an_address_that_nobody_has_verified_or_could_use_is_not_taken() {
         let config = TokenConfig { lifetime_max: Duration::ZERO, ..TokenConfig::default() };
         let rules = Rules::new(&config, &Roles::default(), &Limits::default());
         let email = |more: Value| {
@@ -210,10 +212,11 @@ mod tests {
             json!({"email_verified": false}),
             json!({"email_verified": "false"}),
             json!({"email": ""}),
+            json!({"email": "ann"}),
+            json!({"email": ["ann@example.org"]}),
         ] {
             assert_eq!(email(nothing), Ok(None));
         }
-        assert!(matches!(email(json!({"email": "ann"})), Err(Refused::Unusable(_))));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Reading the copy, as far as it can be trusted. Nothing is ever refused because Redis does not have it:
 //! the bucket decides.
 
-use std::{collections::BTreeMap, slice, sync::atomic::Ordering, time::Duration};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use fred::{
+    clients::{Client, Pipeline},
     interfaces::{HashesInterface as _, KeysInterface as _, SortedSetsInterface as _},
     types::Value,
 };
@@ -14,19 +15,29 @@ use serde::de::DeserializeOwned;
 use super::{Projection, READ_TIMEOUT, STATE};
 use crate::{
     record::{ChannelRecord, MemberRecord},
-    registry::MEMBERS_MAX,
+    registry::{MEMBERS_MAX, MemberPage},
 };
 
 /// How long the channels of a page with all their members may take.
 const LIST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The fields and values of the hash `KEYS[1]`: all, or some `ARGV[1]` if there are more.
-const SCAN: &str = "return redis.call('HSCAN', KEYS[1], '0', 'COUNT', ARGV[1])[2]";
+/// Of the hash `KEYS[1]` the fields after `ARGV[1]` in their order, `ARGV[2]` at most, their values, and whether
+/// there are more.
+const FIELDS_AFTER: &str = "local fields, page, more = redis.call('HKEYS', KEYS[1]), {}, 0 \
+    table.sort(fields) \
+    for _, field in ipairs(fields) do \
+      if field > ARGV[1] then \
+        if #page == tonumber(ARGV[2]) then more = 1 break end \
+        page[#page + 1] = field \
+      end \
+    end \
+    if #page == 0 then return {page, page, more} end \
+    return {page, redis.call('HMGET', KEYS[1], unpack(page)), more}";
 
 /// Channels in the order of their names, each with its members.
 #[derive(Debug, Default)]
 pub(crate) struct ChannelPage {
-    pub(crate) channels: Vec<(ChannelRecord, Vec<MemberRecord>)>,
+    pub(crate) channels: Vec<(ChannelRecord, MemberPage)>,
     pub(crate) more: bool,
 }
 
@@ -67,10 +78,59 @@ impl Projection {
         (marked == 1).then_some(count)
     }
 
-    /// The members of a channel, if Redis can be trusted.
-    pub(crate) async fn members(&self, channel: &ChannelName) -> Option<Vec<MemberRecord>> {
-        let described = self.describe(slice::from_ref(channel), READ_TIMEOUT).await.ok()?;
-        described.into_iter().next().map(|(_, members)| members)
+    /// Up to `limit` of a channel's members by uid, after `after`, if Redis can be trusted.
+    pub(crate) async fn members(
+        &self,
+        channel: &ChannelName,
+        after: Option<&Uid>,
+        limit: usize,
+    ) -> Option<MemberPage> {
+        let mut members = Vec::new();
+        let mut after = after.cloned();
+        loop {
+            let fields = self.fields_after(channel, after.as_ref(), limit + 1).await.ok()?;
+            after = fields.last;
+            members.extend(fields.members);
+            // Bans have fields, too, and are no members.
+            if members.len() > limit || !fields.more {
+                return Some(MemberPage::of(members, limit));
+            }
+        }
+    }
+
+    async fn fields_after(
+        &self,
+        channel: &ChannelName,
+        after: Option<&Uid>,
+        max: usize,
+    ) -> Result<Fields, ReadError> {
+        if !self.whole.load(Ordering::Relaxed) {
+            return Err(ReadError::NotWhole);
+        }
+        let read = async {
+            let pipeline = self.redis.client().pipeline();
+            self.queue_fields(&pipeline, channel, after, max).await?;
+            // Last: if it is still there, nothing was wiped before the read.
+            pipeline.exists::<(), _>(&*self.marker).await?;
+            pipeline.all::<(Value, u64)>().await
+        };
+        let (fields, marked) = self.redis.read(READ_TIMEOUT, read).await?;
+        if marked != 1 {
+            return Err(ReadError::NotWhole);
+        }
+        Ok(parse_fields(fields, self.epochs().members)?)
+    }
+
+    async fn queue_fields(
+        &self,
+        pipeline: &Pipeline<Client>,
+        channel: &ChannelName,
+        after: Option<&Uid>,
+        max: usize,
+    ) -> Result<(), fred::error::Error> {
+        // No uid is empty.
+        let (after, max) = (after.map_or("", Uid::as_str), max.to_string());
+        queue_script(pipeline, FIELDS_AFTER, &[self.members_key(channel)], &[after, &max]).await
     }
 
     /// Up to `limit` channels after the name `after`, if Redis can be trusted.
@@ -117,12 +177,12 @@ impl Projection {
         }
     }
 
-    /// Each channel with its members by uid. An error when Redis turns out not to be whole.
+    /// Each channel with its first members by uid. An error when Redis turns out not to be whole.
     async fn describe(
         &self,
         names: &[ChannelName],
         within: Duration,
-    ) -> Result<Vec<(Option<ChannelRecord>, Vec<MemberRecord>)>, ReadError> {
+    ) -> Result<Vec<(Option<ChannelRecord>, MemberPage)>, ReadError> {
         if !self.whole.load(Ordering::Relaxed) {
             return Err(ReadError::NotWhole);
         }
@@ -130,8 +190,7 @@ impl Projection {
             let pipeline = self.redis.client().pipeline();
             for name in names {
                 pipeline.hget::<(), _, _>(self.channel_key(name), STATE).await?;
-                let count = MEMBERS_MAX.to_string();
-                queue_script(&pipeline, SCAN, &[self.members_key(name)], &[&count]).await?;
+                self.queue_fields(&pipeline, name, None, MEMBERS_MAX).await?;
             }
             // Last: if it is still there, nothing was wiped before the reads.
             pipeline.exists::<(), _>(&*self.marker).await?;
@@ -146,7 +205,8 @@ impl Projection {
         let mut answers = answers.into_iter();
         while let (Some(state), Some(members)) = (answers.next(), answers.next()) {
             let channel = state.as_str().and_then(|state| parse(&state, epochs.channels));
-            described.push((channel, parse_members(members, epochs.members)?));
+            let Fields { members, more, .. } = parse_fields(members, epochs.members)?;
+            described.push((channel, MemberPage { members, more }));
         }
         Ok(described)
     }
@@ -174,16 +234,23 @@ fn parse<R: DeserializeOwned>(value: &str, epoch: u64) -> Option<R> {
     serde_json::from_str(record).ok()
 }
 
-/// Fields and values of a scan, which may name a field twice.
-fn parse_members(scanned: Value, epoch: u64) -> Result<Vec<MemberRecord>, fred::error::Error> {
-    let flat: Vec<String> = scanned.convert()?;
-    let (pairs, _) = flat.as_chunks::<2>();
-    let members: BTreeMap<_, _> = pairs
-        .iter()
-        .filter_map(|[uid, value]| Some((uid.as_str(), parse::<MemberRecord>(value, epoch)?)))
-        .filter(|(_, record)| record.is_member())
-        .collect();
-    Ok(members.into_values().take(MEMBERS_MAX).collect())
+/// What [`FIELDS_AFTER`] gives.
+#[derive(Debug, PartialEq, Eq)]
+struct Fields {
+    members: Vec<MemberRecord>,
+    /// The last field, whoever's.
+    last: Option<Uid>,
+    more: bool,
+}
+
+fn parse_fields(answer: Value, epoch: u64) -> Result<Fields, fred::error::Error> {
+    let (uids, values, more): (Vec<String>, Vec<String>, u64) = answer.convert()?;
+    let members = values.iter().filter_map(|value| parse::<MemberRecord>(value, epoch));
+    Ok(Fields {
+        members: members.filter(MemberRecord::is_member).collect(),
+        last: uids.last().and_then(|uid| Uid::parse(uid).ok()),
+        more: more == 1,
+    })
 }
 
 #[cfg(test)]
@@ -208,20 +275,16 @@ mod tests {
     }
 
     #[test]
-    fn members_come_by_uid_and_once() {
-        let (ann, bob) = (member("ann"), member("bob"));
+    fn who_is_banned_is_no_member_and_yet_where_the_next_page_begins() {
+        let (ann, bob) = (member("ann"), MemberRecord::banned(Uid::parse("bob").unwrap()).unwrap());
         let value = |record: &MemberRecord| {
             Value::from(format!("7 1 {}", serde_json::to_string(record).unwrap()))
         };
-        let scanned = Value::Array(vec![
-            "bob".into(),
-            value(&bob),
-            "ann".into(),
-            value(&ann),
-            "bob".into(),
-            value(&bob),
-        ]);
-        assert_eq!(parse_members(scanned, 7).unwrap(), [ann, bob]);
+        let uids = Value::Array(vec!["ann".into(), "bob".into()]);
+        let values = Value::Array(vec![value(&ann), value(&bob)]);
+        let fields = parse_fields(Value::Array(vec![uids, values, 1.into()]), 7).unwrap();
+        let last = Uid::parse("bob").ok();
+        assert_eq!(fields, Fields { members: vec![ann], last, more: true });
     }
 
     proptest! {
