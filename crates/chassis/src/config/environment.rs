@@ -1,6 +1,6 @@
 //! The variables that a configuration is read from: the process's, and where those say nothing, a file's.
 
-use std::{cell::RefCell, collections::BTreeSet, path::PathBuf};
+use std::{cell::RefCell, collections::BTreeSet, ffi::OsString, path::PathBuf};
 
 use serde::{
     Deserialize, Deserializer,
@@ -32,18 +32,26 @@ impl Environment {
     /// The environment of this process, which is `service`, and what the file says that `CONFIG_FILE` names.
     /// A variable that is set wins over the file.
     pub(crate) fn of_process(service: &str, faults: &mut Faults) -> Self {
-        let mut variables = Vec::new();
-        for (name, value) in std::env::vars_os() {
+        Self::with_file(std::env::vars_os(), service, faults)
+    }
+
+    fn with_file(
+        variables: impl Iterator<Item = (OsString, OsString)>,
+        service: &str,
+        faults: &mut Faults,
+    ) -> Self {
+        let mut readable = Vec::new();
+        for (name, value) in variables {
             // A name that is not UTF-8 is none of ours.
             let Ok(name) = name.into_string() else { continue };
             match value.into_string() {
-                Ok(value) => variables.push((name, value)),
-                // The file or the default in its place would not be what the operator wants.
+                Ok(value) => readable.push((name, value)),
+                // What the file says, or the default, is not what was to be said.
                 Err(_) if known::is_variable(&name) => faults.add(&name, "is not UTF-8"),
                 Err(_) => {}
             }
         }
-        let mut environment = Self::from(variables);
+        let mut environment = Self::from(readable);
         let settings: FileSettings = environment.settings(faults);
         if let Some(path) = settings.config_file.optional(file::VARIABLE, faults) {
             let variables = file::read(&path, service, faults);
@@ -133,6 +141,8 @@ impl<'de> Deserializer<'de> for FieldNames<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
     use super::*;
     use crate::config::{ChassisConfig, Config as _, NatsConfig};
 
@@ -174,5 +184,35 @@ mod tests {
         assert!(faults.contains("HEALTH_ADDRESS (goch.yaml:3:5): invalid"), "{faults}");
         let faults = read(&[("HEALTH_ADDRESS", "nowhere")]);
         assert!(faults.contains("HEALTH_ADDRESS: invalid"), "{faults}");
+    }
+
+    #[test]
+    fn a_value_that_is_no_text_is_a_fault_if_the_variable_is_ours() {
+        let variables = |names: [&str; 3]| {
+            names.map(|name| (OsString::from(name), OsString::from_vec(vec![b'a', 0xff])))
+        };
+        let faults = |names| {
+            let mut faults = Faults::default();
+            Environment::with_file(variables(names).into_iter(), "gateway", &mut faults);
+            faults.to_string()
+        };
+        assert_eq!(faults(["LS_COLORS", "PWD", "NATS_URLS"]), "");
+        let faults = faults(["NATS_PASSWORD", "CONFIG_FILE", "PWD"]);
+        assert_eq!(faults, "NATS_PASSWORD: is not UTF-8; CONFIG_FILE: is not UTF-8");
+    }
+
+    #[test]
+    fn the_file_that_is_named_is_read_for_the_service() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("goch.yaml");
+        std::fs::write(&path, "nats: {url: nats://n}\ngateway: {nats: {prefix: own}}").unwrap();
+        let prefix = |service| {
+            let variables = [(OsString::from("CONFIG_FILE"), path.clone().into_os_string())];
+            let mut faults = Faults::default();
+            let environment = Environment::with_file(variables.into_iter(), service, &mut faults);
+            let config = NatsConfig::read(&environment, &mut faults);
+            faults.or_value(config).unwrap().subjects.prefix().to_owned()
+        };
+        assert_eq!((&*prefix("gateway"), &*prefix("chat-admin")), ("own", "goch"));
     }
 }

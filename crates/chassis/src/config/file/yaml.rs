@@ -8,9 +8,6 @@ use std::{collections::BTreeSet, fmt};
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, StrInput};
 
-/// Nothing that is known is nested as deeply.
-const DEPTH_MAX: usize = 8;
-
 /// What stands at a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -71,7 +68,8 @@ pub(super) fn read(text: &str) -> Document {
     reader.document
 }
 
-/// Goes through a document. Its functions return none when there is nothing more to be read.
+/// Goes through a document, whose depth the parser bounds. Functions return none when there is nothing more to
+/// be read.
 struct Reader<'a> {
     parser: Parser<'a, StrInput<'a>>,
     keys: Vec<String>,
@@ -152,7 +150,7 @@ impl<'a> Reader<'a> {
         let value = match event {
             Event::Scalar(value, style, _, None) => scalar(&value, style),
             Event::SequenceStart(_, _, None) => Value::Many(self.list()?),
-            Event::MappingStart(_, _, None) if self.keys.len() < DEPTH_MAX => {
+            Event::MappingStart(_, _, None) => {
                 if self.mapping()? {
                     return Some(());
                 }
@@ -161,7 +159,6 @@ impl<'a> Reader<'a> {
             other => {
                 let reason = match &other {
                     Event::Alias(_) => "aliases are not supported",
-                    Event::MappingStart(_, _, None) => "it is nested too deeply",
                     _ => "tags are not supported",
                 };
                 self.fault(at, reason);
