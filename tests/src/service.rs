@@ -73,6 +73,16 @@ impl Service {
         self.environment.insert(variable.to_owned(), value.to_owned());
     }
 
+    /// Takes all variables away but those of its ports, for who says the same in another way.
+    pub fn take_variables(&mut self) -> BTreeMap<String, String> {
+        let is_port = |variable: &str| variable.ends_with("_ADDRESS");
+        let (ports, taken) = std::mem::take(&mut self.environment)
+            .into_iter()
+            .partition(|(variable, _)| is_port(variable));
+        self.environment = ports;
+        taken
+    }
+
     /// Lets it have no more files open, from its next start on.
     pub fn limit_open_files(&mut self, count: u32) {
         let prlimit = programs::require("PRLIMIT", "prlimit");

@@ -1,28 +1,34 @@
-//! Configuration from the environment, with all its faults reported at once.
+//! Configuration from the environment and a file, with all its faults reported at once.
 //!
-//! envy fills a struct of [`Setting`]s, which keep a value that cannot be parsed instead of failing;
-//! taking the values out then collects every fault in [`Faults`].
+//! [`Environment`] has the variables, those of the process and what a file says instead of the others. envy fills
+//! a struct of [`Setting`]s from them, which keep a value that cannot be parsed instead of failing; taking the
+//! values out then collects every fault in [`Faults`].
 
+pub mod audit;
+mod environment;
+mod file;
+mod known;
 mod nats;
 mod redis;
 mod traces;
 
-use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use goch_contract::{
     Roles,
     ids::{CHANNEL_CEILING, NAME_CEILING},
     limits::{Length, Limits},
 };
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer};
 
 pub use self::{
+    environment::Environment,
     nats::{Login, NatsConfig},
     redis::RedisConfig,
     traces::TracesConfig,
 };
 
-/// One environment variable: left out, or a value that may not parse.
+/// One variable: left out, or a value that may not parse.
 ///
 /// An empty value counts as left out, because that is how compose files and manifests leave things
 /// out.
@@ -84,12 +90,24 @@ impl<T: Default> Setting<T> {
 
 /// Everything that is wrong with a configuration.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Faults(Vec<String>);
+pub struct Faults {
+    faults: Vec<String>,
+    /// Where a file sets a variable, for those that it does.
+    places: BTreeMap<String, String>,
+}
 
 impl Faults {
     /// Adds one fault. `reason` must not repeat a secret value.
     pub fn add(&mut self, variable: &str, reason: impl fmt::Display) {
-        self.0.push(format!("{variable}: {reason}"));
+        self.faults.push(match self.places.get(variable) {
+            Some(place) => format!("{variable} ({place}): {reason}"),
+            None => format!("{variable}: {reason}"),
+        });
+    }
+
+    /// From now on, faults of `variable` say that it is set at `place`, in a file.
+    fn locate(&mut self, variable: &str, place: String) {
+        self.places.insert(variable.to_owned(), place);
     }
 
     /// Adds a fault unless `holds`.
@@ -104,43 +122,13 @@ impl Faults {
     /// # Errors
     /// The faults, if there are any.
     pub fn or_value<T>(self, value: T) -> Result<T, Self> {
-        if self.0.is_empty() { Ok(value) } else { Err(self) }
+        if self.faults.is_empty() { Ok(value) } else { Err(self) }
     }
 }
 
 impl fmt::Display for Faults {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0.join("; "))
-    }
-}
-
-/// The variables that a configuration is read from.
-#[derive(Debug)]
-pub struct Environment(Vec<(String, String)>);
-
-impl Environment {
-    /// This process's environment. Variables that are not UTF-8 are none of ours and are left out.
-    #[must_use]
-    pub fn of_process() -> Self {
-        let utf8 = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        };
-        Self(std::env::vars_os().filter_map(utf8).collect())
-    }
-
-    /// Given variables, for tests.
-    #[must_use]
-    pub fn of(variables: &[(&str, &str)]) -> Self {
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Self(variables.iter().map(owned).collect())
-    }
-
-    /// Fills a struct of [`Setting`]s, whose field names are the variables' in lower case.
-    pub fn settings<S: DeserializeOwned + Default>(&self, faults: &mut Faults) -> S {
-        envy::from_iter(self.0.iter().cloned()).unwrap_or_else(|error| {
-            faults.add("environment", error);
-            S::default()
-        })
+        formatter.write_str(&self.faults.join("; "))
     }
 }
 

@@ -94,8 +94,8 @@ where
 {
     // For whoever connects with TLS; it can only have been done before.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let environment = Environment::of_process();
     let mut faults = Faults::default();
+    let environment = Environment::of_process(name, &mut faults);
     let base = ChassisConfig::read(&environment, &mut faults);
     let own = C::read(&environment, &mut faults);
     let (base, own) = match faults.or_value((base, own)) {

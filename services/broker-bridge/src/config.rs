@@ -116,6 +116,8 @@ impl Config for LogConfig {
 
 #[cfg(test)]
 mod tests {
+    use goch_chassis::config::audit;
+
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<LogConfig, Faults> {
@@ -154,5 +156,13 @@ mod tests {
             assert!(faults.contains(fault), "{fault} is not in {faults}");
         }
         assert!(read(&[("LOG_MAX_AGE_SECONDS", "99999999999")]).is_err());
+    }
+
+    #[test]
+    fn the_list_of_variables_and_the_example_file_are_true() {
+        let example = include_str!("../../../deploy/config.example.yaml");
+        let required = [("NATS_URL", "nats://n:4222")];
+        let differences = audit::differences::<BridgeConfig>("broker-bridge", example, &required);
+        assert!(differences.is_empty(), "{differences:#?}");
     }
 }

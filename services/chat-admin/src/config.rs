@@ -145,6 +145,8 @@ fn allow_generated(length: Length, variables: &str, faults: &mut Faults) {
 
 #[cfg(test)]
 mod tests {
+    use goch_chassis::config::audit;
+
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<AdminConfig, Faults> {
@@ -188,5 +190,17 @@ mod tests {
         let mut variables = good.to_vec();
         variables.push(("SECRET_MIN", "64"));
         assert!(read(&variables).unwrap_err().to_string().contains("SECRET_MIN"));
+    }
+
+    #[test]
+    fn the_list_of_variables_and_the_example_file_are_true() {
+        let example = include_str!("../../../deploy/config.example.yaml");
+        let required = [
+            ("NATS_URL", "nats://n:4222"),
+            ("REDIS_URL", "redis://r:6379"),
+            ("ADMIN_CREDENTIALS", "admin:hunter2-hunter2-hunter2"),
+        ];
+        let differences = audit::differences::<AdminConfig>("chat-admin", example, &required);
+        assert!(differences.is_empty(), "{differences:#?}");
     }
 }

@@ -140,6 +140,8 @@ impl Config for GatewayConfig {
 
 #[cfg(test)]
 mod tests {
+    use goch_chassis::config::audit;
+
     use super::*;
 
     #[test]
@@ -152,5 +154,13 @@ mod tests {
         for variable in ["WORKERS", "OUTBOX_BYTES", "UID_MAX"] {
             assert!(faults.contains(variable), "{variable} is not in {faults}");
         }
+    }
+
+    #[test]
+    fn the_list_of_variables_and_the_example_file_are_true() {
+        let example = include_str!("../../../deploy/config.example.yaml");
+        let required = [("NATS_URL", "nats://n:4222")];
+        let differences = audit::differences::<GatewayConfig>("gateway", example, &required);
+        assert!(differences.is_empty(), "{differences:#?}");
     }
 }

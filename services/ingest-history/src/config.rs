@@ -44,6 +44,8 @@ impl Config for HistoryConfig {
 
 #[cfg(test)]
 mod tests {
+    use goch_chassis::config::audit;
+
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<HistoryConfig, Faults> {
@@ -65,5 +67,13 @@ mod tests {
     fn what_is_left_out_has_its_default() {
         let config = read(&[("REDIS_URL", "redis://r:6379")]).unwrap();
         assert_eq!((config.window, config.idle_seconds), (1_000, 604_800));
+    }
+
+    #[test]
+    fn the_list_of_variables_and_the_example_file_are_true() {
+        let example = include_str!("../../../deploy/config.example.yaml");
+        let required = [("NATS_URL", "nats://n:4222"), ("REDIS_URL", "redis://r:6379")];
+        let differences = audit::differences::<HistoryConfig>("ingest-history", example, &required);
+        assert!(differences.is_empty(), "{differences:#?}");
     }
 }
