@@ -1,7 +1,7 @@
 # The project's vocabulary. `make` alone prints it; the recipes are short, the work is in scripts.
 
-SHELL := /bin/bash
-.SHELLFLAGS := -euo pipefail -c
+# With its options, because the make of macOS, 3.81, has no other place for them.
+SHELL := /bin/bash -euo pipefail
 .DEFAULT_GOAL := help
 
 # Runs a command with nats-server and redis-server found or installed.
@@ -88,11 +88,16 @@ lint: ## Format, clippy, rustdoc, the client's types, shell scripts, manifests; 
 	else \
 		echo 'shellcheck is not installed: the scripts are not checked'; \
 	fi
+	tests/portable/check.sh $(scripts) Makefile
 	@if render=$$(k8s/kustomize.sh --present $(tools) 2>/dev/null); then \
 		set -x; for folder in $(manifests); do $$render "$$folder" >/dev/null; done; \
 	else \
 		echo 'there is no kubectl: the Kubernetes manifests are not rendered (make k8s-check fetches what it needs)'; \
 	fi
+
+.PHONY: check-macos
+check-macos: ## Check that the Rust code compiles for macOS, where rustup has its target (rustup target add x86_64-apple-darwin)
+	tests/portable/macos.sh
 
 .PHONY: format
 format: ## Format the Rust code

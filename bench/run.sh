@@ -1,8 +1,13 @@
 #!/usr/bin/env bash
 # `make bench`: builds Goch and the load generator, installs the servers on Node where Node is, and
 # measures. Called through servers.sh, which names the two servers. Arguments go to `goch-load run`;
-# with none, the page about the figures is written as well.
+# with none, the page about the figures is written as well. For Linux only: what servers cost is read from /proc.
 set -euo pipefail
+
+if [[ $(uname -s) != Linux ]]; then
+    echo "error: the benchmark needs Linux, whose kernel says what a server costs" >&2
+    exit 1
+fi
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source-path=SCRIPTDIR source=../deploy/local/lib.sh

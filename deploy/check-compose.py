@@ -1,5 +1,5 @@
-"""Checks what docker-compose.yml promises: who can be reached, who can reach out, and how much memory is taken,
-which the Go program among them has to know, and which Redis stops short of.
+"""Checks what docker-compose.yml promises: who can be reached, who can reach out, how much memory is taken, which the
+Go program among them has to know, and which Redis stops short of, and that .env sets every variable.
 
     check-compose.py FILE...
 """
@@ -8,6 +8,8 @@ import re
 import sys
 
 import yaml
+
+import compose_variables
 
 # Networks beside `inner`, and why: a published port, or webhooks.
 OUTSIDE = {"gateway": {"outer"}, "chat-admin": {"ticketing"}, "broker-bridge": {"webhooks"}}
@@ -84,7 +86,7 @@ def garbage(services):
 
 def main(paths):
     services, networks = merged(paths)
-    found = [*faults(services, networks), *garbage(services)]
+    found = [*faults(services, networks), *garbage(services), *compose_variables.faults(services, paths)]
     for fault in found:
         print(f"error: {fault}", file=sys.stderr)
     return 1 if found else 0

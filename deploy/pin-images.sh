@@ -16,9 +16,10 @@ digest_of() {
     if command -v crane >/dev/null; then
         crane digest "$1"
     elif command -v skopeo >/dev/null; then
-        # The manifest as it is, or skopeo would tell of this machine's platform only.
+        # The manifest as it is, or skopeo would tell of this machine's platform only. Older macOS has shasum only.
         local hash
-        hash=$(skopeo inspect --raw "docker://$1" | sha256sum | cut -d ' ' -f 1) || return 1
+        hash=$(skopeo inspect --raw "docker://$1" | { sha256sum 2>/dev/null || shasum -a 256; } | cut -d ' ' -f 1) ||
+            return 1
         printf 'sha256:%s\n' "$hash"
     elif docker buildx version >/dev/null 2>&1; then
         docker buildx imagetools inspect --format '{{.Manifest.Digest}}' "$1"

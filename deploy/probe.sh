@@ -6,7 +6,7 @@ set -euo pipefail
 
 host=$1 port=$2 path=$3
 
-exec {connection}<>"/dev/tcp/$host/$port"
-printf 'GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$path" "$host" >&"$connection"
-read -r -t 3 -u "$connection" _ status _
+exec 3<>"/dev/tcp/$host/$port"
+printf 'GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$path" "$host" >&3
+read -r -t 3 -u 3 _ status _
 [[ $status == 200 ]]

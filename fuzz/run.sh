@@ -12,7 +12,9 @@ seconds=$1
 shift
 targets=("$@")
 if ((${#targets[@]} == 0)); then
-    mapfile -t targets < <(ls fuzz/corpus)
+    for folder in fuzz/corpus/*/; do
+        targets+=("$(basename "$folder")")
+    done
 fi
 
 export CARGO_TARGET_DIR=target/fuzz

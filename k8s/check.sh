@@ -66,7 +66,7 @@ done
 
 for files in docker-compose.yml "docker-compose.yml docker-compose.tls.yml"; do
     # shellcheck disable=SC2086 # two names
-    (cd .. && "$folder/bin/python" deploy/check-compose.py $files) ||
+    (cd .. && "$folder/bin/python" -B deploy/check-compose.py $files) ||
         die "$files does not do what it should"
     printf '%s: as it should be\n' "$files"
 done

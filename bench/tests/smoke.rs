@@ -1,6 +1,8 @@
 //! Each kind of work in small, against real servers and services: whether everything that is
 //! measured also works. How fast it is, only `make bench` tells.
 
+#![cfg(target_os = "linux")]
+
 use std::path::{Path, PathBuf};
 
 use goch_load::{

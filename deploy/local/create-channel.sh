@@ -7,10 +7,11 @@ set -euo pipefail
 
 host=$1 port=$2 channel=$3
 
-credentials=$(printf '%s' "$ADMIN_CREDENTIAL" | base64 -w 0)
+# Some programs of this name break lines.
+credentials=$(printf '%s' "$ADMIN_CREDENTIAL" | base64 | tr -d '\n')
 body=$(printf '{"name":"%s","is_private":false}' "$channel")
 
-exec {connection}<>"/dev/tcp/$host/$port"
+exec 3<>"/dev/tcp/$host/$port"
 printf '%s\r\n' \
     "POST /admin/channels HTTP/1.1" \
     "Host: $host:$port" \
@@ -18,7 +19,7 @@ printf '%s\r\n' \
     "Content-Type: application/json" \
     "Content-Length: ${#body}" \
     "Connection: close" \
-    "" >&"$connection"
-printf '%s' "$body" >&"$connection"
-read -r -t 10 -u "$connection" _ status _
+    "" >&3
+printf '%s' "$body" >&3
+read -r -t 10 -u 3 _ status _
 printf '%s\n' "$status"

@@ -1,9 +1,11 @@
 # Starts, watches and stops the processes of run.sh. Sourced, never run.
 # shellcheck shell=bash
 
-# In the order of their start. The servers are the first two, services follow.
-declare -a started=() services=()
-declare -A pid_of=()
+# In the order of their start. The servers are the first two, services follow. bash 3.2 has no arrays by name, so
+# the process of started[i] is processes[i].
+started=()
+processes=()
+services=()
 stop_requested=0
 
 # start NAME COMMAND [ARGUMENT...]: in the background, its output in a log file of its name.
@@ -16,7 +18,7 @@ start() {
     # shellcheck disable=SC2154
     "$@" </dev/null >"$logs/$name.log" 2>&1 &
     set +m
-    pid_of[$name]=$!
+    processes+=("$!")
     started+=("$name")
     case $name in
         *-server) ;;
@@ -24,8 +26,20 @@ start() {
     esac
 }
 
+# signal SIGNAL NAME: 0 is none, and asks whether the process runs.
+signal() {
+    local i
+    for ((i = 0; i < ${#started[@]}; i++)); do
+        if [[ ${started[i]} == "$2" ]]; then
+            kill "-$1" "${processes[i]}" 2>/dev/null
+            return
+        fi
+    done
+    return 1
+}
+
 is_running() {
-    kill -0 "${pid_of[$1]}" 2>/dev/null
+    signal 0 "$1"
 }
 
 # wait_until NAME COMMAND [ARGUMENT...]: until the command succeeds, for as long as NAME runs.
@@ -49,15 +63,15 @@ die_of() {
     die "$1 has ended, so everything is stopped"
 }
 
-# Returns when somebody asks to stop; dies when a process ends by itself.
+# Returns when somebody asks to stop; dies when a process ends by itself. It looks every half second, because only
+# newer shells can wait for whichever ends first.
 watch_processes() {
     local name
     while ((stop_requested == 0)); do
-        wait -n "${pid_of[@]}" || true
-        ((stop_requested == 0)) || return 0
         for name in "${started[@]}"; do
-            is_running "$name" || die_of "$name"
+            is_running "$name" || ((stop_requested)) || die_of "$name"
         done
+        sleep 0.5 || true
     done
 }
 
@@ -76,7 +90,8 @@ stop_all() {
     exec 2>/dev/null
     # Whoever asks a second time does not want to wait.
     trap 'kill_all' INT TERM HUP
-    for name in "${started[@]}"; do
+    # An empty array is an unknown name to bash before 4.4.
+    for name in ${started[@]+"${started[@]}"}; do
         case $name in
             gateway-*) gateways+=("$name") ;;
             *-server) servers+=("$name") ;;
@@ -85,9 +100,9 @@ stop_all() {
     done
     say ""
     say "stopping …"
-    stop "${gateways[@]}"
-    stop "${others[@]}"
-    stop "${servers[@]}"
+    stop ${gateways[@]+"${gateways[@]}"}
+    stop ${others[@]+"${others[@]}"}
+    stop ${servers[@]+"${servers[@]}"}
     exit "$status"
 }
 
@@ -95,13 +110,13 @@ stop_all() {
 stop() {
     local name deadline=$((SECONDS + SHUTDOWN_GRACE_SECONDS + 5))
     for name in "$@"; do
-        kill -TERM "${pid_of[$name]}" 2>/dev/null || true
+        signal TERM "$name" || true
     done
     for name in "$@"; do
         while is_running "$name"; do
             if ((SECONDS >= deadline)); then
                 say "$name did not stop in time and is killed"
-                kill -KILL "${pid_of[$name]}" 2>/dev/null || true
+                signal KILL "$name" || true
                 break
             fi
             sleep 0.1 || true
@@ -110,5 +125,5 @@ stop() {
 }
 
 kill_all() {
-    kill -KILL "${pid_of[@]}" 2>/dev/null || true
+    ((${#processes[@]} == 0)) || kill -KILL "${processes[@]}" 2>/dev/null || true
 }

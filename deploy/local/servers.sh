@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Finds nats-server and redis-server, installs Debian's packages for what is missing, and then runs
-# the command it is given with NATS_SERVER and REDIS_SERVER naming the two programs.
+# the command it is given with NATS_SERVER and REDIS_SERVER naming the two programs. Where there is no apt-get, as
+# on macOS, it installs nothing and says how to.
 #
 #   servers.sh COMMAND [ARGUMENT...]
 set -euo pipefail
@@ -39,7 +40,10 @@ as_root() {
 
 no_way() {
     die "missing: ${missing[*]}; and they cannot be installed here: $1.
-Either install them by hand (on Debian, as root: apt-get install ${missing[*]}),
+Install them by hand, on macOS with
+    brew install ${missing[*]/redis-server/redis}
+and on Debian, as root, with
+    apt-get install ${missing[*]}
 or fetch programs from https://nats.io/download and https://redis.io/downloads and name them:
     NATS_SERVER=/path/to/nats-server REDIS_SERVER=/path/to/redis-server make run"
 }

@@ -17,11 +17,12 @@ settings() {
 }
 
 # What all files have. One that is away for a moment, while it is replaced, makes a difference too.
+# Older macOS has shasum only.
 content() {
     {
         cat "$folder"/*.conf
         settings cert_file | while read -r certificate; do cat "$certificate"; done
-    } 2>/dev/null | sha256sum
+    } 2>/dev/null | { sha256sum 2>/dev/null || shasum -a 256; }
 }
 
 # What the server tells of itself. Its image has wget; where there is none, bash does as well.
@@ -30,9 +31,9 @@ varz() {
     if command -v wget >/dev/null; then
         wget -q -T 5 -O - "http://127.0.0.1:$port/varz"
     else
-        # shellcheck disable=SC2016 # bash's own variable
-        timeout 5 bash -c \
-            'exec 3<>"/dev/tcp/127.0.0.1/$0" && printf "GET /varz HTTP/1.0\r\n\r\n" >&3 && cat <&3' "$port"
+        # shellcheck disable=SC2016 # bash's own variables
+        bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$0" && printf "GET /varz HTTP/1.0\r\n\r\n" >&3 &&
+            while read -r -t 5 -u 3 line; do printf "%s\n" "$line"; done' "$port"
     fi
 }
 

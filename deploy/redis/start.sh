@@ -14,9 +14,9 @@ set -eu
 
 folder=$(cd "$(dirname "$0")" && pwd)
 
-# What an ACL knows of a password. So it may have any characters.
+# What an ACL knows of a password. So it may have any characters. Older macOS has shasum only.
 digest() {
-    sum=$(printf '%s' "$1" | sha256sum)
+    sum=$(printf '%s' "$1" | { sha256sum 2>/dev/null || shasum -a 256; })
     printf '%s' "${sum%% *}"
 }
 

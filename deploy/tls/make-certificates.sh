@@ -18,8 +18,10 @@ cd "$folder"
 
 key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
 if [[ ! -s ca.key ]]; then
-    openssl req -x509 "${key[@]}" -keyout ca.key -out ca.pem -days 3650 -subj "/CN=Goch" \
-        -addext keyUsage=critical,keyCertSign 2>/dev/null
+    # A configuration of its own, because the openssl of macOS is LibreSSL.
+    openssl req -x509 "${key[@]}" -keyout ca.key -out ca.pem -days 3650 -subj "/CN=Goch" 2>/dev/null -config <(
+        printf '%s\n' "[req]" "distinguished_name=name" "x509_extensions=authority" "[name]" "[authority]" \
+            "basicConstraints=critical,CA:TRUE" "keyUsage=critical,keyCertSign" "subjectKeyIdentifier=hash")
     chmod 600 ca.key
 fi
 

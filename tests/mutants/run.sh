@@ -43,9 +43,9 @@ export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0 CARGO_INCREMENTAL=1
 if mutants "$@" -- --lib; then
     exit
 fi
-mapfile -t suites < <(black_box)
+suites=()
+while read -r word; do suites+=("$word"); done < <(black_box)
 # The suites start the services' programs, which cargo does not build for them.
-triple=$(rustc -vV | sed -n 's/^host: //p')
-triple=${triple^^}
-export "CARGO_TARGET_${triple//-/_}_RUNNER=$PWD/tests/mutants/with-services.sh"
+triple=$(rustc -vV | sed -n 's/^host: //p' | tr '[:lower:]-' '[:upper:]_')
+export "CARGO_TARGET_${triple}_RUNNER=$PWD/tests/mutants/with-services.sh"
 mutants --test-package goch-tests "$@" -- "${suites[@]}"

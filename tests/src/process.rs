@@ -52,10 +52,7 @@ impl Process {
     /// Its memory at the moment, in bytes: what it has in RAM.
     #[must_use]
     pub fn memory(&self) -> Option<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-        Some(kibibytes * 1024)
+        resident_kibibytes(self.child.id()).map(|kibibytes| kibibytes * 1024)
     }
 
     /// The exit status, if the program has ended.
@@ -76,6 +73,21 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+#[cfg(target_os = "linux")]
+fn resident_kibibytes(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+/// As POSIX's program says it, which a slim Linux need not have.
+#[cfg(not(target_os = "linux"))]
+fn resident_kibibytes(process: u32) -> Option<u64> {
+    let output =
+        Command::new("ps").args(["-o", "rss=", "-p", &process.to_string()]).output().ok()?;
+    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
 }
 
 /// What a log file has.

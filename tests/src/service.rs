@@ -85,12 +85,12 @@ impl Service {
 
     /// Lets it have no more files open, from its next start on.
     pub fn limit_open_files(&mut self, count: u32) {
-        let prlimit = programs::require("PRLIMIT", "prlimit");
-        self.launcher = vec![prlimit.display().to_string(), format!("--nofile={count}:{count}")];
+        let script = r#"ulimit -n "$0" && exec "$@""#;
+        self.launcher = ["/bin/sh", "-c", script, &count.to_string()].map(str::to_owned).into();
     }
 
     /// Shows it a control group that may have so many bytes of memory, from its next start on. False where
-    /// nobody may mount anything.
+    /// nobody may mount anything, and where there are no control groups: elsewhere than on Linux.
     pub fn show_memory_limit(&mut self, bytes: u64) -> bool {
         let Some(unshare) = programs::find("UNSHARE", "unshare") else { return false };
         let script = r#"

@@ -259,6 +259,7 @@ pub fn clear(timer: &OwnedFd) {
 /// When the system gives no timer.
 pub fn timer(interval: Duration) -> Result<OwnedFd> {
     let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+    #[expect(clippy::disallowed_methods, reason = "this crate is for Linux only")]
     let timer = timerfd_create(TimerfdClockId::Monotonic, flags).trying("a timer")?;
     let every = Timespec::try_from(interval).trying("a timer's interval")?;
     let setting = Itimerspec { it_interval: every, it_value: every };

@@ -1,4 +1,5 @@
-//! How much memory the process may have: the limit of its control group, such as a container's.
+//! How much memory the process may have: the limit of its control group, such as a container's. Only Linux has
+//! control groups; elsewhere their files are not there, and there is no limit.
 
 use std::{fs, path::Path};
 

@@ -48,7 +48,9 @@ use crate::{
 };
 
 /// How long written bytes may stay unacknowledged before the kernel ends the connection: a client
-/// that stopped reading, or vanished without a word, does not hold its memory for longer.
+/// that stopped reading, or vanished without a word, does not hold its memory for longer. Linux alone can be told
+/// so; elsewhere such a client is noticed by its silence, within a minute (`socket/registry.rs`).
+#[cfg(target_os = "linux")]
 const PEER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bytes that the kernel takes of a connection whose client does not read; it reserves about twice as
@@ -193,7 +195,18 @@ fn tune(connection: &Guarded, of_connection: &mut Extensions) {
     let socket = SockRef::from(connection.stream());
     // No failure harms more than latency, the time until a dead peer is noticed, and memory.
     let _ = socket.set_tcp_nodelay(true);
-    let _ = socket.set_tcp_user_timeout(Some(PEER_TIMEOUT));
+    limit_unacknowledged(&socket);
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
     of_connection.insert(Handover::default());
 }
+
+/// Has the kernel end a connection whose peer confirms nothing, after [`PEER_TIMEOUT`].
+#[cfg(target_os = "linux")]
+#[expect(clippy::disallowed_methods, reason = "this is compiled for Linux only")]
+fn limit_unacknowledged(socket: &SockRef<'_>) {
+    let _ = socket.set_tcp_user_timeout(Some(PEER_TIMEOUT));
+}
+
+/// Nothing: only Linux has such a limit.
+#[cfg(not(target_os = "linux"))]
+fn limit_unacknowledged(_: &SockRef<'_>) {}
