@@ -81,6 +81,7 @@ const VARIABLES: [(&[&str], &[&str]); 7] = [
             "token_jwks_url",
             "token_keys_refresh_seconds",
             "token_issuer",
+            "token_uid_claim",
             "token_audience",
             "token_lifetime_max_seconds",
             "trusted_proxies",
