@@ -51,18 +51,19 @@ pub(crate) struct History {
     pub(crate) metrics: HistoryMetrics,
 }
 
-/// How far Redis is.
+/// How far Redis is, and how far it has to be for an answer.
 #[derive(Debug, Clone, Copy)]
 struct Reached {
+    is_answering: bool,
     progress: Progress,
-    /// Whether it has the events that an answer must have.
-    suffices: bool,
+    needed: Seq,
 }
 
 impl Reached {
     /// Whether Redis may answer; up to a channel's latest event only if it is not behind.
     fn may_answer(&self, to_tail: bool) -> bool {
-        self.suffices && !(to_tail && self.progress.is_behind())
+        let has_what_is_needed = self.is_answering && self.progress.written >= self.needed;
+        has_what_is_needed && !(to_tail && self.progress.is_behind())
     }
 }
 
@@ -77,7 +78,7 @@ impl History {
     async fn reached(&self, channels: &[ChannelName], fresh: bool) -> Reached {
         let is_answering = self.store.is_answering();
         if !is_answering || !fresh {
-            return Reached { progress: self.progress(), suffices: is_answering };
+            return Reached { is_answering, progress: self.progress(), needed: Seq(0) };
         }
         let needed = match self.tails(channels).await {
             Ok(tails) => tails.into_iter().max().unwrap_or_default(),
@@ -87,11 +88,10 @@ impl History {
             }
         };
         let mut progress = self.progress.clone();
-        let reached = progress.wait_for(|it| it.written >= needed || it.is_behind());
+        let reached = progress.wait_for(|it| it.need_not_be_awaited(needed));
         // If it takes longer, the log answers.
         _ = timeout(CATCH_UP_WITHIN, reached).await;
-        let progress = self.progress();
-        Reached { progress, suffices: progress.written >= needed }
+        Reached { is_answering, progress: self.progress(), needed }
     }
 
     // Pages.
@@ -463,18 +463,20 @@ mod tests {
     #[test]
     fn redis_answers_if_it_has_what_is_needed_and_is_not_behind_where_that_matters() {
         let mut current = Progress::new(1, false);
-        (current.waiting, current.in_hand) = (0, 0);
+        (current.waiting, current.in_hand, current.written) = (0, 0, Seq(10));
         let behind = Progress::new(1, false);
         assert!(!current.is_behind() && behind.is_behind());
-        let may_answer =
-            |progress, suffices, to_tail| Reached { progress, suffices }.may_answer(to_tail);
+        let may_answer = |is_answering, progress: Progress, needed, to_tail| {
+            Reached { is_answering, progress, needed: Seq(needed) }.may_answer(to_tail)
+        };
         for to_tail in [false, true] {
-            assert!(may_answer(current, true, to_tail));
-            assert!(!may_answer(current, false, to_tail));
-            assert!(!may_answer(behind, false, to_tail));
+            assert!(may_answer(true, current, 10, to_tail));
+            assert!(!may_answer(true, current, 11, to_tail));
+            assert!(!may_answer(false, current, 0, to_tail));
+            assert!(!may_answer(true, behind, 1, to_tail));
         }
         // What lies before an event that Redis has does not change.
-        assert!(may_answer(behind, true, false) && !may_answer(behind, true, true));
+        assert!(may_answer(true, behind, 0, false) && !may_answer(true, behind, 0, true));
     }
 
     #[test]

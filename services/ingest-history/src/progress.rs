@@ -62,6 +62,11 @@ impl Progress {
         self.waiting > BACKLOG_MAX || self.is_stale()
     }
 
+    /// Whether events up to `needed` are written, or waiting for them leads nowhere.
+    pub(crate) fn need_not_be_awaited(&self, needed: Seq) -> bool {
+        self.written >= needed || self.is_behind()
+    }
+
     fn is_stale(&self) -> bool {
         self.moved.elapsed() > STALE_AFTER
     }
@@ -113,6 +118,14 @@ mod tests {
         };
         assert!(!behind(0, BACKLOG_MAX) && !behind(BACKLOG_MAX - 1, 1));
         assert!(behind(BACKLOG_MAX, 1) && behind(1, BACKLOG_MAX));
+    }
+
+    #[test]
+    fn events_are_awaited_that_are_about_to_be_written() {
+        let current = Progress::new(1, false).after(&info(5, 0, 1));
+        assert!(current.need_not_be_awaited(Seq(5)) && !current.need_not_be_awaited(Seq(6)));
+        let behind = Progress::new(1, false).after(&info(5, 5_000, 0));
+        assert!(behind.need_not_be_awaited(Seq(6)));
     }
 
     #[test]

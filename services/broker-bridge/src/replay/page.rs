@@ -335,6 +335,9 @@ mod tests {
     }
 
     proptest! {
+        // Megabytes each.
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
         #[test]
         fn forwards_the_first_that_fit_are_a_page_and_whether_there_are_more_is_said(
             entries in entries(),

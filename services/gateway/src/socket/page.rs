@@ -154,16 +154,19 @@ fn onwards(page: &Page, start: Seq) -> Fetched {
 
 /// The events before the room's memory that are needed to make `limit`.
 async fn before_ring(worker: &Worker, room: &Room, limit: u32) -> Result<Fetched, Error> {
-    let (from_ring, missing, revised) = room.with_ring(|ring| {
-        let from_ring = Fetched { older: !ring.reaches_start(), ..nothing(ring.covered_after()) };
-        (from_ring, missing_before(ring, limit), ring.amends_after())
-    });
+    let (from_ring, missing, revised) = room
+        .with_ring(|ring| (in_front_of(ring), missing_before(ring, limit), ring.amends_after()));
     let Some((first, missing)) = missing else { return Ok(from_ring) };
     let page =
         pages::read(&worker.services, room.channel(), Window::Before(first), missing, revised)
             .await?;
     let events = page.events.iter().filter_map(keep).collect();
     Ok(Fetched { events, older: page.more, ..from_ring })
+}
+
+/// Nothing, up to where the room's memory begins.
+fn in_front_of(ring: &Ring) -> Fetched {
+    Fetched { older: !ring.reaches_start(), ..nothing(ring.covered_after()) }
 }
 
 /// Before which event, and how many, the room's memory lacks of its channel's latest `limit` events.
@@ -235,6 +238,21 @@ mod tests {
         let page = compose(&ring, fetched, &subscribe(Window::After(Seq(0)), 2));
         assert_eq!(page.messages, Vec::<Bytes>::new());
         assert_eq!((page.last_seq, page.more), (Seq(5), true));
+    }
+
+    #[test]
+    fn a_page_goes_as_far_as_what_was_fetched_though_its_last_event_cannot_be_read() {
+        let event = Kept { seq: Seq(3), from: None, json: "3".into() };
+        let fetched = Fetched { events: vec![event], ..nothing(Seq(5)) };
+        let page = compose(&ring(5, &[]), fetched, &subscribe(Window::After(Seq(0)), 10));
+        assert_eq!((page.messages.len(), page.last_seq, page.more), (1, Seq(5), false));
+    }
+
+    #[test]
+    fn in_front_of_a_rooms_memory_are_older_events_unless_it_reaches_back_to_the_first() {
+        let (part, whole) = (in_front_of(&ring(4, &[5])), in_front_of(&ring(0, &[5])));
+        assert_eq!((part.through, part.older), (Seq(4), true));
+        assert_eq!((whole.through, whole.older), (Seq(0), false));
     }
 
     /// A room's memory of the events after `covered_after` at `seqs`.
@@ -320,7 +338,7 @@ mod tests {
             let held = ring.latest(usize::MAX).len();
             let before = &events[..events.len() - held];
             let wanted = (limit as usize).saturating_sub(held);
-            let from_ring = Fetched { older: !ring.reaches_start(), ..nothing(ring.covered_after()) };
+            let from_ring = in_front_of(&ring);
             let fetched = if held == 0 || wanted == 0 {
                 from_ring
             } else {

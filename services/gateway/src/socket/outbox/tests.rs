@@ -3,7 +3,12 @@
 use std::{
     collections::VecDeque,
     io::Read as _,
-    sync::{Arc, atomic::AtomicUsize},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Wake,
     time::Duration,
 };
 
@@ -193,6 +198,7 @@ async fn what_is_pushed_leaves_by_itself_and_a_ping_is_answered_until_the_close_
     outbox.close(Closing::Goodbye);
     outbox.push_pong(b"late");
     outbox.finish().await;
+    assert!(!outbox.has_overflowed());
     let (pong, close) = (encode::pong(b"hi"), encode::close(1000, ""));
     assert_eq!(read_to_end(peer).await, [&pong[..], b"onetwo", &close].concat());
 }
@@ -278,4 +284,26 @@ async fn a_frame_that_is_begun_is_written_to_its_end_if_that_is_not_too_much() {
         assert_eq!(outbox.is_cut(), is_cut, "{rest}");
         assert!(outbox.has_overflowed());
     }
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[actix_web::test]
+async fn a_socket_for_which_nothing_waits_costs_its_task_no_turn() {
+    let (outbox, _reader, _peer) = connected(1_000).await;
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut ended = pin!(outbox.ended());
+    assert!(ended.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+    outbox.close(Closing::Goodbye);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
 }

@@ -4,6 +4,7 @@ use fred::{
     interfaces::{KeysInterface as _, SortedSetsInterface as _},
     types::InfoKind,
 };
+use futures_util::FutureExt as _;
 
 use super::*;
 use crate::store::uses::now;
@@ -62,6 +63,32 @@ async fn fill_memory(store: &Store, share: f64) {
         near.contains(&store.redis.fullness())
     })
     .await;
+}
+
+#[tokio::test]
+async fn installations_and_logs_share_no_keys() {
+    let server = Server::start();
+    let connection = server.connect().await;
+    let [one, other] = [server.store(connection.clone()), server.store(connection)];
+    let channel = ChannelName::parse("c").unwrap();
+    assert_ne!(one.idle_key(1), other.idle_key(1));
+    assert_ne!(one.key(1, &channel), other.key(1, &channel));
+    assert_ne!(one.idle_key(1), one.idle_key(2));
+    assert_ne!(one.key(1, &channel), one.key(2, &channel));
+}
+
+#[tokio::test]
+async fn a_store_without_its_redis_says_so() {
+    let server = Server::start();
+    let store = server.store(server.connect().await);
+    assert!(store.is_answering());
+    store.answering().await;
+    drop(server);
+    until("it is known that Redis is gone", async || {
+        !store.is_answering() && store.answering().now_or_never().is_none()
+    })
+    .await;
+    assert!(!store.takes_fills());
 }
 
 #[tokio::test]
