@@ -4,8 +4,8 @@
 #   tests/mutants/run.sh [OPTION of cargo mutants...]       for example: --shard 0/8, --re gateway/src/room/
 #
 # Called through servers.sh, which names the two servers. .cargo/mutants.toml says which modules are changed,
-# and which changes may go unnoticed and why. Unit tests come first, because they are quick; what they let
-# through, the black-box tests are run on. A run that was stopped goes on where it was: what has been
+# and which changes may go unnoticed and why. The package's own tests come first, because they are quick; what
+# they let through, the black-box tests are run on. A run that was stopped goes on where it was: what has been
 # noticed is in target/mutants.
 set -euo pipefail
 
@@ -40,7 +40,7 @@ mutants() {
 # Both builds without what only a debugger reads.
 export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0 CARGO_INCREMENTAL=1
 
-if mutants "$@" -- --lib; then
+if mutants "$@" -- --lib --tests; then
     exit
 fi
 suites=()

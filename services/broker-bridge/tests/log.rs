@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod broker;
+mod revised;
 
 use goch_contract::{
     ErrorCode, Seq, UnixMillis,

@@ -208,16 +208,11 @@ impl Authorizer {
             // Held over both lookups: what is answered in between is remembered before it is no longer
             // asked.
             let mut asked = lock(&self.asked);
-            if let Some(authorization) = self.recall(&key, &proof) {
+            if let Some(authorization) = self.recall(&key, &proof, Instant::now()) {
                 return Ok(authorization);
             }
-            let is_same = |asked: &&Asked| {
-                let (channel, uid) = &key;
-                asked.proof.is(&proof)
-                    && !self.revocations.is_revoked_since(asked.mark, channel, uid)
-            };
-            if let Some(asked) = asked.get(&key).filter(is_same) {
-                asked.asking.clone()
+            if let Some(asking) = self.under_way(&asked, &key, &proof) {
+                asking
             } else {
                 caller.may_ask(&key.0)?;
                 // Before the question: a revocation may overtake the answer.
@@ -257,13 +252,12 @@ impl Authorizer {
             };
             let answer = answer.await;
             caller.note(&key.0, &answer);
-            let authorization =
-                answer.map(|authorized| authorizer.remember(key.clone(), proof, authorized, mark));
-            let mut asked = lock(&authorizer.asked);
-            // Another one may have come in its place after a revocation, or with another proof.
-            if asked.get(&key).is_some_and(|asked| asked.mark == mark) {
-                asked.remove(&key);
-            }
+            let remember = |authorized| {
+                let now = Instant::now();
+                authorizer.remember(key.clone(), proof.clone(), authorized, mark, now)
+            };
+            let authorization = answer.map(remember);
+            authorizer.no_longer_asks(&key, &proof, mark);
             authorization
         };
         let task = rt::spawn(self.shutdown.panic_free("authorisation", asking));
@@ -274,12 +268,30 @@ impl Authorizer {
         .shared()
     }
 
-    fn recall(&self, key: &Key, proof: &Proof) -> Option<Authorization> {
+    /// The question under way whose answer is one to `proof`, too.
+    fn under_way(&self, asked: &HashMap<Key, Asked>, key: &Key, proof: &Proof) -> Option<Asking> {
+        let (channel, uid) = key;
+        let asked = asked.get(key)?;
+        let is_same =
+            asked.proof.is(proof) && !self.revocations.is_revoked_since(asked.mark, channel, uid);
+        is_same.then(|| asked.asking.clone())
+    }
+
+    /// A question is answered. Another one may have come in its place, after a revocation or with another
+    /// proof: that one stays.
+    fn no_longer_asks(&self, key: &Key, proof: &Proof, mark: Mark) {
+        let mut asked = lock(&self.asked);
+        if asked.get(key).is_some_and(|asked| asked.mark == mark && asked.proof.is(proof)) {
+            asked.remove(key);
+        }
+    }
+
+    fn recall(&self, key: &Key, proof: &Proof, now: Instant) -> Option<Authorization> {
         let mut remembered = lock(&self.remembered);
         let found = remembered.get(key)?;
         let (channel, uid) = key;
         let holds = self.still_holds(&found.authorization, channel, uid);
-        if !holds || found.until < Instant::now() {
+        if !holds || found.until < now {
             remembered.pop(key);
             return None;
         }
@@ -294,12 +306,12 @@ impl Authorizer {
         proof: Proof,
         authorized: Authorized,
         mark: Mark,
+        now: Instant,
     ) -> Authorization {
         let Authorized { display_name, role, membership, closed } = authorized;
         let profile = Profile { uid: key.1.clone(), membership, display_name, role };
         let authorization = Authorization { profile: Arc::new(profile), closed, mark };
         let mut remembered = lock(&self.remembered);
-        let now = Instant::now();
         forget_expired(&mut remembered, now);
         if remembered.len() >= REMEMBERED_MAX {
             remembered.pop_lru();
@@ -327,132 +339,4 @@ fn forget_expired<K: Hash + Eq>(remembered: &mut LruCache<K, Remembered>, now: I
 }
 
 #[cfg(test)]
-mod tests {
-    use goch_contract::{MembershipId, services::admin::Revoked};
-
-    use super::*;
-
-    fn until(until: Instant) -> Remembered {
-        let mark = Revocations::new().mark();
-        let profile = Arc::new(Profile {
-            uid: Uid::parse("ann").unwrap(),
-            membership: MembershipId::parse("a").unwrap(),
-            display_name: "Ann".to_owned(),
-            role: Role::guest(),
-        });
-        let authorization = Authorization { profile, closed: false, mark };
-        Remembered { proof: Proof::Secret(Secret::new("s").digest()), authorization, until }
-    }
-
-    const REMEMBER_FOR: Duration = Duration::from_mins(1);
-
-    fn authorizer(remember_for: Duration) -> Arc<Authorizer> {
-        Authorizer::new(remember_for, Counter::default(), Shutdown::new(Duration::ZERO))
-    }
-
-    fn key_of(uid: &str) -> Key {
-        (ChannelName::parse("c").unwrap(), Uid::parse(uid).unwrap())
-    }
-
-    fn key() -> Key {
-        key_of("ann")
-    }
-
-    fn secret(secret: &str) -> Proof {
-        Proof::Secret(Secret::new(secret).digest())
-    }
-
-    fn token(name: Option<&str>, role: Option<&str>) -> Proof {
-        let role = role.map(|role| Role::parse(role).unwrap());
-        Proof::Token(Said { display_name: name.map(str::to_owned), email: None, role })
-    }
-
-    /// As if chat-admin had said yes to `proof` just now.
-    fn remember(authorizer: &Authorizer, proof: &Proof) -> Authorization {
-        remember_as(authorizer, key(), proof)
-    }
-
-    fn remember_as(authorizer: &Authorizer, key: Key, proof: &Proof) -> Authorization {
-        let answer = Authorized {
-            display_name: "Ann".to_owned(),
-            role: Role::guest(),
-            membership: MembershipId::parse("a").unwrap(),
-            closed: false,
-        };
-        let mark = authorizer.revocations().mark();
-        authorizer.remember(key, proof.clone(), answer, mark)
-    }
-
-    #[test]
-    fn only_what_was_shown_before_is_answered_from_memory() {
-        let proofs = [
-            secret("one"),
-            secret("two"),
-            token(None, None),
-            token(Some("Ann"), None),
-            token(Some("Ann"), Some("agent")),
-            token(Some("Bob"), Some("agent")),
-        ];
-        for (remembered, proof) in proofs.iter().enumerate() {
-            let authorizer = authorizer(REMEMBER_FOR);
-            remember(&authorizer, proof);
-            for (shown, proof) in proofs.iter().enumerate() {
-                let recalled = authorizer.recall(&key(), proof).is_some();
-                assert_eq!(recalled, shown == remembered, "{shown} after {remembered}");
-            }
-            assert_eq!(authorizer.answered_from_memory.get(), 1);
-        }
-    }
-
-    #[test]
-    fn nothing_is_answered_from_memory_that_was_revoked_or_is_too_old() {
-        let revoked = authorizer(REMEMBER_FOR);
-        let authorization = remember(&revoked, &secret("s"));
-        let (channel, uid) = key();
-        assert!(revoked.still_holds(&authorization, &channel, &uid));
-        revoked.revocations().note(Revoked { channel: channel.clone(), uid: Some(uid.clone()) });
-        assert!(!revoked.still_holds(&authorization, &channel, &uid));
-        assert!(revoked.recall(&key(), &secret("s")).is_none());
-        assert!(lock(&revoked.remembered).is_empty());
-
-        let expired = authorizer(Duration::ZERO);
-        remember(&expired, &secret("s"));
-        let is_forgotten = |_| expired.recall(&key(), &secret("s")).is_none();
-        assert!((0..1_000_000).any(is_forgotten));
-        assert!(lock(&expired.remembered).is_empty());
-    }
-
-    #[test]
-    fn the_longest_unused_makes_room_when_all_places_are_taken() {
-        let authorizer = authorizer(REMEMBER_FOR);
-        let key = |member: usize| key_of(&format!("member-{member}"));
-        for member in 0..REMEMBERED_MAX {
-            remember_as(&authorizer, key(member), &secret("s"));
-        }
-        assert!(authorizer.recall(&key(0), &secret("s")).is_some());
-        remember_as(&authorizer, key(REMEMBERED_MAX), &secret("s"));
-        assert!(authorizer.recall(&key(0), &secret("s")).is_some());
-        assert!(authorizer.recall(&key(1), &secret("s")).is_none());
-        assert_eq!(lock(&authorizer.remembered).len(), REMEMBERED_MAX);
-    }
-
-    #[test]
-    fn members_who_have_left_do_not_stay_in_memory() {
-        let mut remembered = LruCache::unbounded();
-        let begin = Instant::now();
-        let at = |second| begin + Duration::from_secs(second);
-        for member in 0..1_000_u64 {
-            forget_expired(&mut remembered, at(member));
-            remembered.put(member, until(at(member + 60)));
-        }
-        assert_eq!(remembered.len(), 61);
-        // Whoever is still good stays.
-        assert!(remembered.contains(&939));
-        // A crowd shrinks while few come.
-        for member in 1_000..1_030 {
-            forget_expired(&mut remembered, at(5_000));
-            remembered.put(member, until(at(6_000)));
-        }
-        assert_eq!(remembered.len(), 31);
-    }
-}
+mod tests;

@@ -55,9 +55,9 @@ pub(crate) struct GatewayMetrics {
     pub(crate) limited: Family<LimitLabel, Counter>,
 }
 
-impl GatewayMetrics {
-    pub(crate) fn register(chassis: &Chassis) -> Self {
-        let metrics = Self {
+impl Default for GatewayMetrics {
+    fn default() -> Self {
+        Self {
             sockets: Gauge::default(),
             rooms: Gauge::default(),
             acked: Counter::default(),
@@ -70,7 +70,13 @@ impl GatewayMetrics {
             outboxes_shed: Counter::default(),
             authorizations_cached: Counter::default(),
             limited: Family::default(),
-        };
+        }
+    }
+}
+
+impl GatewayMetrics {
+    pub(crate) fn register(chassis: &Chassis) -> Self {
+        let metrics = Self::default();
         chassis.metrics.register(|registry| {
             registry.register("sockets", "Open sockets", metrics.sockets.clone());
             registry.register("rooms", "Open rooms of all workers", metrics.rooms.clone());

@@ -130,4 +130,20 @@ mod tests {
         let half = Mark(before.0 + 5_000);
         assert!(!is_revoked(&revocations, half, "other", "ann"));
     }
+
+    #[test]
+    fn no_more_counts_as_revoked_than_was_learnt_before_what_is_forgotten() {
+        let revocations = Revocations::new();
+        let mut marks = Vec::new();
+        for index in 0..=REMEMBERED_MAX {
+            revocations.note(revoked(&format!("c{index}"), None));
+            marks.push(revocations.mark());
+        }
+        // There is no place for the first one. What was learnt after it holds.
+        assert!(!is_revoked(&revocations, marks[0], "other", "ann"));
+        assert!(!is_revoked(&revocations, marks[1], "c1", "ann"));
+        assert!(is_revoked(&revocations, marks[0], "c1", "ann"));
+        revocations.note(revoked("new", None));
+        assert!(is_revoked(&revocations, marks[0], "other", "ann"));
+    }
 }

@@ -125,7 +125,7 @@ impl Consumer {
                 return;
             }
             tracing::warn!(reason = %interrupted, "reading the log was interrupted");
-            attempt = if started.elapsed() > STEADY_AFTER { 1 } else { attempt + 1 };
+            attempt = next_attempt(attempt, started.elapsed());
             tokio::time::sleep(pause(attempt)).await;
             let Ok(again) = open(&self.chassis, &self.nats).await else { return };
             if again.generation != opened.generation {
@@ -280,8 +280,7 @@ impl Consumer {
         acknowledged: &Notify,
     ) -> Result<Infallible, Interrupted> {
         let created = opened.consumer.cached_info().created;
-        let mut looks = 0;
-        let mut pause = LOOK_PAUSE;
+        let mut pace = Pace::new();
         loop {
             // Failing is like no news: progress grows stale by itself.
             if let Ok(info) = opened.consumer.get_info().await {
@@ -292,20 +291,54 @@ impl Consumer {
                 let waiting = self.progress.borrow().waiting;
                 self.metrics.note_lag(waiting);
                 if waiting == 0 {
-                    (looks, pause) = (0, LOOK_PAUSE);
+                    pace = Pace::new();
                 }
             }
-            if looks > 0 {
-                looks -= 1;
-            } else if timeout(LOOK_EVERY, acknowledged.notified()).await.is_ok() {
-                looks = LOOKS_MAX;
-            } else {
-                continue;
-            }
+            let pause = match pace.again() {
+                Some(pause) => pause,
+                None => match timeout(LOOK_EVERY, acknowledged.notified()).await {
+                    Ok(()) => pace.after_batch(),
+                    Err(_) => continue,
+                },
+            };
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LOOK_PAUSE_MAX);
         }
     }
+}
+
+/// How soon the consumer is looked at again after a batch.
+struct Pace {
+    looks: usize,
+    pause: Duration,
+}
+
+impl Pace {
+    /// Nothing waits: the next look is when there was a batch, or at its interval.
+    fn new() -> Self {
+        Self { looks: 0, pause: LOOK_PAUSE }
+    }
+
+    /// The pause before another look, if the last batch asks for one.
+    fn again(&mut self) -> Option<Duration> {
+        self.looks = self.looks.checked_sub(1)?;
+        Some(self.next_pause())
+    }
+
+    /// The pause before the first look after a batch.
+    fn after_batch(&mut self) -> Duration {
+        self.looks = LOOKS_MAX;
+        self.next_pause()
+    }
+
+    fn next_pause(&mut self) -> Duration {
+        let longer = (self.pause * 2).min(LOOK_PAUSE_MAX);
+        std::mem::replace(&mut self.pause, longer)
+    }
+}
+
+/// Which attempt in a row the next one is, after one that has followed the consumer for so long.
+fn next_attempt(attempt: usize, followed_for: Duration) -> usize {
+    if followed_for > STEADY_AFTER { 1 } else { attempt + 1 }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
@@ -317,5 +350,29 @@ async fn acknowledge(message: &jetstream::Message, kind: AckKind) {
     // One that is lost brings the event again, which does no harm.
     if let Err(error) = message.ack_with(kind).await {
         tracing::debug!(%error, "an event was not acknowledged");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_batch_the_consumer_is_looked_at_a_few_times_ever_more_rarely() {
+        let mut pace = Pace::new();
+        assert_eq!(pace.again(), None);
+        let mut pauses = vec![pace.after_batch()];
+        pauses.extend(std::iter::from_fn(|| pace.again()));
+        let millis: Vec<_> = pauses.iter().map(Duration::as_millis).collect();
+        assert_eq!(millis, [3, 6, 12, 24, 48, 50]);
+        // While events keep coming the pauses stay long.
+        assert_eq!((pace.after_batch(), pace.again()), (LOOK_PAUSE_MAX, Some(LOOK_PAUSE_MAX)));
+    }
+
+    #[test]
+    fn the_pause_before_the_consumer_is_followed_again_grows_until_it_was_followed_for_a_while() {
+        assert_eq!(next_attempt(1, Duration::ZERO), 2);
+        assert_eq!(next_attempt(2, STEADY_AFTER), 3);
+        assert_eq!(next_attempt(3, STEADY_AFTER + Duration::from_millis(1)), 1);
     }
 }

@@ -51,6 +51,22 @@ pub(crate) struct History {
     pub(crate) metrics: HistoryMetrics,
 }
 
+/// How far Redis is, and how far it has to be for an answer.
+#[derive(Debug, Clone, Copy)]
+struct Reached {
+    is_answering: bool,
+    progress: Progress,
+    needed: Seq,
+}
+
+impl Reached {
+    /// Whether Redis may answer; up to a channel's latest event only if it is not behind.
+    fn may_answer(&self, to_tail: bool) -> bool {
+        let has_what_is_needed = self.is_answering && self.progress.written >= self.needed;
+        has_what_is_needed && !(to_tail && self.progress.is_behind())
+    }
+}
+
 impl History {
     fn progress(&self) -> Progress {
         *self.progress.borrow()
@@ -59,12 +75,10 @@ impl History {
     /// How far Redis is, and whether that suffices. For a fresh answer it has to have the channels' last
     /// events, and is given a moment to get there. If nobody can tell which those are, what it has is
     /// better than nothing. While Redis does not answer, nothing that it has suffices.
-    async fn reached(&self, channels: &[ChannelName], fresh: bool) -> (Progress, bool) {
-        if !self.store.is_answering() {
-            return (self.progress(), false);
-        }
-        if !fresh {
-            return (self.progress(), true);
+    async fn reached(&self, channels: &[ChannelName], fresh: bool) -> Reached {
+        let is_answering = self.store.is_answering();
+        if !is_answering || !fresh {
+            return Reached { is_answering, progress: self.progress(), needed: Seq(0) };
         }
         let needed = match self.tails(channels).await {
             Ok(tails) => tails.into_iter().max().unwrap_or_default(),
@@ -74,11 +88,10 @@ impl History {
             }
         };
         let mut progress = self.progress.clone();
-        let reached = progress.wait_for(|it| it.written >= needed || it.is_behind());
+        let reached = progress.wait_for(|it| it.need_not_be_awaited(needed));
         // If it takes longer, the log answers.
         _ = timeout(CATCH_UP_WITHIN, reached).await;
-        let progress = self.progress();
-        (progress, progress.written >= needed)
+        Reached { is_answering, progress: self.progress(), needed }
     }
 
     // Pages.
@@ -87,13 +100,14 @@ impl History {
     pub(crate) async fn page(&self, request: PageRequest) -> Result<Page, Error> {
         let PageRequest { channel, window, limit, fresh, revised_through } = request;
         let (channel, limit) = (&channel, limit.clamp(1, PAGE_EVENTS_MAX));
-        let (progress, suffices) = self.reached(slice::from_ref(channel), fresh).await;
-        let reaches_tail = !matches!(window, Window::Before(_));
-        if !suffices || (reaches_tail && progress.is_behind()) {
+        let reached = self.reached(slice::from_ref(channel), fresh).await;
+        let to_tail = !matches!(window, Window::Before(_));
+        if !reached.may_answer(to_tail) {
             return self.page_of_log(channel, window, limit).await;
         }
+        let progress = reached.progress;
         let view = match self.store.read(progress, channel, window, limit).await {
-            Ok(Some(view)) if covers(&view, window) && view.certain >= revised_through => view,
+            Ok(Some(view)) if covers(&view, window, revised_through) => view,
             Ok(Some(_)) => return self.page_of_log(channel, window, limit).await,
             Ok(None) => {
                 self.filler.ask(progress, channel);
@@ -135,10 +149,10 @@ impl History {
     /// The messages of others after a member's read position.
     pub(crate) async fn unread(&self, request: Unread) -> Result<UnreadCount, Error> {
         let Unread { channel, uid, fresh } = request;
-        let (progress, suffices) = self.reached(slice::from_ref(&channel), fresh).await;
+        let reached = self.reached(slice::from_ref(&channel), fresh).await;
         let position = self.positions.get(&channel, &uid).await?;
-        let (count, through) = if suffices && !progress.is_behind() {
-            self.count(progress, &channel, &uid, position).await?
+        let (count, through) = if reached.may_answer(true) {
+            self.count(reached.progress, &channel, &uid, position).await?
         } else {
             self.count_in_log(&channel, &uid, position).await?
         };
@@ -239,8 +253,9 @@ impl History {
                 format!("at most {LAST_MESSAGES_MAX} channels can be asked for at once"),
             ));
         }
-        let (progress, suffices) = self.reached(&channels, fresh).await;
-        let known = if suffices && !progress.is_behind() {
+        let reached = self.reached(&channels, fresh).await;
+        let progress = reached.progress;
+        let known = if reached.may_answer(true) {
             self.store.last(progress, &channels).await.ok()
         } else {
             None
@@ -284,8 +299,12 @@ impl History {
     }
 }
 
-/// Whether Redis has all that decides this window's end that is fixed.
-fn covers(view: &View, window: Window) -> bool {
+/// Whether Redis has all that decides this window's end that is fixed, and every edit and deletion up to
+/// `revised_through`.
+fn covers(view: &View, window: Window, revised_through: Seq) -> bool {
+    if view.certain < revised_through {
+        return false;
+    }
     match window {
         Window::Latest => true,
         // Else an event before the bound may not have been written yet.
@@ -366,11 +385,11 @@ mod tests {
     #[test]
     fn a_window_whose_fixed_end_redis_does_not_know_goes_to_the_log() {
         let view = view(5, 10, &[6, 10], true);
-        assert!(covers(&view, Window::Before(Seq(11))));
-        assert!(!covers(&view, Window::Before(Seq(12))));
-        assert!(covers(&view, Window::After(Seq(5))));
-        assert!(!covers(&view, Window::After(Seq(4))));
-        assert!(!covers(&view, Window::Since(UnixMillis(1))));
+        assert!(covers(&view, Window::Before(Seq(11)), Seq(0)));
+        assert!(!covers(&view, Window::Before(Seq(12)), Seq(0)));
+        assert!(covers(&view, Window::After(Seq(5)), Seq(0)));
+        assert!(!covers(&view, Window::After(Seq(4)), Seq(0)));
+        assert!(!covers(&view, Window::Since(UnixMillis(1)), Seq(0)));
     }
 
     #[test]
@@ -401,5 +420,69 @@ mod tests {
         let seqs: Vec<_> = page.events.iter().map(|event| event.seq.0).collect();
         assert_eq!(seqs, [5, 6]);
         assert!(page.more);
+    }
+
+    #[test]
+    fn the_log_has_more_where_redis_ends_and_behind_what_redis_had_no_room_for() {
+        let (whole, from_five) = (view(0, 10, &[6, 10], true), view(5, 10, &[6, 10], true));
+        let full = view(0, 10, &[6, 10], false);
+        for backward in [Window::Latest, Window::Before(Seq(11))] {
+            assert!(!more(&whole, backward) && more(&from_five, backward) && more(&full, backward));
+        }
+        for forward in [Window::After(Seq(5)), Window::Since(UnixMillis(1))] {
+            assert!(!more(&whole, forward) && !more(&from_five, forward) && more(&full, forward));
+        }
+    }
+
+    #[test]
+    fn a_page_begins_at_a_moment_if_what_is_before_that_is_known() {
+        let at = Window::Since(UnixMillis(1));
+        assert!(covers(&view(0, 10, &[6], true), at, Seq(0)));
+        assert!(covers(&View { skipped: true, ..view(5, 10, &[6], true) }, at, Seq(0)));
+    }
+
+    #[test]
+    fn a_page_of_two_parts_that_has_everything_says_so() {
+        let older = Page { events: vec![logged(3, 0, 1)], more: false };
+        let page = join(older, vec![logged(6, 3, 1)]);
+        assert_eq!((page.events.len(), page.more), (2, false));
+        let nothing = join(Page::default(), vec![logged(6, 3, 1)]);
+        assert_eq!((nothing.events[0].prev, nothing.more), (Seq(3), false));
+    }
+
+    #[test]
+    fn of_the_events_messages_are_messages() {
+        let event = |kind: &str| {
+            let event = format!(r#"{{"type":"{kind}","channel":"c","time":1,"from_uid":"ann"}}"#);
+            Logged::new(Seq(1), Seq(0), RawValue::from_string(event).unwrap())
+        };
+        assert!(is_message(&event("message")));
+        assert!(!is_message(&event("edited")) && !is_message(&logged(1, 0, 3)));
+    }
+
+    #[test]
+    fn redis_answers_if_it_has_what_is_needed_and_is_not_behind_where_that_matters() {
+        let mut current = Progress::new(1, false);
+        (current.waiting, current.in_hand, current.written) = (0, 0, Seq(10));
+        let behind = Progress::new(1, false);
+        assert!(!current.is_behind() && behind.is_behind());
+        let may_answer = |is_answering, progress: Progress, needed, to_tail| {
+            Reached { is_answering, progress, needed: Seq(needed) }.may_answer(to_tail)
+        };
+        for to_tail in [false, true] {
+            assert!(may_answer(true, current, 10, to_tail));
+            assert!(!may_answer(true, current, 11, to_tail));
+            assert!(!may_answer(false, current, 0, to_tail));
+            assert!(!may_answer(true, behind, 1, to_tail));
+        }
+        // What lies before an event that Redis has does not change.
+        assert!(may_answer(true, behind, 0, false) && !may_answer(true, behind, 0, true));
+    }
+
+    #[test]
+    fn a_page_that_lacks_edits_which_the_asker_does_not_add_itself_comes_from_the_log() {
+        let view = view(5, 10, &[6, 10], true);
+        assert!(covers(&view, Window::Before(Seq(8)), Seq(10)));
+        assert!(!covers(&view, Window::Before(Seq(8)), Seq(11)));
     }
 }

@@ -59,7 +59,16 @@ impl Progress {
 
     /// Whether Redis may lack so much of a channel's latest events that the log is to be asked.
     pub(crate) fn is_behind(&self) -> bool {
-        self.waiting > BACKLOG_MAX || self.moved.elapsed() > STALE_AFTER
+        self.waiting > BACKLOG_MAX || self.is_stale()
+    }
+
+    /// Whether events up to `needed` are written, or waiting for them leads nowhere.
+    pub(crate) fn need_not_be_awaited(&self, needed: Seq) -> bool {
+        self.written >= needed || self.is_behind()
+    }
+
+    fn is_stale(&self) -> bool {
+        self.moved.elapsed() > STALE_AFTER
     }
 }
 
@@ -97,5 +106,31 @@ mod tests {
         progress.moved = Instant::now().checked_sub(STALE_AFTER * 2).unwrap();
         assert!(progress.after(&info(5, 0, 1)).is_behind());
         assert!(!progress.after(&info(6, 0, 1)).is_behind());
+    }
+
+    #[test]
+    fn a_backlog_is_what_nobody_was_given_and_what_nobody_has_acknowledged() {
+        let behind = |pending, unacknowledged| {
+            let progress = Progress::new(1, false).after(&info(5, pending, unacknowledged));
+            assert_eq!(progress.in_hand, unacknowledged);
+            assert_eq!(progress.waiting, pending + unacknowledged);
+            progress.is_behind()
+        };
+        assert!(!behind(0, BACKLOG_MAX) && !behind(BACKLOG_MAX - 1, 1));
+        assert!(behind(BACKLOG_MAX, 1) && behind(1, BACKLOG_MAX));
+    }
+
+    #[test]
+    fn events_are_awaited_that_are_about_to_be_written() {
+        let current = Progress::new(1, false).after(&info(5, 0, 1));
+        assert!(current.need_not_be_awaited(Seq(5)) && !current.need_not_be_awaited(Seq(6)));
+        let behind = Progress::new(1, false).after(&info(5, 5_000, 0));
+        assert!(behind.need_not_be_awaited(Seq(6)));
+    }
+
+    #[test]
+    fn whatever_is_learnt_of_the_consumer_the_log_stays_the_same_one() {
+        let progress = Progress::new(7, true).after(&info(5, 0, 0));
+        assert_eq!((progress.generation, progress.expires), (7, true));
     }
 }

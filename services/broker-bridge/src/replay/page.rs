@@ -189,6 +189,7 @@ impl<'a> Backward<'a> {
 #[cfg(test)]
 mod tests {
     use goch_contract::{Actor, event::ACTOR_HEADER};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -289,5 +290,118 @@ mod tests {
         page.push(&entry(3, 1));
         let page = page.finish();
         assert_eq!((chain(&page), page.more), (vec![(0, 1), (1, 3)], false));
+    }
+
+    /// Events of which some cannot be read, each of so many quarters of a page or of a few bytes.
+    fn entries() -> impl Strategy<Value = Vec<Entry>> {
+        let size = prop_oneof![3 => Just(0), 4 => 1_usize..=4, 1 => Just(5), 1 => Just(9)];
+        prop::collection::vec(size, 0..12).prop_map(|sizes| {
+            let places = (1_u64..).map(|place| 3 * place);
+            let entries = places.zip(sizes).map(|(seq, size)| match size {
+                9 => junk(seq),
+                0 => entry(seq, 1),
+                quarters => {
+                    let empty = entry(seq, 0).payload.len();
+                    entry(seq, quarters * PAGE_BYTES_MAX / 4 - empty)
+                }
+            });
+            entries.collect()
+        })
+    }
+
+    /// How many of these events are a page: all that fit, and one at least.
+    fn fitting<'a>(events: impl Iterator<Item = &'a Entry>, limit: u32) -> usize {
+        let mut bytes = 0;
+        let fits = |entry: &&Entry| {
+            bytes += entry.payload.len();
+            bytes <= PAGE_BYTES_MAX
+        };
+        let events: Vec<_> = events.take(limit as usize).collect();
+        events.iter().copied().take_while(fits).count().max(events.len().min(1))
+    }
+
+    fn is_readable(entry: &Entry) -> bool {
+        entry.payload.ends_with(b"}")
+    }
+
+    fn seqs(entries: &[&Entry]) -> Vec<u64> {
+        entries.iter().map(|entry| entry.seq.0).collect()
+    }
+
+    /// Whether each event's predecessor is the one before it, and the first one's is `prev`.
+    fn is_chain(page: &Page, prev: u64) -> bool {
+        let befores = std::iter::once(prev).chain(page.events.iter().map(|logged| logged.seq.0));
+        chain(page).iter().map(|(prev, _)| *prev).eq(befores.take(page.events.len()))
+    }
+
+    proptest! {
+        // Megabytes each.
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn forwards_the_first_that_fit_are_a_page_and_whether_there_are_more_is_said(
+            entries in entries(),
+            limit in 1_u32..8,
+        ) {
+            let metrics = BridgeMetrics::default();
+            let mut page = Forward::new(Seq(1), limit, &metrics);
+            let mut read = 0;
+            for entry in &entries {
+                if !page.push(entry) {
+                    break;
+                }
+                read += 1;
+                if !page.has_room() {
+                    break;
+                }
+            }
+            let readable: Vec<_> = entries.iter().filter(|entry| is_readable(entry)).collect();
+            let count = fitting(readable.iter().copied(), limit);
+            let tail = entries.last().map_or(Seq(1), |entry| entry.seq);
+            let answer = page.caught_up(Seq(1), tail);
+            let found: Vec<_> = answer.page.events.iter().map(|logged| logged.seq.0).collect();
+            prop_assert_eq!(found, seqs(&readable[..count]));
+            prop_assert!(is_chain(&answer.page, 1));
+            prop_assert_eq!(answer.page.more, read < entries.len());
+            prop_assert_eq!(answer.last_seq, tail);
+        }
+
+        #[test]
+        fn backwards_the_last_that_fit_are_a_page_and_the_one_before_them_is_known(
+            entries in entries(),
+            limit in 1_u32..8,
+            older: bool,
+        ) {
+            let metrics = BridgeMetrics::default();
+            let mut page = Backward::new(limit, older, &metrics);
+            for entry in &entries {
+                page.push(entry);
+            }
+            let page = page.finish();
+            let readable: Vec<_> = entries.iter().filter(|entry| is_readable(entry)).collect();
+            let mut count = fitting(readable.iter().rev().copied(), limit);
+            // What is before the first one is not known if that was not read.
+            if older && count == readable.len() && count > 1 {
+                count -= 1;
+            }
+            let (before, expected) = readable.split_at(readable.len() - count);
+            let found: Vec<_> = page.events.iter().map(|logged| logged.seq.0).collect();
+            prop_assert_eq!(found, seqs(expected));
+            prop_assert!(is_chain(&page, before.last().map_or(0, |entry| entry.seq.0)));
+            prop_assert_eq!(page.more, older || !before.is_empty());
+            prop_assert_eq!(metrics.replayed.get(), count as u64);
+        }
+    }
+
+    #[test]
+    fn what_is_before_a_page_is_the_predecessor_of_its_first_event() {
+        let metrics = BridgeMetrics::default();
+        let mut page = Forward::new(Seq(0), 10, &metrics);
+        page.pass(&entry(4, 1));
+        assert_eq!(page.last_read(), Seq(4));
+        assert!(page.push(&entry(9, 1)));
+        assert_eq!(chain(&page.finish(Seq(9))), [(4, 9)]);
+        assert_eq!(entry(4, 1).time(), Some(UnixMillis(4)));
+        assert_eq!(junk(4).time(), None);
     }
 }

@@ -173,4 +173,21 @@ mod tests {
             assert_eq!((seqs, page.more), (vec![seq], true));
         }
     }
+
+    #[test]
+    fn a_page_that_fits_exactly_is_whole_and_an_event_that_never_fits_gets_one_to_itself() {
+        let of = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
+        for kept in [Kept::First, Kept::Last] {
+            let [half, whole] = [of(PAGE_BYTES_MAX / 2), of(PAGE_BYTES_MAX + 1)];
+            let mut page = Page { events: vec![logged(1, &half), logged(2, &half)], more: false };
+            cut(&mut page, kept);
+            assert_eq!((page.events.len(), page.more), (2, false));
+            let mut page = Page { events: vec![logged(1, &whole)], more: false };
+            cut(&mut page, kept);
+            assert_eq!((page.events.len(), page.more), (1, false));
+            let mut page = Page::default();
+            cut(&mut page, kept);
+            assert_eq!((page.events.len(), page.more), (0, false));
+        }
+    }
 }

@@ -134,6 +134,22 @@ impl Broker {
         self.jetstream.publish_with_headers(subject, headers, payload).await.unwrap()
     }
 
+    /// Stores an event of a channel with these headers and tells its place.
+    pub(crate) async fn store(
+        &self,
+        channel: &str,
+        headers: &[(&'static str, &str)],
+        event: &serde_json::Value,
+    ) -> Seq {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, *value);
+        }
+        let subject = self.subjects.log(&self::channel(channel));
+        let stored = self.jetstream.publish_with_headers(subject, map, event.to_string().into());
+        Seq(stored.await.unwrap().await.unwrap().sequence)
+    }
+
     /// Stores a message and tells its place.
     pub(crate) async fn say(&self, channel: &str, from: &str, text: &str) -> Seq {
         let ack = self.publish(channel, from, text, UnixMillis::now().0).await;
@@ -171,7 +187,7 @@ pub(crate) fn channel(name: &str) -> ChannelName {
     ChannelName::parse(name).unwrap()
 }
 
-fn uid(name: &str) -> Uid {
+pub(crate) fn uid(name: &str) -> Uid {
     Uid::parse(name).unwrap()
 }
 

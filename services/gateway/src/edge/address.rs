@@ -154,6 +154,17 @@ mod tests {
     }
 
     #[test]
+    fn addresses_that_no_client_of_the_internet_has_may_be_a_proxys() {
+        let unknown = TrustedProxies::default();
+        for address in ["169.254.1.1", "0.0.0.0", "192.168.1.1", "172.16.0.1", "fe80::1", "::"] {
+            assert!(unknown.may_be_many(address.parse().unwrap()), "{address}");
+        }
+        for address in ["8.8.8.8", "101.64.0.1", "100.63.0.1", "100.192.0.1", "2a00::1"] {
+            assert!(!unknown.may_be_many(address.parse().unwrap()), "{address}");
+        }
+    }
+
+    #[test]
     fn a_faulty_network_is_named() {
         let error = "10.0.0.0/8,10.0.0.0/33".parse::<TrustedProxies>().unwrap_err();
         assert!(error.contains("10.0.0.0/33"), "{error}");

@@ -210,6 +210,9 @@ impl Default for Share {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt as _;
     use proptest::prelude::*;
 
     use super::*;
@@ -258,6 +261,55 @@ mod tests {
         assert!(share.forbids(100_001) && !share.forbids(100_000));
         share.count(1_000_000, 600_000);
         assert_eq!((budget.excess(), share.forbids(1 << 30)), (0, false));
+    }
+
+    #[test]
+    fn whoever_waits_until_the_budget_is_spent_is_told_then_and_not_before() {
+        let budget = budget(500_000, 1);
+        let share = Share::of(&budget);
+        let mut spent = pin!(budget.spent());
+        assert!(spent.as_mut().now_or_never().is_none());
+        share.count(0, 500_000);
+        share.count(500_000, 400_000);
+        share.count(400_000, 500_000);
+        assert!(spent.as_mut().now_or_never().is_none());
+        share.count(500_000, 600_000);
+        assert!(spent.now_or_never().is_some());
+        assert!(budget.spent().now_or_never().is_some(), "it is still spent");
+        share.count(600_000, 500_000);
+        assert!(budget.spent().now_or_never().is_none());
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_too_much() {
+        let budget = budget(0, 1);
+        let share = Share::of(&budget);
+        share.count(0, 1 << 40);
+        assert_eq!((budget.excess(), share.forbids(1 << 40)), (0, false));
+        assert!(budget.spent().now_or_never().is_none());
+    }
+
+    #[test]
+    fn pushes_are_forbidden_beyond_an_eighth_more_than_the_budget() {
+        let budget = budget(800_000, 1);
+        let share = Share::of(&budget);
+        share.count(0, 900_000);
+        assert!(!share.forbids(1 << 30));
+        share.count(900_000, 900_000 + 100_000);
+        assert!(share.forbids(1 << 30));
+    }
+
+    #[test]
+    fn a_worker_closes_as_many_as_its_part_of_what_is_too_much_asks_for() {
+        // It holds 300 of 1,200 bytes, so 50 of the 200 that are to go are its.
+        let held = vec![(40, 'a'), (10, 'b'), (50, 'c'), (200, 'd')];
+        assert_eq!(to_close(held.clone(), 200, 1_200, 10), ['d']);
+        // Of 1,000, so 240 of 800.
+        assert_eq!(to_close(held.clone(), 800, 1_000, 10), ['d', 'c']);
+        // What was freed suffices exactly.
+        assert_eq!(to_close(held.clone(), 1_000, 1_200, 10), ['d', 'c']);
+        assert_eq!(to_close(held, 1_200, 1_200, 10), ['d', 'c', 'a']);
+        assert!(to_close(Vec::<(usize, char)>::new(), 10, 0, 0).is_empty());
     }
 
     proptest! {

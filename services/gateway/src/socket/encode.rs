@@ -50,4 +50,19 @@ mod tests {
         assert_eq!(&close(4000, "slow")[..], b"\x88\x06\x0f\xa0slow");
         assert_eq!(&pong(b"hi")[..], b"\x8a\x02hi");
     }
+
+    #[test]
+    fn a_ping_has_no_payload_and_a_close_frame_needs_no_reason() {
+        assert_eq!(&ping()[..], b"\x89\x00");
+        assert_eq!(&close(1000, "")[..], b"\x88\x02\x03\xe8");
+    }
+
+    #[test]
+    fn a_frame_takes_no_more_memory_than_its_bytes_and_a_header() {
+        for frame in [text(&[b'x'; 1_000]), pong(&[b'x'; 100])] {
+            let most = frame.len() + HEADER_BYTES_MAX;
+            let capacity = frame.try_into_mut().unwrap().capacity();
+            assert!(capacity <= most, "{capacity} bytes, and at most {most} are needed");
+        }
+    }
 }

@@ -30,6 +30,20 @@ pub(super) struct Fetched {
     newer: bool,
 }
 
+impl Fetched {
+    /// Whether nothing is missing between this and the room's memory. A page that is full ends before that.
+    fn reaches(&self, ring: &Ring) -> bool {
+        self.newer || ring.covers(self.through)
+    }
+
+    /// This and what the log has after it. History may not have heard of the edits and deletions among that.
+    fn followed_by(self, page: &Page) -> Self {
+        let through = page.events.last().map_or(self.through, |logged| logged.seq);
+        let events = follow(self.events, page.events.iter().filter_map(keep));
+        Self { events, through, newer: page.more, ..self }
+    }
+}
+
 /// The first page of a subscription.
 pub(super) struct FirstPage {
     pub(super) messages: Vec<Bytes>,
@@ -81,15 +95,11 @@ pub(super) async fn reach(
     mut fetched: Fetched,
 ) -> Result<Fetched, Error> {
     for _ in 0..ATTEMPTS_MAX {
-        if fetched.newer || room.with_ring(|ring| ring.covers(fetched.through)) {
+        if room.with_ring(|ring| fetched.reaches(ring)) {
             return Ok(fetched);
         }
         let request = Catchup { channel: room.channel().clone(), after: fetched.through, limit };
-        let page = worker.services.call(&request).await?.page;
-        fetched.newer = page.more;
-        // History may not have heard of the edits and deletions among them.
-        fetched.events = follow(fetched.events, page.events.iter().filter_map(keep));
-        fetched.through = page.events.last().map_or(fetched.through, |logged| logged.seq);
+        fetched = fetched.followed_by(&worker.services.call(&request).await?.page);
     }
     Err(Error::unavailable("the channel is moving too fast; subscribe again"))
 }
@@ -144,25 +154,31 @@ fn onwards(page: &Page, start: Seq) -> Fetched {
 
 /// The events before the room's memory that are needed to make `limit`.
 async fn before_ring(worker: &Worker, room: &Room, limit: u32) -> Result<Fetched, Error> {
-    let (held, first, before_first, reaches_start, revised) = room.with_ring(|ring| {
-        let held = u32::try_from(ring.latest(usize::MAX).len()).unwrap_or(u32::MAX);
-        let covered_after = ring.covered_after();
-        (held, ring.first_seq(), covered_after, ring.reaches_start(), ring.amends_after())
-    });
-    let from_ring = Fetched { older: !reaches_start, ..nothing(before_first) };
-    let Some(first) = first.filter(|_| held < limit && !reaches_start) else {
-        return Ok(from_ring);
-    };
+    let (from_ring, missing, revised) = room
+        .with_ring(|ring| (in_front_of(ring), missing_before(ring, limit), ring.amends_after()));
+    let Some((first, missing)) = missing else { return Ok(from_ring) };
     let page =
-        pages::read(&worker.services, room.channel(), Window::Before(first), limit - held, revised)
+        pages::read(&worker.services, room.channel(), Window::Before(first), missing, revised)
             .await?;
     let events = page.events.iter().filter_map(keep).collect();
     Ok(Fetched { events, older: page.more, ..from_ring })
 }
 
+/// Nothing, up to where the room's memory begins.
+fn in_front_of(ring: &Ring) -> Fetched {
+    Fetched { older: !ring.reaches_start(), ..nothing(ring.covered_after()) }
+}
+
+/// Before which event, and how many, the room's memory lacks of its channel's latest `limit` events.
+fn missing_before(ring: &Ring, limit: u32) -> Option<(Seq, u32)> {
+    let held = u32::try_from(ring.latest(usize::MAX).len()).unwrap_or(u32::MAX);
+    let missing = limit.saturating_sub(held);
+    ring.first_seq().filter(|_| missing > 0 && !ring.reaches_start()).map(|first| (first, missing))
+}
+
 #[cfg(test)]
 mod tests {
-    use goch_contract::{ChannelName, Secret, Uid, frame::Credentials};
+    use goch_contract::{ChannelName, Secret, Uid, event::Logged, frame::Credentials};
     use proptest::{prelude::*, sample::Index};
 
     use super::*;
@@ -224,6 +240,65 @@ mod tests {
         assert_eq!((page.last_seq, page.more), (Seq(5), true));
     }
 
+    #[test]
+    fn a_page_goes_as_far_as_what_was_fetched_though_its_last_event_cannot_be_read() {
+        let event = Kept { seq: Seq(3), from: None, json: "3".into() };
+        let fetched = Fetched { events: vec![event], ..nothing(Seq(5)) };
+        let page = compose(&ring(5, &[]), fetched, &subscribe(Window::After(Seq(0)), 10));
+        assert_eq!((page.messages.len(), page.last_seq, page.more), (1, Seq(5), false));
+    }
+
+    #[test]
+    fn in_front_of_a_rooms_memory_are_older_events_unless_it_reaches_back_to_the_first() {
+        let (part, whole) = (in_front_of(&ring(4, &[5])), in_front_of(&ring(0, &[5])));
+        assert_eq!((part.through, part.older), (Seq(4), true));
+        assert_eq!((whole.through, whole.older), (Seq(0), false));
+    }
+
+    /// A room's memory of the events after `covered_after` at `seqs`.
+    fn ring(covered_after: u64, seqs: &[u64]) -> Ring {
+        let mut ring = Ring::new(Seq(covered_after), covered_after == 0);
+        for seq in seqs {
+            ring.push(Kept { seq: Seq(*seq), from: None, json: seq.to_string().into() });
+        }
+        ring
+    }
+
+    #[test]
+    fn what_was_fetched_is_followed_by_the_log_until_it_meets_the_rooms_memory_or_is_full() {
+        let ring = ring(9, &[10]);
+        let before = nothing(Seq(4));
+        assert!(!before.reaches(&ring));
+        let logged = |seq: u64| {
+            let event = format!(r#"{{"type":"joined","channel":"c","time":1,"uid":"u{seq}"}}"#);
+            let event = serde_json::value::RawValue::from_string(event).unwrap();
+            Logged::new(Seq(seq), Seq(seq - 1), event)
+        };
+        let page = |seqs: &[u64], more| {
+            let events = seqs.iter().map(|seq| logged(*seq)).collect();
+            Page { events, more }
+        };
+        let fetched = before.followed_by(&page(&[6, 8], false));
+        assert_eq!((fetched.events.len(), fetched.through), (2, Seq(8)));
+        assert!(!fetched.reaches(&ring), "the event at 9 may be missing");
+        let fetched = fetched.followed_by(&page(&[9], false));
+        assert_eq!((fetched.events.len(), fetched.through), (3, Seq(9)));
+        assert!(fetched.reaches(&ring));
+        let full = nothing(Seq(4)).followed_by(&page(&[6], true));
+        assert!(full.newer && full.reaches(&ring));
+        // Whoever has nothing to add has not moved.
+        assert_eq!(nothing(Seq(4)).followed_by(&page(&[], false)).through, Seq(4));
+    }
+
+    #[test]
+    fn older_events_are_asked_for_when_the_rooms_memory_has_too_few_and_there_may_be_some() {
+        assert_eq!(missing_before(&ring(4, &[5, 7, 8]), 5), Some((Seq(5), 2)));
+        assert_eq!(missing_before(&ring(4, &[5, 7, 8]), 3), None);
+        assert_eq!(missing_before(&ring(4, &[5, 7, 8]), 1), None);
+        assert_eq!(missing_before(&ring(0, &[5, 7, 8]), 5), None);
+        assert_eq!(missing_before(&ring(4, &[]), 5), None);
+    }
+
     proptest! {
         #[test]
         fn a_resume_gets_what_follows_with_no_hole_and_nothing_twice(
@@ -263,7 +338,7 @@ mod tests {
             let held = ring.latest(usize::MAX).len();
             let before = &events[..events.len() - held];
             let wanted = (limit as usize).saturating_sub(held);
-            let from_ring = Fetched { older: !ring.reaches_start(), ..nothing(ring.covered_after()) };
+            let from_ring = in_front_of(&ring);
             let fetched = if held == 0 || wanted == 0 {
                 from_ring
             } else {

@@ -58,18 +58,7 @@ impl Connection {
     /// Closes the socket when too much of what it sent was refused. Tells whether it goes on.
     pub(super) fn note_refusal(&self, error: &Error) -> bool {
         let is_authorized = self.registered.watched().is_authorized();
-        let cost = match error.code {
-            ErrorCode::Unauthorized if !is_authorized => GUESS_COST,
-            ErrorCode::BadFrame
-            | ErrorCode::BadRequest
-            | ErrorCode::Empty
-            | ErrorCode::TooLong
-            | ErrorCode::RateLimited
-            | ErrorCode::Forbidden
-            | ErrorCode::Unauthorized => 1,
-            // What a client may run into that does nothing wrong.
-            _ => return true,
-        };
+        let Some(cost) = cost(error.code, is_authorized) else { return true };
         let goes_on = self.refusals.take_many(cost, Instant::now()).is_ok();
         if !goes_on {
             self.worker.edge.count("refusals");
@@ -81,5 +70,36 @@ impl Connection {
     pub(super) fn count_error(&self, error: &Error) {
         let code = CodeLabel { code: error.code.as_str() };
         self.worker.metrics.errors.get_or_create(&code).inc();
+    }
+}
+
+/// As how many refused frames an error counts; none if a client that does nothing wrong may run into it.
+fn cost(code: ErrorCode, is_authorized: bool) -> Option<u32> {
+    match code {
+        ErrorCode::Unauthorized if !is_authorized => Some(GUESS_COST),
+        ErrorCode::BadFrame
+        | ErrorCode::BadRequest
+        | ErrorCode::Empty
+        | ErrorCode::TooLong
+        | ErrorCode::RateLimited
+        | ErrorCode::Forbidden
+        | ErrorCode::Unauthorized => Some(1),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guess_of_a_stranger_costs_more_than_a_mistake_and_an_outage_of_ours_nothing() {
+        assert_eq!(cost(ErrorCode::Unauthorized, false), Some(GUESS_COST));
+        assert_eq!(cost(ErrorCode::Unauthorized, true), Some(1));
+        for is_authorized in [false, true] {
+            assert_eq!(cost(ErrorCode::BadFrame, is_authorized), Some(1));
+            assert_eq!(cost(ErrorCode::RateLimited, is_authorized), Some(1));
+            assert_eq!(cost(ErrorCode::Unavailable, is_authorized), None);
+        }
     }
 }

@@ -257,3 +257,6 @@ impl Sockets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -241,4 +241,57 @@ mod tests {
             assert!(matches!(user(Some(role)), Err(Refused::Unusable(_))), "{role}");
         }
     }
+
+    /// A user who is called Ann and may use the channel `c`.
+    fn ann(role: Option<Role>, expires_at: u64) -> TokenUser {
+        TokenUser {
+            uid: Uid::parse("ann").unwrap(),
+            display_name: Some("Ann".to_owned()),
+            email: None,
+            role,
+            expires_at: UnixMillis(expires_at),
+            channels: Channels::These(vec!["c".to_owned()]),
+        }
+    }
+
+    #[test]
+    fn a_token_is_believed_until_its_end_and_as_long_beyond_as_clocks_may_differ() {
+        let user = ann(None, 1_000_000);
+        assert!(!user.has_expired(UnixMillis(1_000_000 + 4_999)));
+        assert!(user.has_expired(UnixMillis(1_000_000 + 5_000)));
+        assert!(!has_expired(UnixMillis(u64::MAX), UnixMillis(2_000_000)));
+    }
+
+    #[test]
+    fn a_user_is_known_as_the_token_says_if_name_and_role_are_the_same() {
+        let profile = |display_name: &str, role| Profile {
+            uid: Uid::parse("ann").unwrap(),
+            membership: goch_contract::MembershipId::parse("a").unwrap(),
+            display_name: display_name.to_owned(),
+            role,
+        };
+        let user = ann(Some(Role::agent()), 1);
+        assert!(user.is_known_as(&profile("Ann", Role::agent())));
+        assert!(!user.is_known_as(&profile("Ann", Role::member())));
+        assert!(!user.is_known_as(&profile("Anna", Role::agent())));
+        // A token that says nothing changes no name, and is a member's.
+        let user = TokenUser { display_name: None, ..ann(None, 1) };
+        assert!(user.is_known_as(&profile("Anna", Role::member())));
+        assert!(!user.is_known_as(&profile("Anna", Role::guest())));
+    }
+
+    #[test]
+    fn a_token_may_last_exactly_as_long_as_allowed_and_for_ever_without_a_limit() {
+        let user = |lifetime_max, lasts_ms: f64| {
+            let config = TokenConfig { lifetime_max, ..TokenConfig::default() };
+            let rules = Rules::new(&config, &Roles::default(), &Limits::default());
+            let exp = 2e9 + lasts_ms / 1_000.0;
+            let user = rules.user(json!({"sub": "ann", "exp": exp}), UnixMillis(2_000_000_000_000));
+            user.map(|user| user.expires_at.0)
+        };
+        let minute = Duration::from_mins(1);
+        assert_eq!(user(minute, 60_000.0), Ok(2_000_000_060_000));
+        assert_eq!(user(minute, 60_500.0), Err(Refused::TooLasting(60)));
+        assert_eq!(user(Duration::ZERO, 1e12), Ok(3_000_000_000_000));
+    }
 }

@@ -194,6 +194,16 @@ mod tests {
     }
 
     #[test]
+    fn other_curves_are_refused_by_name() {
+        let mut key = Signer::es256("2").jwk();
+        key["crv"] = json!("P-384");
+        assert_eq!(unfit(&key), Some(Unfit::Kind));
+        let mut key = Signer::ed25519("1").jwk();
+        key["crv"] = json!("P-256");
+        assert_eq!(unfit(&key), Some(Unfit::Kind));
+    }
+
+    #[test]
     fn a_shared_secret_is_long_and_not_published() {
         let secret =
             |bytes: usize| json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode(vec![7; bytes])});

@@ -237,3 +237,6 @@ fn client() -> Result<Client, StartError> {
         .build()
         .map_err(|error| StartError::because("preparing to read TOKEN_JWKS_URL", error))
 }
+
+#[cfg(test)]
+mod tests;

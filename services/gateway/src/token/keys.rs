@@ -330,6 +330,53 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_the_token_does_not_name_is_not_tried() {
+        let signer = Signer::ed25519("1");
+        let keys = key_set(&[signer.jwk()]).unwrap();
+        let named_otherwise = signer.named("2").sign(&claims());
+        assert_eq!(keys.verify(&named_otherwise, &rules()).unwrap_err(), Refused::UnknownKey);
+        // One without a name may be any.
+        let keys = key_set(&[Signer::ed25519("other").nameless().jwk(), signer.nameless().jwk()]);
+        assert!(keys.unwrap().verify(&named_otherwise, &rules()).is_ok());
+    }
+
+    #[test]
+    fn a_token_is_unknown_only_as_long_as_a_new_key_could_have_signed_it() {
+        let [known, stranger] = [Signer::ed25519("1"), Signer::ed25519("2")];
+        let keys = key_set(&[known.jwk()]).unwrap();
+        let refused = |signer: &Signer| keys.verify(&signer.sign(&claims()), &rules()).unwrap_err();
+        assert_eq!(refused(&stranger.nameless()), Refused::UnknownKey);
+        assert_eq!(refused(&stranger.named("1")), Refused::Invalid);
+        let nameless = key_set(&[known.nameless().jwk()]).unwrap();
+        let refused = nameless.verify(&stranger.sign(&claims()), &rules()).unwrap_err();
+        assert_eq!(refused, Refused::UnknownKey);
+        // What the right key has signed is refused for what is in it.
+        let expired = json!({"sub": "ann", "exp": 1});
+        for signer in [known.named("1"), known.nameless()] {
+            let refused = keys.verify(&signer.sign(&expired), &rules()).unwrap_err();
+            assert_eq!(refused, Refused::Expired);
+        }
+        let no_object = keys.verify(&known.sign(&json!(["ann"])), &rules()).unwrap_err();
+        assert_eq!(no_object, Refused::Claims);
+    }
+
+    #[test]
+    fn so_many_keys_are_used_and_so_many_of_those_that_cannot_be_are_named() {
+        let signers: Vec<_> = (0..=KEYS_MAX).map(|n| Signer::ed25519(&n.to_string())).collect();
+        let keys: Vec<_> = signers.iter().map(Signer::jwk).collect();
+        let all = key_set(&keys).unwrap();
+        assert_eq!(all.len(), KEYS_MAX);
+        let verify = |signer: &Signer| all.verify(&signer.sign(&claims()), &rules());
+        assert!(verify(&signers[KEYS_MAX - 1]).is_ok());
+        assert_eq!(verify(&signers[KEYS_MAX]).unwrap_err(), Refused::UnknownKey);
+
+        let junk = vec![json!({"kty": "x"}); LEFT_OUT_MAX + 1];
+        let keys = key_set(&[junk, keys[..1].to_vec()].concat()).unwrap();
+        let names: Vec<_> = keys.left_out().iter().map(|it| it.name.as_str()).collect();
+        assert_eq!((names.len(), names[0], names[7]), (LEFT_OUT_MAX, "number 1", "number 8"));
+    }
+
+    #[test]
     fn no_document_makes_a_log_line_long() {
         let junk =
             |place: usize| json!({"kty": "x", "kid": format!("{place}-{}", "k".repeat(9_000))});

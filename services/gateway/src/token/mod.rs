@@ -116,6 +116,9 @@ impl Tokens {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::HashSet, sync::Arc};
+
+    use goch_contract::Uid;
     use serde_json::json;
 
     use super::{sign::Signer, *};
@@ -203,5 +206,72 @@ mod tests {
             let error = tokens.check(&Signer::hs256(&secret).sign(&claims)).await.unwrap_err();
             assert!(message(&error).contains(reason), "{claim}: {error}");
         }
+    }
+
+    /// Keys of a generation, which check nothing.
+    fn loaded(generation: u64) -> Loaded {
+        let secret = Secret::new("s".repeat(32));
+        Loaded { keys: Arc::new(keys::KeySet::of_secrets(&[secret])), generation }
+    }
+
+    fn user(tokens: &Tokens, uid: &str, expires_at: UnixMillis) -> Rc<TokenUser> {
+        #[expect(clippy::cast_precision_loss, reason = "it is a time of today")]
+        let exp = expires_at.0 as f64 / 1_000.0;
+        let claims = serde_json::from_value(json!({"sub": uid, "exp": exp})).unwrap();
+        Rc::new(tokens.rules.user(claims, UnixMillis(0)).unwrap())
+    }
+
+    fn tokens_without_a_lifetime() -> Tokens {
+        let secret = "s".repeat(32);
+        let config = TokenConfig {
+            lifetime_max: std::time::Duration::ZERO,
+            ..TokenConfig::of_secrets(&[&secret])
+        };
+        tokens(&config)
+    }
+
+    #[test]
+    fn what_was_checked_is_remembered_until_it_expires_or_the_keys_change() {
+        let tokens = tokens_without_a_lifetime();
+        let (keys, newer) = (loaded(0), loaded(1));
+        let end = UnixMillis(2_000_000_000_000);
+        let ann = user(&tokens, "ann", end);
+        let recall =
+            |keys: &Loaded, now| tokens.recall(&[1; 32], keys, now).map(|user| user.uid.clone());
+        tokens.remember([1; 32], &keys, Rc::clone(&ann));
+        let known = Some(Uid::parse("ann").unwrap());
+        assert_eq!(recall(&keys, end), known);
+        assert_eq!(tokens.recall(&[2; 32], &keys, end), None);
+        // Where a token has expired, another one is checked anew.
+        assert_eq!(recall(&keys, UnixMillis(end.0 + 1_000 * LEEWAY_SECONDS)), None);
+        assert_eq!(recall(&keys, end), None);
+        tokens.remember([1; 32], &keys, Rc::clone(&ann));
+        assert_eq!(recall(&newer, end), None);
+        // Checked with keys that are no longer the present ones.
+        tokens.remember([1; 32], &keys, Rc::clone(&ann));
+        assert_eq!(recall(&newer, end), None);
+        tokens.remember([1; 32], &newer, ann);
+        assert_eq!(recall(&newer, end), known);
+    }
+
+    #[test]
+    fn so_many_tokens_are_remembered_and_the_longest_unused_goes_first() {
+        let tokens = tokens_without_a_lifetime();
+        let (keys, end) = (loaded(0), UnixMillis(2_000_000_000_000));
+        let ann = user(&tokens, "ann", end);
+        let digest = |number: usize| {
+            let mut digest = [0; 32];
+            digest[..8].copy_from_slice(&number.to_le_bytes());
+            digest
+        };
+        for number in 0..REMEMBERED_MAX {
+            tokens.remember(digest(number), &keys, Rc::clone(&ann));
+        }
+        assert!(tokens.recall(&digest(0), &keys, end).is_some());
+        tokens.remember(digest(REMEMBERED_MAX), &keys, ann);
+        let is_known = |number: &usize| tokens.recall(&digest(*number), &keys, end).is_some();
+        let known: HashSet<_> = (0..=REMEMBERED_MAX).filter(is_known).collect();
+        assert_eq!(known.len(), REMEMBERED_MAX);
+        assert!(!known.contains(&1));
     }
 }

@@ -17,8 +17,8 @@ use super::{
     uses::{Use, now},
 };
 
-/// Channels looked at in one step.
-const STEP: i64 = 100;
+/// The last place in the list that is looked at in one step: a hundred channels.
+const LAST_PLACE: i64 = 99;
 
 /// A channel that was written to or filled within so many seconds stays, however full Redis is: it would come back
 /// at once.
@@ -99,7 +99,7 @@ impl Store {
             let pipeline = self.redis.client().pipeline();
             // It goes with the last channel.
             pipeline.expire::<(), _>(&key, self.idle_seconds, None).await?;
-            pipeline.zrange::<(), _, _, _>(&key, 0, STEP - 1, None, false, None, true).await?;
+            pipeline.zrange::<(), _, _, _>(&key, 0, LAST_PLACE, None, false, None, true).await?;
             pipeline.all::<(Value, Vec<(String, f64)>)>().await
         };
         let (_, idle) = self.redis.write(idle).await?;

@@ -1,6 +1,8 @@
 //! The scripts that count, on a real redis-server, against a log that a test can look through.
 
 mod cluster;
+mod evicting;
+mod reading;
 
 use std::{
     collections::BTreeMap,

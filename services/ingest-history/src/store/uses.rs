@@ -97,4 +97,26 @@ mod tests {
         assert_eq!(taken.len(), WAITING_MAX);
         assert!(matches!(taken[&channels[1]], Use::At(_)));
     }
+
+    #[test]
+    fn what_is_forgotten_waits_beyond_that_and_within_a_bound_too() {
+        let channels: Vec<_> = (0..2 * WAITING_MAX + 5)
+            .map(|number| ChannelName::parse(&format!("c{number}")).unwrap())
+            .collect();
+        let uses = Uses::default();
+        for channel in &channels {
+            uses.forget(channel);
+        }
+        assert_eq!(uses.take().len(), 2 * WAITING_MAX);
+        uses.give_back(channels.into_iter().map(|channel| (channel, Use::At(1))));
+        assert_eq!(uses.take().len(), 2 * WAITING_MAX);
+    }
+
+    #[test]
+    fn a_use_is_noted_in_unix_seconds() {
+        let seconds = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let before = seconds();
+        let noted = u64::try_from(now()).unwrap();
+        assert!((before..=seconds()).contains(&noted));
+    }
 }

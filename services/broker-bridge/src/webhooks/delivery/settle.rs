@@ -172,3 +172,16 @@ impl Delivery {
 fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(1.0 + fastrand::f64() / 5.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_up_to_a_fifth_longer_and_never_shorter() {
+        let pause = Duration::from_secs(100);
+        let pauses: Vec<_> = (0..1_000).map(|_| jittered(pause)).collect();
+        assert!(pauses.iter().all(|it| (pause..=pause * 6 / 5).contains(it)));
+        assert!(pauses.iter().max() > Some(&(pause * 11 / 10)));
+    }
+}

@@ -1,6 +1,16 @@
 //! Outboxes at real sockets.
 
-use std::{io::Read as _, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    io::Read as _,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Wake,
+    time::Duration,
+};
 
 use actix_web::rt::net::TcpListener;
 use bytes::BytesMut;
@@ -171,4 +181,129 @@ async fn nothing_is_written_once_it_is_cut() {
     outbox.finish().await;
     drop(reader);
     assert_eq!(read_to_end(peer).await, b"");
+}
+
+/// How long a machine that stalls may take for what needs no time.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[actix_web::test]
+async fn what_is_pushed_leaves_by_itself_and_a_ping_is_answered_until_the_close_frame() {
+    let (outbox, _reader, peer) = connected(1_000).await;
+    spawn_local(Rc::clone(&outbox.flusher).run());
+    assert!(outbox.push(Bytes::from_static(b"one")));
+    outbox.push_pong(b"hi");
+    tokio::time::timeout(PATIENCE, outbox.flusher.flushed()).await.unwrap();
+    assert_eq!(outbox.bytes(), 0);
+    assert!(outbox.push(Bytes::from_static(b"two")));
+    outbox.close(Closing::Goodbye);
+    outbox.push_pong(b"late");
+    outbox.finish().await;
+    assert!(!outbox.has_overflowed());
+    let (pong, close) = (encode::pong(b"hi"), encode::close(1000, ""));
+    assert_eq!(read_to_end(peer).await, [&pong[..], b"onetwo", &close].concat());
+}
+
+#[actix_web::test]
+async fn what_sockets_share_is_written_to_each() {
+    let shared = Shared::new(BytesMut::from("to all"));
+    for _ in 0..2 {
+        let (outbox, _reader, peer) = connected(1_000).await;
+        assert!(outbox.push_shared(&shared));
+        outbox.finish().await;
+        assert_eq!(read_to_end(peer).await, b"to all");
+    }
+}
+
+#[actix_web::test]
+async fn a_client_that_does_not_read_its_answers_gets_on_once_half_of_them_have_left() {
+    let (outbox, _reader, peer) = connected(1 << 20).await;
+    assert!(outbox.room().now_or_never().is_some());
+    while !(is_blocked(&outbox) && outbox.bytes() > 600_000) {
+        assert!(outbox.push(Bytes::from(vec![b'x'; 10_000])));
+        outbox.write();
+    }
+    assert!(outbox.room().now_or_never().is_none());
+    let written_on = async {
+        tokio::select! {
+            () = outbox.room() => true,
+            () = outbox.ended() => false,
+        }
+    };
+    let read = actix_web::rt::spawn(read_to_end(peer));
+    // The socket's task waits for either, and writes on meanwhile.
+    assert!(tokio::time::timeout(PATIENCE, written_on).await.unwrap());
+    assert!(outbox.bytes() <= 1 << 19);
+    outbox.finish().await;
+    read.await.unwrap();
+}
+
+#[actix_web::test]
+async fn when_far_too_much_waits_in_the_process_a_push_closes_who_has_more_than_its_share() {
+    let budget = Budget::new(400_000, Arc::new(AtomicUsize::new(2)));
+    let flusher = Rc::new(Flusher::new(Share::of(&budget)));
+    let [large, small] = [(); 2].map(|()| Outbox::with(1 << 20, None, &flusher));
+    assert!(large.push(Bytes::from(vec![b'x'; 400_000])));
+    assert!(small.push(Bytes::from(vec![b'x'; 90_000])));
+    assert!(small.push(Bytes::from_static(b"a share is 100,000 bytes")));
+    assert!(!large.push(Bytes::from_static(b"one more")));
+    assert!(large.has_overflowed() && !large.is_open());
+    assert!(small.push(Bytes::from(vec![b'x'; 20_000])), "there is room again");
+}
+
+#[actix_web::test]
+async fn an_interrupted_write_is_begun_again_one_without_room_waits_and_others_end_the_connection()
+{
+    let (outbox, _reader, _peer) = connected(1_000).await;
+    assert!(outbox.push(Bytes::from_static(b"abc")));
+    let outcomes = [Err(ErrorKind::Interrupted), Ok(1), Err(ErrorKind::WouldBlock)];
+    let outcomes = RefCell::new(VecDeque::from(outcomes));
+    let next = |_: &TcpStream, _: &Queue| {
+        outcomes.borrow_mut().pop_front().unwrap().map_err(io::Error::from)
+    };
+    outbox.inner.borrow_mut().write_with(next);
+    assert!(outcomes.borrow().is_empty());
+    assert!(is_blocked(&outbox) && outbox.bytes() == 2 + CHUNK_BYTES);
+    outcomes.borrow_mut().push_back(Err(ErrorKind::ConnectionReset));
+    outbox.inner.borrow_mut().write_with(next);
+    assert!(outbox.is_cut() && outbox.bytes() == 0);
+}
+
+#[actix_web::test]
+async fn a_frame_that_is_begun_is_written_to_its_end_if_that_is_not_too_much() {
+    let close = encode::close(4000, Closing::TooSlow.reason());
+    let kept = BEGUN_BYTES_KEPT - close.len() - 2 * CHUNK_BYTES;
+    for (rest, is_cut) in [(kept, false), (kept + 1, true)] {
+        let (outbox, _reader, _peer) = connected(1 << 20).await;
+        assert!(outbox.push(Bytes::from(vec![b'x'; rest + 1])));
+        let outcomes = RefCell::new(VecDeque::from([Ok(1), Err(ErrorKind::WouldBlock)]));
+        outbox
+            .inner
+            .borrow_mut()
+            .write_with(|_, _| outcomes.borrow_mut().pop_front().unwrap().map_err(io::Error::from));
+        outbox.shed();
+        assert_eq!(outbox.is_cut(), is_cut, "{rest}");
+        assert!(outbox.has_overflowed());
+    }
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[actix_web::test]
+async fn a_socket_for_which_nothing_waits_costs_its_task_no_turn() {
+    let (outbox, _reader, _peer) = connected(1_000).await;
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut ended = pin!(outbox.ended());
+    assert!(ended.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+    outbox.close(Closing::Goodbye);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
 }
