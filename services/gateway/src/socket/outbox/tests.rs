@@ -299,6 +299,12 @@ impl Wake for Wakes {
 #[actix_web::test]
 async fn a_socket_for_which_nothing_waits_costs_its_task_no_turn() {
     let (outbox, _reader, _peer) = connected(1_000).await;
+    poll_fn(|context| {
+        let inner = outbox.inner.borrow();
+        inner.stream.as_ref().unwrap().as_ref().poll_write_ready(context)
+    })
+    .await
+    .unwrap();
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(Arc::clone(&wakes));
     let mut ended = pin!(outbox.ended());
