@@ -8,7 +8,7 @@
 # Needs a POSIX shell, and /dev/urandom or openssl.
 set -eu
 
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(CDPATH='' cd -- "$(dirname "$0")/.." && pwd)
 file=${1:-$root/.env}
 secrets='ADMIN_CREDENTIALS NATS_GATEWAY_PASSWORD NATS_CHAT_ADMIN_PASSWORD NATS_INGEST_HISTORY_PASSWORD
 NATS_BROKER_BRIDGE_PASSWORD REDIS_CHAT_ADMIN_PASSWORD REDIS_INGEST_HISTORY_PASSWORD REDIS_OPERATOR_PASSWORD'
@@ -85,6 +85,7 @@ if [ -n "$missing" ]; then
     [ -e "$file" ] || template=$root/.env.example
     # For nobody else, from the first byte on; and the old file stays whole until the new one is.
     umask 077
+    rm -f "$file.new"
     trap 'rm -f "$file.new"' EXIT
     trap 'exit 1' INT TERM HUP
     left="$missing "

@@ -26,6 +26,8 @@ NAMES = {
     ("chat-admin", "REDIS_URL"): "ADMIN_REDIS_URL",
     ("ingest-history", "REDIS_URL"): "HISTORY_REDIS_URL",
 }
+# Of all services: compose reads its own environment first, and there these are the nats command line's.
+NAMES_OF_ALL = {name: f"GOCH_{name}" for name in ("NATS_URL", "NATS_USER", "NATS_PASSWORD")}
 # Of Rust, and not in a table.
 BESIDES = {"RUST_BACKTRACE"}
 
@@ -75,7 +77,7 @@ def faults(services, paths):
         if name in FIXED:
             continue
         setting = str(services[service]["environment"].get(name, ""))
-        wanted = NAMES.get((service, name), name)
+        wanted = NAMES.get((service, name), NAMES_OF_ALL.get(name, name))
         if not re.match(r"\$\{" + wanted + r"\b", setting):
             yield f"{service}: {name} does not come from {wanted} of .env, but is {setting!r}"
         if wanted not in values:

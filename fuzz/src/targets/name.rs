@@ -50,5 +50,7 @@ fn check_deduplication(text: &str) {
     else {
         return;
     };
-    assert_eq!(deduplication_id(&channel, Sender::Member(&membership), id.as_str()), text);
+    let expected = format!("{}/{membership}/{id}", channel.token());
+    assert_eq!(deduplication_id(&channel, Sender::Member(&membership), id.as_str()), expected);
+    assert!(!channel.token().contains('/'));
 }

@@ -121,7 +121,7 @@ fn setting(entry: &Entry) -> Result<Option<(Key, Option<String>)>, String> {
         if is_group && entry.value == Value::Nothing {
             return Ok(None);
         }
-        return Err(unknown::reason(service, keys));
+        return Err(unknown::reason(service, keys, &entry.value));
     };
     let name = variable.name;
     if let Some(service) = service.filter(|service| !variable.readers.contains(service)) {

@@ -91,8 +91,8 @@ fn every_unknown_key_is_a_fault_with_its_place_and_the_nearest_name() {
             "gatway: {workers: 2}",
             "goch.yaml:1:10: unknown setting gatway_workers; did you mean gateway?",
         ),
-        ("colour:", "goch.yaml:1:1: unknown setting colour"),
-        ("colours: {}", "goch.yaml:1:1: unknown setting colours"),
+        ("colour: red", "goch.yaml:1:1: unknown setting colour"),
+        ("colours: {}", "goch.yaml:1:1: this is no setting's name"),
         ("config_file: x", "goch.yaml:1:1: unknown setting config_file"),
     ] {
         assert_eq!(fault(text), expected);
@@ -126,6 +126,8 @@ fn a_setting_where_it_cannot_be_is_a_fault() {
 fn what_may_be_a_secret_is_not_repeated() {
     for text in [
         "token_secret: {{ hunter2 }}",
+        "nats: { user: gateway, password: abc,hunter2 }",
+        "token: {secret: abc,hunter2}",
         "token_secret: {hunter2}",
         "token: {secret: {hunter2: {hunter2: 1}}}",
         "admin_credentials: [{desk: hunter2}]",

@@ -1,12 +1,10 @@
 //! What is said of keys that lead to no setting: the nearest one, and no part of a secret.
 
+use super::yaml::Value;
 use crate::config::known;
 
-/// The longest key that is repeated in a fault. Longer ones are no names.
-const NAME_MAX: usize = 64;
-
 /// What is wrong with keys that lead to no setting.
-pub(super) fn reason(service: Option<&'static str>, keys: &[String]) -> String {
+pub(super) fn reason(service: Option<&'static str>, keys: &[String], value: &Value) -> String {
     let name = keys.join("_");
     let above = (1..keys.len()).rev().find_map(|count| known::find(&keys[..count].join("_")));
     if let Some(setting) = above {
@@ -23,12 +21,13 @@ pub(super) fn reason(service: Option<&'static str>, keys: &[String]) -> String {
         );
     }
     let is_name = |character: char| character.is_ascii_alphanumeric() || "_-".contains(character);
-    if name.len() > NAME_MAX || !name.chars().all(is_name) {
-        return "this is no setting's name".to_owned();
-    }
     match nearest(service, keys) {
         Some(nearest) => format!("unknown setting {name}; did you mean {nearest}?"),
-        None => format!("unknown setting {name}"),
+        // A part of a secret stands alone, as after a comma in braces.
+        None if *value != Value::Nothing && name.chars().all(is_name) => {
+            format!("unknown setting {name}")
+        }
+        None => "this is no setting's name".to_owned(),
     }
 }
 

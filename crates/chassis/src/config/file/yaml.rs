@@ -8,6 +8,12 @@ use std::{collections::BTreeSet, fmt};
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, StrInput};
 
+/// The longest key, in bytes. No setting's name is longer.
+const KEY_MAX: usize = 64;
+
+/// Settings and faults of a document, which is read no further after so many.
+const ENTRIES_MAX: usize = 1_000;
+
 /// What stands at a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -122,8 +128,16 @@ impl<'a> Reader<'a> {
         let mut seen = BTreeSet::new();
         loop {
             let (event, place) = self.next()?;
+            if self.document.entries.len() + self.document.faults.len() >= ENTRIES_MAX {
+                self.fault(place, format!("there are more than {ENTRIES_MAX} settings"));
+                return None;
+            }
             match event {
                 Event::MappingEnd => return Some(!seen.is_empty()),
+                Event::Scalar(key, _, _, None) if key.len() > KEY_MAX => {
+                    self.fault(place, "this is no setting's name");
+                    self.skip_next()?;
+                }
                 Event::Scalar(key, _, _, None) => {
                     let key = key.into_owned();
                     if seen.insert(key.clone()) {
