@@ -153,7 +153,10 @@ fn a_file_made_to_do_harm_is_refused() {
         writeln!(nested, "{}a:", " ".repeat(level)).unwrap();
     }
     assert!(!faults(&nested).is_empty());
-    let wide: String = (0..100_000).map(|number| format!("k{number}: 1\n")).collect();
+    let mut wide = String::new();
+    for number in 0..100_000 {
+        writeln!(wide, "k{number}: 1").unwrap();
+    }
     let read = read(&wide);
     assert_eq!((read.entries.len(), read.faults.len()), (1_000, 1));
     let long = format!("? {}\n: {{a: 1, b: 2}}\nc: 3\n", "k".repeat(500_000));
