@@ -45,6 +45,14 @@ async fn system() -> Option<System> {
     Some(builder.env("broker-bridge", "LOG_REPLICAS", "3").start().await)
 }
 
+/// Kills a server that does not lead the log: which one lacks what comes now.
+async fn kill_a_follower(system: &mut System) -> usize {
+    let leader = until("the log has a leader", async || system.log_leader(PREFIX).await).await;
+    let follower = (leader + 1) % 3;
+    system.own_servers().nats_mut(follower).kill();
+    follower
+}
+
 #[tokio::test]
 async fn talking_goes_on_and_nothing_is_lost_when_the_leader_of_the_log_is_killed() {
     let Some(mut system) = system().await else { return };
@@ -139,9 +147,7 @@ async fn no_page_lacks_what_was_acked_while_a_server_catches_up() {
     let (mut socket, _) = ann.enter(&system.gateways[0]).await;
     let mut acked = Vec::new();
     for round in 1..=3 {
-        let leader = until("the log has a leader", async || system.log_leader(PREFIX).await).await;
-        let behind = (leader + 1) % 3;
-        system.own_servers().nats_mut(behind).kill();
+        let behind = kill_a_follower(&mut system).await;
         while acked.len() < round * 3 * MESSAGES {
             acked.push(say(&mut socket, &channel, acked.len()).await);
         }
@@ -166,9 +172,7 @@ async fn an_erasure_overlooks_nothing_while_a_server_catches_up() {
     }
     for round in 0..3 {
         let uid = format!("person-{round}");
-        let leader = until("the log has a leader", async || system.log_leader(PREFIX).await).await;
-        let behind = (leader + 1) % 3;
-        system.own_servers().nats_mut(behind).kill();
+        let behind = kill_a_follower(&mut system).await;
         for channel in &channels {
             // A bucket may have to choose another leader.
             let path = format!("/admin/channels/{channel}/members/{uid}");
@@ -198,9 +202,7 @@ async fn a_deletion_leaves_nothing_while_a_server_catches_up_and_the_name_is_fre
     let Some(mut system) = system().await else { return };
     let admin = system.admin();
     for round in 0..3 {
-        let leader = until("the log has a leader", async || system.log_leader(PREFIX).await).await;
-        let behind = (leader + 1) % 3;
-        system.own_servers().nats_mut(behind).kill();
+        let behind = kill_a_follower(&mut system).await;
         let names: Vec<_> = (0..10).map(|number| format!("ticket-{round}-{number}")).collect();
         let create = async |name: &String| {
             until("a channel is created", async || {
