@@ -14,7 +14,7 @@ use crate::{
     record::{MemberRecord, Standing, member_key, member_keys, parse_member_key},
     registry::{
         bucket::{self, Creation, Revised},
-        member_after,
+        cut, member_after,
     },
 };
 
@@ -144,10 +144,8 @@ impl Lifecycle {
             Some((uid, record.into_ban()?))
         };
         let max = limit.saturating_add(1);
-        let mut bans = self.buckets.members.first(&member_keys(channel), max, pick).await?;
-        let more = bans.len() > limit;
-        bans.truncate(limit);
-        Ok((bans, more))
+        let bans = self.buckets.members.first(&member_keys(channel), max, pick).await?;
+        Ok(cut(bans, limit))
     }
 
     /// Where a person is a member, or banned, by channel.

@@ -25,12 +25,18 @@ pub(crate) struct MemberPage {
 }
 
 impl MemberPage {
-    /// The first `limit` of these, which are one more if there are more.
-    pub(super) fn of(mut members: Vec<MemberRecord>, limit: usize) -> Self {
-        let more = members.len() > limit;
-        members.truncate(limit);
+    /// See [`cut`].
+    pub(super) fn of(members: Vec<MemberRecord>, limit: usize) -> Self {
+        let (members, more) = cut(members, limit);
         Self { members, more }
     }
+}
+
+/// The first `limit` of a list that was read one further, and whether others follow.
+pub(crate) fn cut<T>(mut list: Vec<T>, limit: usize) -> (Vec<T>, bool) {
+    let more = list.len() > limit;
+    list.truncate(limit);
+    (list, more)
 }
 
 /// Lists read from a bucket at a time: each is a consumer on the server for its duration.
@@ -131,9 +137,8 @@ impl Registry {
         after: Option<&ChannelName>,
         limit: usize,
     ) -> Result<ChannelPage, Error> {
-        let mut channels = self.channels_of_bucket(after, limit.saturating_add(1)).await?;
-        let more = channels.len() > limit;
-        channels.truncate(limit);
+        let channels = self.channels_of_bucket(after, limit.saturating_add(1)).await?;
+        let (channels, more) = cut(channels, limit);
         let with_members = channels.into_iter().map(|channel| async move {
             let members = self.members_of_bucket(&channel.name, None, MEMBERS_MAX).await?;
             Ok::<_, Error>((channel, members))

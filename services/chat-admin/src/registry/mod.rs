@@ -37,7 +37,7 @@ use crate::{
     secret::{self, SecretHash, Secrets},
 };
 
-pub(crate) use self::lists::{MEMBERS_MAX, MemberPage, member_after};
+pub(crate) use self::lists::{MEMBERS_MAX, MemberPage, cut, member_after};
 
 /// Who may join a new channel.
 #[derive(Debug)]

@@ -34,6 +34,9 @@ const FIELDS_AFTER: &str = "local fields, page, more = redis.call('HKEYS', KEYS[
     if #page == 0 then return {page, page, more} end \
     return {page, redis.call('HMGET', KEYS[1], unpack(page)), more}";
 
+/// Before every uid: none is empty.
+const BEGINNING: &str = "";
+
 /// Channels in the order of their names, each with its members.
 #[derive(Debug, Default)]
 pub(crate) struct ChannelPage {
@@ -86,9 +89,9 @@ impl Projection {
         limit: usize,
     ) -> Option<MemberPage> {
         let mut members = Vec::new();
-        let mut after = after.cloned();
+        let mut after = after.map_or_else(|| BEGINNING.to_owned(), Uid::to_string);
         loop {
-            let fields = self.fields_after(channel, after.as_ref(), limit + 1).await.ok()?;
+            let fields = self.fields_after(channel, &after, limit + 1).await.ok()?;
             after = fields.last;
             members.extend(fields.members);
             // Bans have fields, too, and are no members.
@@ -101,7 +104,7 @@ impl Projection {
     async fn fields_after(
         &self,
         channel: &ChannelName,
-        after: Option<&Uid>,
+        after: &str,
         max: usize,
     ) -> Result<Fields, ReadError> {
         if !self.whole.load(Ordering::Relaxed) {
@@ -125,11 +128,10 @@ impl Projection {
         &self,
         pipeline: &Pipeline<Client>,
         channel: &ChannelName,
-        after: Option<&Uid>,
+        after: &str,
         max: usize,
     ) -> Result<(), fred::error::Error> {
-        // No uid is empty.
-        let (after, max) = (after.map_or("", Uid::as_str), max.to_string());
+        let max = max.to_string();
         queue_script(pipeline, FIELDS_AFTER, &[self.members_key(channel)], &[after, &max]).await
     }
 
@@ -190,7 +192,7 @@ impl Projection {
             let pipeline = self.redis.client().pipeline();
             for name in names {
                 pipeline.hget::<(), _, _>(self.channel_key(name), STATE).await?;
-                self.queue_fields(&pipeline, name, None, MEMBERS_MAX).await?;
+                self.queue_fields(&pipeline, name, BEGINNING, MEMBERS_MAX).await?;
             }
             // Last: if it is still there, nothing was wiped before the reads.
             pipeline.exists::<(), _>(&*self.marker).await?;
@@ -238,17 +240,17 @@ fn parse<R: DeserializeOwned>(value: &str, epoch: u64) -> Option<R> {
 #[derive(Debug, PartialEq, Eq)]
 struct Fields {
     members: Vec<MemberRecord>,
-    /// The last field, whoever's.
-    last: Option<Uid>,
+    /// The last field, whoever's and whatever it is: where to read on.
+    last: String,
     more: bool,
 }
 
 fn parse_fields(answer: Value, epoch: u64) -> Result<Fields, fred::error::Error> {
-    let (uids, values, more): (Vec<String>, Vec<String>, u64) = answer.convert()?;
+    let (mut fields, values, more): (Vec<String>, Vec<String>, u64) = answer.convert()?;
     let members = values.iter().filter_map(|value| parse::<MemberRecord>(value, epoch));
     Ok(Fields {
         members: members.filter(MemberRecord::is_member).collect(),
-        last: uids.last().and_then(|uid| Uid::parse(uid).ok()),
+        last: fields.pop().unwrap_or_default(),
         more: more == 1,
     })
 }
@@ -280,11 +282,11 @@ mod tests {
         let value = |record: &MemberRecord| {
             Value::from(format!("7 1 {}", serde_json::to_string(record).unwrap()))
         };
-        let uids = Value::Array(vec!["ann".into(), "bob".into()]);
+        let uids = Value::Array(vec!["ann".into(), "no uid".into()]);
         let values = Value::Array(vec![value(&ann), value(&bob)]);
         let fields = parse_fields(Value::Array(vec![uids, values, 1.into()]), 7).unwrap();
-        let last = Uid::parse("bob").ok();
-        assert_eq!(fields, Fields { members: vec![ann], last, more: true });
+        // What is not ours is no reason to begin again.
+        assert_eq!(fields, Fields { members: vec![ann], last: "no uid".to_owned(), more: true });
     }
 
     proptest! {
