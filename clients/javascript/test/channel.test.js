@@ -5,6 +5,15 @@ import { test } from 'node:test';
 
 import { Desk, message } from './desk.js';
 
+/** Subscribes to a channel and leaves it before the answer: the id of what is to be answered. @param {Desk} desk */
+async function leaveOnTheWay(desk) {
+  desk.client.subscribe({ channel: 'c', uid: 'me', secret: 's' }).catch(() => {});
+  await desk.pass(0);
+  const { id } = desk.last('subscribe');
+  desk.client.unsubscribe('c');
+  return id;
+}
+
 test('a listener may leave the channel whose event it is told', async () => {
   const desk = new Desk();
   await desk.enter();
@@ -215,10 +224,7 @@ test('a read position does not stay behind when its channel is left or the clien
 test('a channel that is left while its subscribe is on its way is left once that is answered, not before', async () => {
   const desk = new Desk();
   await desk.enter('d');
-  desk.client.subscribe({ channel: 'c', uid: 'me', secret: 's' }).catch(() => {});
-  await desk.pass(0);
-  const { id } = desk.last('subscribe');
-  desk.client.unsubscribe('c');
+  const id = await leaveOnTheWay(desk);
   await desk.pass(0);
   assert.equal(desk.last('unsubscribe'), undefined, 'the subscribe may be refused: then this would end a watch');
   await desk.say({ type: 'subscribed', id, channel: 'c', messages: [], more: false, last_seq: 0, online: [] });
@@ -228,12 +234,8 @@ test('a channel that is left while its subscribe is on its way is left once that
 test('a channel that is left and subscribed again at once is not left when the first answer comes', async () => {
   const desk = new Desk();
   await desk.enter('d');
-  const enter = () => desk.client.subscribe({ channel: 'c', uid: 'me', secret: 's' });
-  enter().catch(() => {});
-  await desk.pass(0);
-  const { id } = desk.last('subscribe');
-  desk.client.unsubscribe('c');
-  const subscribed = enter();
+  const id = await leaveOnTheWay(desk);
+  const subscribed = desk.client.subscribe({ channel: 'c', uid: 'me', secret: 's' });
   await desk.pass(0);
   await desk.say({ type: 'subscribed', id, channel: 'c', messages: [], more: false, last_seq: 0, online: [] });
   await desk.answer();
@@ -255,10 +257,7 @@ test('that there are older events is told of the first page, whatever comes to l
 test('what fails after nobody waits for it any more is no fault', async () => {
   const desk = new Desk();
   await desk.enter('d');
-  desk.client.subscribe({ channel: 'c', uid: 'me', secret: 's' }).catch(() => {});
-  await desk.pass(0);
-  const { id } = desk.last('subscribe');
-  desk.client.unsubscribe('c');
+  const id = await leaveOnTheWay(desk);
   await desk.say({ type: 'error', id, code: 'unavailable', message: '' });
   // Sent twice: the first was stored, as an ack tells before the second is refused.
   const { id: message } = desk.client.send('d', 'Hello');

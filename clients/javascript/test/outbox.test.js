@@ -11,6 +11,18 @@ function withDisk() {
   return { desk, disk: /** @type {import('./simulation/storage.js').Disk} */ (desk.disk) };
 }
 
+/** A page that loses its connection, sends two messages and is loaded anew: their ids. @param {Desk} desk */
+async function reloadWithTwoUnsent(desk) {
+  await desk.enter();
+  desk.opens = false;
+  await desk.end(1006);
+  const ids = ['one', 'two'].map((text) => desk.client.send('c', text).id);
+  await desk.pass(1_000);
+  desk.reload();
+  desk.opens = true;
+  return ids;
+}
+
 /** @param {Desk} desk @param {string} id @param {number} seq */
 function ack(desk, id, seq) {
   return desk.say({ type: 'ack', id, channel: 'c', seq, time: 1, duplicate: false });
@@ -159,13 +171,7 @@ test('an edit that is too large fails, and not the message that is on its way be
 
 test('what one page could not send, the next one does, under the same id and in order', async () => {
   const { desk, disk } = withDisk();
-  await desk.enter();
-  desk.opens = false;
-  await desk.end(1006);
-  const ids = ['one', 'two'].map((text) => desk.client.send('c', text).id);
-  await desk.pass(1_000);
-  desk.reload();
-  desk.opens = true;
+  const ids = await reloadWithTwoUnsent(desk);
   await desk.pass(3_600_000);
   await desk.enter();
   await desk.pass(100);
@@ -308,13 +314,7 @@ test('a message that has failed stays failed over a reload, says why, and is sen
 test('what an earlier page has left for other channels fills no outbox, and can be dropped', async () => {
   const desk = new Desk({ hasDisk: true, outboxSize: 2 });
   const disk = /** @type {import('./simulation/storage.js').Disk} */ (desk.disk);
-  await desk.enter();
-  desk.opens = false;
-  await desk.end(1006);
-  const ids = ['one', 'two'].map((text) => desk.client.send('c', text).id);
-  await desk.pass(1_000);
-  desk.reload();
-  desk.opens = true;
+  const ids = await reloadWithTwoUnsent(desk);
   await desk.enter('d');
   await desk.pass(100);
   desk.client.send('d', 'there is room');
