@@ -3,6 +3,7 @@
 use goch_contract::{Error, Uid, limits::Limits};
 use serde::Deserialize;
 
+use super::limit_within;
 use crate::registry::MEMBERS_MAX;
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -24,12 +25,7 @@ impl Query {
     pub(super) fn page(&self, limits: &Limits) -> Result<(Option<Uid>, usize), Error> {
         let after = self.after.as_deref().filter(|after| !after.is_empty());
         let after = after.map(|after| limits.parse_uid("after", after)).transpose()?;
-        let Some(limit) = self.limit else { return Ok((after, MEMBERS_MAX)) };
-        let limit = usize::try_from(limit).ok().filter(|it| (1..=MEMBERS_MAX).contains(it));
-        let limit = limit.ok_or_else(|| {
-            Error::bad_request("limit", format!("limit must be 1 to {MEMBERS_MAX}"))
-        })?;
-        Ok((after, limit))
+        Ok((after, limit_within(self.limit, MEMBERS_MAX, MEMBERS_MAX)?))
     }
 }
 

@@ -11,7 +11,7 @@ use goch_contract::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Desk;
+use super::{Desk, limit_within};
 use crate::{
     ServiceClient,
     record::{ChannelRecord, MemberRecord},
@@ -54,11 +54,8 @@ pub(super) async fn channels(
     Ok(HttpResponse::Ok().json(ChannelsBody { channels, more: page.more }))
 }
 
-fn limit(limit: Option<u64>) -> Result<usize, Error> {
-    let Some(limit) = limit else { return Ok(LIMIT_DEFAULT) };
-    usize::try_from(limit).ok().filter(|limit| (1..=LAST_MESSAGES_MAX).contains(limit)).ok_or_else(
-        || Error::bad_request("limit", format!("limit must be 1 to {LAST_MESSAGES_MAX}")),
-    )
+fn limit(asked: Option<u64>) -> Result<usize, Error> {
+    limit_within(asked, LIMIT_DEFAULT, LAST_MESSAGES_MAX)
 }
 
 /// Channels as ticketing sees them, with their last messages, all asked for at once. These are left

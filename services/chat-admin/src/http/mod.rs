@@ -92,6 +92,16 @@ impl Desk {
     }
 }
 
+/// The most entries of a page: what is asked for, from 1 to `max`, or `default` if nothing is.
+///
+/// # Errors
+/// `bad_request` naming the field and its range.
+fn limit_within(asked: Option<u64>, default: usize, max: usize) -> Result<usize, Error> {
+    let Some(asked) = asked else { return Ok(default) };
+    let limit = usize::try_from(asked).ok().filter(|limit| (1..=max).contains(limit));
+    limit.ok_or_else(|| Error::bad_request("limit", format!("limit must be 1 to {max}")))
+}
+
 /// Adds every route.
 pub(crate) fn configure(app: &mut ServiceConfig, body_bytes: usize) {
     app.app_data(json_config(body_bytes)).app_data(query_config()).app_data(path_config());
