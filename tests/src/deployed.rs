@@ -6,6 +6,7 @@ use crate::{
     ports,
     process::Process,
     programs,
+    rights::users_conf,
     servers::{NatsServer, Servers, password, users_with_operator},
 };
 
@@ -43,7 +44,8 @@ impl Servers {
                     assert!(text.contains(port), "{file} has no {port}");
                     std::fs::write(files.join(file), text.replace(port, &own)).unwrap();
                 }
-                std::fs::write(files.join("users.conf"), users_with_operator()).unwrap();
+                std::fs::write(files.join("users.conf"), users_with_operator(&users_conf()))
+                    .unwrap();
                 let mut environment = routes.clone();
                 environment.extend(
                     [

@@ -58,7 +58,7 @@ pub use self::{
     raw::{RawConnection, raw_frame},
     receiver::{Received, Receiver},
     rest::{Answer, Rest},
-    rights::{Act, Right},
+    rights::{Act, Right, nats_answer},
     servers::{NatsServer, RedisServer, Servers, password},
     service::Service,
     socket::{Recorded, Socket},

@@ -3,9 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    process::Command,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+};
 
 use crate::programs;
 
@@ -87,9 +92,37 @@ impl Right {
     }
 }
 
+/// What NATS answers to `commands` of a user, up to its PONG or error.
+///
+/// # Panics
+/// When the server is away.
+pub async fn nats_answer(url: &str, user: &str, password: &str, commands: &str) -> String {
+    let address = url.strip_prefix("nats://").unwrap();
+    let mut connection = BufReader::new(TcpStream::connect(address).await.unwrap());
+    let login = json!({"user": user, "pass": password, "verbose": false, "pedantic": false});
+    let lines = format!("CONNECT {login}\r\n{commands}PING\r\n");
+    connection.write_all(lines.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    loop {
+        answer.clear();
+        let length = connection.read_line(&mut answer).await.unwrap();
+        if length == 0 || answer.starts_with("PONG") || answer.starts_with("-ERR") {
+            return answer.trim().to_owned();
+        }
+    }
+}
+
 /// The rights of a deployment, as they are written.
 pub(crate) fn users_conf() -> String {
     std::fs::read_to_string(programs::repository("deploy/nats/users.conf")).unwrap()
+}
+
+/// The rights of installations with these prefixes, as `deploy/nats/users.sh` writes them.
+pub(crate) fn users_conf_of(prefixes: &[&str]) -> String {
+    let script = programs::repository("deploy/nats/users.sh");
+    let output = Command::new(script).args(prefixes).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn granted_by(file: &str) -> BTreeSet<Right> {

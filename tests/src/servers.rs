@@ -22,7 +22,7 @@ use crate::{
     process::{self, Process},
     programs,
     rest::Rest,
-    rights::users_conf,
+    rights::{users_conf, users_conf_of},
     system::SERVICES,
     wait::until,
 };
@@ -257,7 +257,7 @@ impl NatsServer {
     /// # Panics
     /// When the configuration cannot be written.
     pub fn with_users(&mut self) {
-        self.configure(&users_with_operator());
+        self.configure(&users_with_operator(&users_conf()));
         self.access = Access::Passwords;
         self.environment = SERVICES
             .map(|service| {
@@ -265,6 +265,23 @@ impl NatsServer {
                 (format!("NATS_{variable}_PASSWORD"), password(service))
             })
             .into();
+    }
+
+    /// As [`Self::with_users`], for installations with these prefixes, by `deploy/nats/users.sh`: the passwords
+    /// of other users than those of `goch` are those of [`password`], too.
+    ///
+    /// # Panics
+    /// When the configuration cannot be written.
+    pub fn with_users_of(&mut self, prefixes: &[&str]) {
+        self.with_users();
+        self.configure(&users_with_operator(&users_conf_of(prefixes)));
+        for prefix in prefixes {
+            let user = SERVICES.map(|service| format!("{prefix}-{service}"));
+            self.environment.extend(user.map(|user| {
+                let variable = user.to_uppercase().replace('-', "_");
+                (format!("NATS_{variable}_PASSWORD"), password(&user))
+            }));
+        }
     }
 
     /// Takes a deployment's own configuration, with further variables.
@@ -684,10 +701,10 @@ impl RedisServer {
     }
 }
 
-/// The users of a deployment, and an operator.
-pub(crate) fn users_with_operator() -> String {
+/// These users, and an operator.
+pub(crate) fn users_with_operator(users: &str) -> String {
     let operator = format!("users: [\n{{ user: operator, password: {} }}", password("operator"));
-    users_conf().replacen("users: [", &operator, 1)
+    users.replacen("users: [", &operator, 1)
 }
 
 /// The password of a service, or of the operator, on the servers of a test.

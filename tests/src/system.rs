@@ -83,6 +83,7 @@ pub struct Builder {
     gateways: usize,
     environment: Vec<(&'static str, String, String)>,
     servers: Option<Servers>,
+    shared: Option<Arc<Servers>>,
     prefix: String,
 }
 
@@ -123,6 +124,12 @@ impl Builder {
         self
     }
 
+    /// The running servers of another system.
+    pub fn servers_of(mut self, servers: &Arc<Servers>) -> Self {
+        self.shared = Some(Arc::clone(servers));
+        self
+    }
+
     /// The prefix of subjects and keys, if it must be a particular one.
     pub fn prefix(mut self, prefix: &str) -> Self {
         prefix.clone_into(&mut self.prefix);
@@ -131,9 +138,10 @@ impl Builder {
 
     /// Builds it, with nothing started but the servers that tests share.
     pub async fn build(self) -> System {
-        let servers = match self.servers {
-            Some(servers) => ServersUsed::Own(Box::new(servers)),
-            None => ServersUsed::Shared(Servers::shared().await),
+        let servers = match (self.servers, self.shared) {
+            (Some(servers), _) => ServersUsed::Own(Box::new(servers)),
+            (None, Some(servers)) => ServersUsed::Shared(servers),
+            (None, None) => ServersUsed::Shared(Servers::shared().await),
         };
         let folder = tempfile::tempdir().unwrap();
         let common = [
@@ -189,7 +197,7 @@ impl System {
     /// Describes a system: one gateway, and the servers that the tests of a process share.
     pub fn builder() -> Builder {
         let prefix = unique("test");
-        Builder { gateways: 1, environment: Vec::new(), servers: None, prefix }
+        Builder { gateways: 1, environment: Vec::new(), servers: None, shared: None, prefix }
     }
 
     /// A system with two gateways that the tests of a process share; each uses its own channels. It

@@ -15,14 +15,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use goch_contract::{services::callers::CALLERS, subjects::Subjects};
 use goch_tests::{
     Act, Member, NatsServer, PATIENCE, Receiver, Right, SERVICES, Servers, Socket, System,
-    TokenKey, events, password, texts, until, within,
+    TokenKey, events, nats_answer, password, texts, until, within,
 };
 use reqwest::Method;
 use serde_json::json;
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
-    net::TcpStream,
-};
 
 const TOKEN_SECRET: &str = "a secret of thirty-two characters";
 
@@ -310,23 +306,6 @@ async fn end(system: &System, channel: &str) {
     }
 }
 
-/// What NATS answers to `commands` of a user, up to its PONG or error.
-async fn ask(url: &str, user: &str, password: &str, commands: &str) -> String {
-    let address = url.strip_prefix("nats://").expect("a NATS URL");
-    let mut connection = BufReader::new(TcpStream::connect(address).await.expect("a connection"));
-    let login = json!({"user": user, "pass": password, "verbose": false, "pedantic": false});
-    let lines = format!("CONNECT {login}\r\n{commands}PING\r\n");
-    connection.write_all(lines.as_bytes()).await.expect("a connection");
-    let mut answer = String::new();
-    loop {
-        answer.clear();
-        let length = connection.read_line(&mut answer).await.expect("a line");
-        if length == 0 || answer.starts_with("PONG") || answer.starts_with("-ERR") {
-            return answer.trim().to_owned();
-        }
-    }
-}
-
 #[test]
 fn each_service_may_ask_for_what_the_code_asks_for_and_for_nothing_else() {
     let subjects = Subjects::default();
@@ -356,8 +335,8 @@ async fn no_service_may_do_what_is_anothers_work() {
     let mut servers = servers();
     servers.nats.start().await;
     let url = servers.nats.url();
-    assert!(ask(&url, "gateway", "wrong", "").await.contains("Authorization Violation"));
-    assert!(ask(&url, "", "", "").await.contains("Authorization Violation"));
+    assert!(nats_answer(&url, "gateway", "wrong", "").await.contains("Authorization Violation"));
+    assert!(nats_answer(&url, "", "", "").await.contains("Authorization Violation"));
     for (user, allowed, refused) in [
         (
             "gateway",
@@ -365,7 +344,7 @@ async fn no_service_may_do_what_is_anothers_work() {
             vec![
                 "SUB goch.log.* 1\r\n",
                 "SUB > 1\r\n",
-                "SUB _INBOX.chat-admin.> 1\r\n",
+                "SUB _INBOX.goch.chat-admin.> 1\r\n",
                 "SUB goch.svc.admin.authorize 1\r\n",
                 "PUB $KV.goch_members.a.b 0\r\n\r\n",
                 "PUB goch.live.a 0\r\n\r\n",
@@ -409,16 +388,16 @@ async fn no_service_may_do_what_is_anothers_work() {
             vec![
                 "PUB goch.log.a 0\r\n\r\n",
                 "PUB $KV.goch_channels.a 0\r\n\r\n",
-                "SUB _INBOX.gateway.> 1\r\n",
+                "SUB _INBOX.goch.gateway.> 1\r\n",
                 "PUB $JS.API.STREAM.DELETE.goch_log 0\r\n\r\n",
                 "PUB $JS.API.STREAM.PURGE.goch_log 0\r\n\r\n",
             ],
         ),
     ] {
         let password = password(user);
-        assert_eq!(ask(&url, user, &password, allowed).await, "PONG", "{user}: {allowed}");
+        assert_eq!(nats_answer(&url, user, &password, allowed).await, "PONG", "{user}: {allowed}");
         for commands in refused {
-            let answer = ask(&url, user, &password, commands).await;
+            let answer = nats_answer(&url, user, &password, commands).await;
             assert!(answer.contains("Permissions Violation"), "{user}: {commands}: {answer}");
         }
     }

@@ -253,7 +253,7 @@ impl Goch {
     async fn services(&self) -> Result<ServiceClient<callers::Gateway>> {
         let client = ConnectOptions::new()
             .user_and_password("gateway".to_owned(), PASSWORD.to_owned())
-            .custom_inbox_prefix("_INBOX.gateway.benchmark")
+            .custom_inbox_prefix("_INBOX.goch.gateway.benchmark")
             .connect(self.nats.to_string())
             .await
             .trying("connecting to NATS")?;

@@ -115,8 +115,7 @@ fn options(
     };
     let options = ConnectOptions::new()
         .name(format!("goch-{}-{label}", chassis.name))
-        // Of its own, so that no service may read what another one is answered.
-        .custom_inbox_prefix(format!("_INBOX.{}", chassis.name))
+        .custom_inbox_prefix(chassis.nats.subjects.inbox(chassis.name))
         .connection_timeout(CONNECT_TIMEOUT)
         .request_timeout(Some(REQUEST_TIMEOUT))
         // A dead server is noticed within two of these.

@@ -104,6 +104,13 @@ impl Subjects {
         format!("{}.svc.{}.{endpoint}", self.prefix, service.as_str())
     }
 
+    /// What begins the subjects on which a service is answered: its own, so that no other service may read
+    /// what it is told, nor the same service of another installation.
+    #[must_use]
+    pub fn inbox(&self, service: &str) -> String {
+        format!("_INBOX.{}.{service}", self.prefix)
+    }
+
     /// The bucket of channels, keyed by the names' tokens.
     #[must_use]
     pub fn channels_bucket(&self) -> String {
