@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Creates a public channel through chat-admin's REST API and prints the status of the answer. What
-# `curl -u user:password --json '{"name":…}' http://…/admin/channels` does, where curl is missing.
+# `curl -u user:password --json '{"name":…}' http://…/v1/admin/channels` does, where curl is missing.
 #
 #   ADMIN_CREDENTIAL=name:password create-channel.sh HOST PORT CHANNEL
 set -euo pipefail
@@ -13,7 +13,7 @@ body=$(printf '{"name":"%s","is_private":false}' "$channel")
 
 exec 3<>"/dev/tcp/$host/$port"
 printf '%s\r\n' \
-    "POST /admin/channels HTTP/1.1" \
+    "POST /v1/admin/channels HTTP/1.1" \
     "Host: $host:$port" \
     "Authorization: Basic $credentials" \
     "Content-Type: application/json" \

@@ -50,7 +50,7 @@ pub use self::{
     described::{Described, Document},
     member::Member,
     metrics::Metrics,
-    names::{segment, token},
+    names::{members_path, segment, token},
     node::Node,
     page::{events, numbers, texts},
     process::Process,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{rest::Rest, service::Service, socket::Socket};
+use crate::{names::members_path, rest::Rest, service::Service, socket::Socket};
 
 /// A member, with what it takes to subscribe.
 #[derive(Debug, Clone)]
@@ -39,10 +39,10 @@ impl Member {
         uid: &str,
     ) -> Self {
         let body = json!({
-            "channel": channel, "channel_secret": channel_secret, "uid": uid,
+            "channel_secret": channel_secret, "uid": uid,
             "display_name": uid.to_uppercase(), "email": format!("{uid}@example.org"),
         });
-        let answer = rest.post("/channels", &body).await.expect(201);
+        let answer = rest.post(&members_path(channel), &body).await.expect(201);
         let secret = answer.body["secret"].as_str().unwrap().to_owned();
         Self { channel: channel.to_owned(), uid: uid.to_owned(), secret }
     }

@@ -24,3 +24,12 @@ pub fn segment(name: &str) -> String {
 pub fn token(name: &str) -> String {
     ChannelName::parse(name).unwrap().token().into_owned()
 }
+
+/// Where the members of a channel are, on the public face.
+///
+/// # Panics
+/// As [`segment`].
+#[must_use]
+pub fn members_path(channel: &str) -> String {
+    format!("/v1/channels/{}/members", segment(channel))
+}

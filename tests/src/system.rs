@@ -297,7 +297,7 @@ impl System {
     /// Creates a channel, and tells its secret if it is private.
     pub async fn create_channel(&self, name: &str, is_private: bool) -> Option<String> {
         let body = json!({"name": name, "is_private": is_private});
-        let answer = self.admin().post("/admin/channels", &body).await.expect(201);
+        let answer = self.admin().post("/v1/admin/channels", &body).await.expect(201);
         answer.body["secret"].as_str().map(ToOwned::to_owned)
     }
 

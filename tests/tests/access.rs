@@ -22,7 +22,7 @@ async fn call(rest: &Rest, method: Method, path: &str) -> Answer {
 }
 
 async fn status(chat_admin: &Service, name: &str, password: &str) -> u16 {
-    chat_admin.rest().login(name, password).get("/admin/channels").await.status
+    chat_admin.rest().login(name, password).get("/v1/admin/channels").await.status
 }
 
 /// Waits until a login is answered like this.
@@ -95,7 +95,7 @@ async fn no_service_begins_with_a_password_that_can_be_guessed() {
 /// Logs in from an address of this machine: the status, and after how many seconds to come back.
 async fn login_from(chat_admin: &Service, from: [u8; 4], password: &str) -> (StatusCode, u64) {
     let client = Client::builder().no_proxy().local_address(IpAddr::from(from)).build().unwrap();
-    let url = format!("http://{}/admin/channels", chat_admin.address());
+    let url = format!("http://{}/v1/admin/channels", chat_admin.address());
     let answer = client.get(url).basic_auth("help-desk", Some(password)).send().await.unwrap();
     let wait = answer.headers().get("retry-after").map(|wait| wait.to_str().unwrap().to_owned());
     (answer.status(), wait.map_or(0, |wait| wait.parse().unwrap()))
@@ -184,12 +184,12 @@ async fn what_ticketing_changes_says_which_credential_did_it_and_no_client_is_to
     let bot = system.chat_admin.rest().login("escalation-bot", BOT);
     let receiver = Receiver::start().await;
     let hook = json!({"url": receiver.url(), "events": KINDS});
-    bot.post("/admin/webhooks", &hook).await.expect(201);
+    bot.post("/v1/admin/webhooks", &hook).await.expect(201);
 
     let channel = unique("ticket");
-    let base = format!("/admin/channels/{channel}");
+    let base = format!("/v1/admin/channels/{channel}");
     let new = json!({"name": channel, "is_private": false});
-    desk.post("/admin/channels", &new).await.expect(201);
+    desk.post("/v1/admin/channels", &new).await.expect(201);
     let ann = Member::join(system.gateway(), &channel, "ann").await;
     let ben = Member::join(system.gateway(), &channel, "ben").await;
     let (mut at_ann, _) = ann.enter(&system.gateways[0]).await;
@@ -249,7 +249,7 @@ async fn what_ticketing_changes_says_which_credential_did_it_and_no_client_is_to
     assert_eq!(history.last().unwrap()["type"], "updated");
     let (_, page) = ben.enter_with(&system.gateways[0], &json!({"after": 0})).await;
     let text = call(&desk, Method::GET, &format!("{base}/transcript?format=text")).await;
-    let export = call(&desk, Method::GET, "/admin/users/ann/export").await;
+    let export = call(&desk, Method::GET, "/v1/admin/users/ann/export").await;
     let seen =
         [json!(at_ben.recorded().server).to_string(), page.to_string(), text.text, export.text];
     for seen in seen {
@@ -279,7 +279,7 @@ async fn what_another_replica_finishes_still_says_who_began_it() {
 
     // Without broker-bridge nothing can be erased.
     system.broker_bridge.stop().await;
-    call(&bot, Method::DELETE, &format!("/admin/users/{uid}")).await.expect(202);
+    call(&bot, Method::DELETE, &format!("/v1/admin/users/{uid}")).await.expect(202);
     assert_eq!(socket.expect_close().await, 4001);
     system.chat_admin.kill();
     let before = system.chat_admin.log().len();

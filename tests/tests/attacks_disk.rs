@@ -5,7 +5,9 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use goch_tests::{Answer, Member, Metrics, Servers, Socket, System, TokenKey, unique, until};
+use goch_tests::{
+    Answer, Member, Metrics, Servers, Socket, System, TokenKey, members_path, unique, until,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -44,8 +46,8 @@ async fn call(system: &System, method: Method, path: &str) -> Answer {
 }
 
 async fn join_as(system: &System, channel: &str, uid: &str, secret: &str) -> u16 {
-    let body = json!({"channel": channel, "uid": uid, "display_name": uid, "secret": secret});
-    let answer = system.gateway().rest().post("/channels", &body).await;
+    let body = json!({"uid": uid, "display_name": uid, "secret": secret});
+    let answer = system.gateway().rest().post(&members_path(channel), &body).await;
     if answer.status == 403 {
         answer.clone().expect_problem(403, "forbidden", Some("channel"));
     }
@@ -73,7 +75,7 @@ async fn a_channel_takes_so_many_members_who_join_and_still_those_whom_the_produ
     Socket::connect(system.gateway()).await.ask(&frame, "subscribed").await;
     // Who leaves makes room.
     for uid in ["ben", "eve"] {
-        call(&system, Method::DELETE, &format!("/admin/channels/{channel}/members/{uid}"))
+        call(&system, Method::DELETE, &format!("/v1/admin/channels/{channel}/members/{uid}"))
             .await
             .expect(204);
     }
@@ -141,7 +143,7 @@ async fn a_full_log_leaves_room_for_bans_and_is_seen_to_be_full() {
     }
     // The one who did it is banned, and so is somebody who has not come yet.
     for uid in ["eve", "another-of-eve"] {
-        call(&system, Method::PUT, &format!("/admin/channels/{channel}/bans/{uid}"))
+        call(&system, Method::PUT, &format!("/v1/admin/channels/{channel}/bans/{uid}"))
             .await
             .expect(200);
     }

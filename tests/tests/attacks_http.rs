@@ -8,11 +8,11 @@ use futures_util::future::join_all;
 use goch_tests::{Member, RawConnection, Service, Socket, System, until};
 
 /// A request whose body is announced and does not come.
-const BODY: &str = "POST /channels HTTP/1.1\r\nHost: goch\r\nContent-Type: application/json\r\n\
-    Content-Length: 5000\r\n\r\n{\"channel\": \"";
+const BODY: &str = "POST /v1/channels/ticket-42/members HTTP/1.1\r\nHost: goch\r\nContent-Type: application/json\r\n\
+    Content-Length: 5000\r\n\r\n{\"uid\": \"";
 
 /// The same for chat-admin, logged in as the tests are.
-const ADMIN_BODY: &str = "POST /admin/channels HTTP/1.1\r\nHost: goch\r\n\
+const ADMIN_BODY: &str = "POST /v1/admin/channels HTTP/1.1\r\nHost: goch\r\n\
     Authorization: Basic dGlja2V0aW5nOnBhc3N3b3JkLW9mLXRpY2tldGluZw==\r\n\
     Content-Type: application/json\r\nContent-Length: 5000\r\n\r\n{\"name\": \"";
 

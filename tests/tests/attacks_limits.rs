@@ -1,7 +1,9 @@
 //! Attacks on what is limited: frames that are not counted, guesses, floods of members and messages.
 
 use futures_util::{StreamExt as _, future::join_all};
-use goch_tests::{Member, Metrics, RawConnection, Socket, System, raw_frame, unique, within};
+use goch_tests::{
+    Member, Metrics, RawConnection, Socket, System, members_path, raw_frame, unique, within,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -125,14 +127,14 @@ async fn an_address_that_guesses_is_refused_without_a_question_and_others_are_no
 
     // The same over HTTP.
     let join = async |address: &str, channel_secret: &str| {
-        let body = json!({"channel": channel, "channel_secret": channel_secret,
+        let body = json!({"channel_secret": channel_secret,
                           "uid": unique("u"), "display_name": "U"});
-        let request = gateway.rest().request(Method::POST, "/channels").json(&body);
+        let request = gateway.rest().request(Method::POST, &members_path(&channel)).json(&body);
         let answer = request.header("X-Forwarded-For", address).send().await.unwrap();
         (answer.status().as_u16(), answer.headers().contains_key("retry-after"))
     };
     assert_eq!(join("192.0.2.1", &guess()).await, (429, true));
-    let list = gateway.rest().request(Method::GET, &format!("/channels/{channel}"));
+    let list = gateway.rest().request(Method::GET, &members_path(&channel));
     let list = list.header("X-Forwarded-For", "192.0.2.1").send().await.unwrap();
     assert_eq!(list.status(), 429);
     // Somebody else, who knows the secret, comes in.

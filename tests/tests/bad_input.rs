@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use goch_tests::{Member, SharedSystem, Socket, System, events, unique, until};
+use goch_tests::{Member, SharedSystem, Socket, System, events, members_path, unique, until};
 use reqwest::{Method, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 use tokio::{
@@ -462,18 +462,22 @@ async fn a_faulty_body_is_named() {
     let gateway = place.system.gateway().rest();
     let admin = place.system.admin();
     let channel = place.member.channel.as_str();
-    let join = json!({"channel": channel, "uid": "ben", "display_name": "Ben"});
+    let join = json!({"uid": "ben", "display_name": "Ben"});
+    let first_join = json!({"channel": channel, "uid": "ben", "display_name": "Ben"});
+    let members = members_path(channel);
     let create = json!({"name": unique("never")});
     let post = json!({"text": "Hello"});
-    let messages = format!("/admin/channels/{channel}/messages");
-    let (joining, creating, posting) = (
-        (&gateway, "/channels", &join),
-        (&admin, "/admin/channels", &create),
+    let messages = format!("/v1/admin/channels/{channel}/messages");
+    let (joining, first_joining, creating, posting) = (
+        (&gateway, members.as_str(), &join),
+        (&gateway, "/channels", &first_join),
+        (&admin, "/v1/admin/channels", &create),
         (&admin, messages.as_str(), &post),
     );
     for ((rest, path, body), field, value, code) in [
-        (joining, "channel", json!(".."), "bad_request"),
-        (joining, "channel", json!("a b"), "bad_request"),
+        (first_joining, "channel", json!(".."), "bad_request"),
+        (first_joining, "channel", json!("a b"), "bad_request"),
+        (first_joining, "uid", json!("a b"), "bad_request"),
         (joining, "uid", json!("."), "bad_request"),
         (joining, "uid", json!("\u{e4}"), "bad_request"),
         (joining, "uid", json!(""), "empty"),
@@ -497,7 +501,7 @@ async fn a_faulty_body_is_named() {
         rest.post(path, &body).await.expect_problem(400, code, Some(field));
     }
     for ((rest, path, body), field) in [
-        (joining, "channel"),
+        (first_joining, "channel"),
         (joining, "uid"),
         (joining, "display_name"),
         (creating, "name"),
@@ -533,16 +537,18 @@ async fn a_faulty_path_is_named() {
     let place = Place::new().await;
     let (gateway, admin) = (place.system.gateway().rest(), place.system.admin());
     for name in ["%C3%A4", "a%20b", "%7F", "%00", &"x".repeat(129)] {
-        gateway.get(&format!("/channels/{name}")).await.expect(400);
-        for path in ["", "/members", "/messages", "/user/ann"] {
-            let answer = admin.get(&format!("/admin/channels/{name}{path}")).await.expect(400);
+        for path in [format!("/channels/{name}"), format!("/v1/channels/{name}/members")] {
+            gateway.get(&path).await.expect(400);
+        }
+        for path in ["", "/members", "/messages", "/members/ann"] {
+            let answer = admin.get(&format!("/v1/admin/channels/{name}{path}")).await.expect(400);
             assert_eq!(answer.body["field"], "name");
         }
     }
     for query in ["limit=0", "limit=101", "limit=x", "after=a%20b"] {
-        admin.get(&format!("/admin/channels?{query}")).await.expect(400);
+        admin.get(&format!("/v1/admin/channels?{query}")).await.expect(400);
     }
-    for path in ["/nothing", "/channels/a/b", "/%ff", "/admin/channels"] {
+    for path in ["/nothing", "/channels/a/b", "/%ff", "/v1/admin/channels"] {
         assert!(matches!(gateway.get(path).await.status, 400 | 404), "{path}");
     }
     // A request that is no WebSocket handshake.
@@ -561,23 +567,22 @@ async fn no_log_has_a_secret_or_what_was_said() {
     let text = "a text that nobody else is to read";
     let email = "dave.the.customer@example.org";
 
-    let mut join = json!({"channel": place.member.channel, "uid": "dave", "display_name": "Dave",
-                          "email": email, "secret": chosen});
+    let mut join = json!({"uid": "dave", "display_name": "Dave", "email": email, "secret": chosen});
     let rest = place.system.gateway().rest();
-    rest.post("/channels", &join).await.expect(201);
+    let members = members_path(&place.member.channel);
+    rest.post(&members, &join).await.expect(201);
     join["secret"] = wrong.into();
-    rest.post("/channels", &join).await.expect(409);
+    rest.post(&members, &join).await.expect(409);
     join["channel_secret"] = wrong.into();
-    join["channel"] = private.as_str().into();
-    rest.post("/channels", &join).await.expect(403);
-    rest.get(&format!("/channels/{private}?secret={wrong}")).await.expect(403);
-    rest.get(&format!("/channels/{private}?secret={channel_secret}")).await.expect(200);
+    rest.post(&members_path(&private), &join).await.expect(403);
+    rest.get(&format!("/v1/channels/{private}/members?secret={wrong}")).await.expect(403);
+    rest.get(&format!("/v1/channels/{private}/members?secret={channel_secret}")).await.expect(200);
     place
         .system
         .chat_admin
         .rest()
         .login("ticketing", wrong)
-        .get("/admin/channels")
+        .get("/v1/admin/channels")
         .await
         .expect(401);
 
@@ -594,7 +599,7 @@ async fn no_log_has_a_secret_or_what_was_said() {
     socket.expect_error("bad_frame", Some("type")).await;
     socket.send(&json!({"type": "send", "id": 7, "text": text, "channel": wrong})).await;
     socket.expect_error("bad_request", Some("id")).await;
-    let path = format!("/admin/channels/{private}/messages");
+    let path = format!("/v1/admin/channels/{private}/messages");
     place.system.admin().post(&path, &json!({"text": text})).await.expect(201);
     until("it is in the history", async || {
         let page = place.system.admin().get(&path).await.expect(200).body;

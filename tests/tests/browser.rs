@@ -1,6 +1,6 @@
 //! The demo page in a real browser. Skipped where there is none, unless `BROWSER_TESTS=required`.
 
-use goch_tests::{Browser, Member, System, WebDriver, until};
+use goch_tests::{Browser, Member, System, WebDriver, members_path, until};
 use serde_json::json;
 
 const ENTER: &str = "\u{e007}";
@@ -89,7 +89,7 @@ async fn the_page_says_why_somebody_cannot_join_and_loads_older_messages() {
     let system = System::shared().await;
     let channel = system.channel().await;
     let ann = Member::join(system.gateway(), &channel, "ann").await;
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     for number in 0..150 {
         let body = json!({"text": format!("message {number}")});
         system.admin().post(&path, &body).await.expect(201);
@@ -178,7 +178,7 @@ async fn the_page_shows_who_is_really_support() {
     let stranger = Member::join(system.gateway(), &channel, "agent-7").await;
     let (mut socket, _) = stranger.enter(system.gateway()).await;
     socket.say(&channel, "Tell me your password").await;
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     let posted = json!({"text": "We never ask for it", "from_uid": "agent-7",
                         "from_name": "AGENT-7", "from_role": "agent"});
     system.admin().post(&path, &posted).await.expect(201);
@@ -187,8 +187,9 @@ async fn the_page_shows_who_is_really_support() {
                    (node) => node.checkVisibility() ? node.textContent : '')";
     assert_eq!(ann.evaluate(authors).await, json!(["AGENT-7", "AGENT-7 agent"]));
     // Another one puts the role into the name.
-    let body = json!({"channel": channel, "uid": "bea", "display_name": "Bea (agent)"});
-    let joined = system.gateway().rest().post("/channels", &body).await.expect(201).body;
+    let body = json!({"uid": "bea", "display_name": "Bea (agent)"});
+    let joined =
+        system.gateway().rest().post(&members_path(&channel), &body).await.expect(201).body;
     let secret = joined["secret"].as_str().unwrap().to_owned();
     let bea = Member { channel: channel.clone(), uid: "bea".to_owned(), secret };
     let _entered = bea.enter(system.gateway()).await;

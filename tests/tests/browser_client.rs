@@ -109,7 +109,7 @@ fn credentials(member: &Member) -> Value {
 }
 
 async fn say(system: &System, channel: &str, text: &str) {
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     system.admin().post(&path, &json!({"text": text})).await.expect(201);
 }
 
@@ -212,7 +212,7 @@ async fn a_token_is_renewed_in_time_and_nothing_is_interrupted() {
     client.subscribe(&json!({"channel": later})).await;
     system
         .admin()
-        .post(&format!("/admin/channels/{later}/messages"), &json!({"text": "new"}))
+        .post(&format!("/v1/admin/channels/{later}/messages"), &json!({"text": "new"}))
         .await;
     client.sees(&format!("/texts/{later}"), json!(["new"])).await;
     // And one that no token is for cannot.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use goch_tests::{Member, System, unique, until};
+use goch_tests::{Member, System, members_path, unique, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -17,12 +17,12 @@ async fn ticketing_opens_a_channel_and_finds_it_again() {
     let name = unique("ticket");
 
     let body = json!({"name": name, "is_private": false});
-    let created = admin.post("/admin/channels", &body).await.expect(201);
+    let created = admin.post("/v1/admin/channels", &body).await.expect(201);
     assert_eq!(created.body, json!({"name": name, "is_private": false, "secret": null}));
-    let again = admin.post("/admin/channels", &json!({"name": name, "is_private": true})).await;
+    let again = admin.post("/v1/admin/channels", &json!({"name": name, "is_private": true})).await;
     again.expect_problem(409, "conflict", Some("name"));
 
-    let channel = admin.get(&format!("/admin/channels/{name}")).await.expect(200).body;
+    let channel = admin.get(&format!("/v1/admin/channels/{name}")).await.expect(200).body;
     assert_eq!(channel["name"], name.as_str());
     assert_eq!(channel["is_private"], false);
     assert_eq!(channel["closed_at"], Value::Null);
@@ -30,7 +30,7 @@ async fn ticketing_opens_a_channel_and_finds_it_again() {
     assert_eq!(channel["last_message"], Value::Null);
     assert!(channel["created_at"].as_u64().unwrap() > 1_700_000_000_000);
 
-    let missing = admin.get(&format!("/admin/channels/{}", unique("missing"))).await;
+    let missing = admin.get(&format!("/v1/admin/channels/{}", unique("missing"))).await;
     missing.expect_problem(404, "not_found", Some("name"));
 }
 
@@ -48,7 +48,7 @@ async fn ticketing_pages_through_all_channels_by_name() {
         let mut after = prefix.clone();
         let mut found = Vec::new();
         loop {
-            let path = format!("/admin/channels?after={after}&limit=2");
+            let path = format!("/v1/admin/channels?after={after}&limit=2");
             let page = admin.get(&path).await.expect(200).body;
             for channel in page["channels"].as_array().unwrap() {
                 found.push(channel["name"].as_str().unwrap().to_owned());
@@ -70,7 +70,7 @@ async fn a_member_is_listed_for_ticketing_with_an_address_and_for_others_without
     let channel = system.channel().await;
     Member::join(system.gateway(), &channel, "ann").await;
 
-    let path = format!("/admin/channels/{channel}/members");
+    let path = format!("/v1/admin/channels/{channel}/members");
     let members = system.admin().get(&path).await.expect(200).body;
     assert_eq!(members["channel"], channel.as_str());
     let member = &members["members"][0];
@@ -79,7 +79,7 @@ async fn a_member_is_listed_for_ticketing_with_an_address_and_for_others_without
     assert_eq!(member["email"], "ann@example.org");
     assert!(member["joined_at"].is_u64());
 
-    let seen = system.gateway().rest().get(&format!("/channels/{channel}")).await.expect(200).body;
+    let seen = system.gateway().rest().get(&members_path(&channel)).await.expect(200).body;
     assert_eq!(
         seen,
         json!({"channel": channel, "more": false,
@@ -110,17 +110,17 @@ async fn a_join_that_is_repeated_with_its_secret_is_no_conflict() {
     let rest = system.gateways[1].rest();
 
     let mut body = join_body(&channel, "ann");
-    rest.post("/channels", &body).await.expect_problem(409, "conflict", Some("uid"));
+    rest.post(&members_path(&channel), &body).await.expect_problem(409, "conflict", Some("uid"));
     body["secret"] = "another secret of ann".into();
-    rest.post("/channels", &body).await.expect_problem(409, "conflict", Some("uid"));
+    rest.post(&members_path(&channel), &body).await.expect_problem(409, "conflict", Some("uid"));
     body["secret"] = member.secret.as_str().into();
-    let again = rest.post("/channels", &body).await.expect(200).body;
+    let again = rest.post(&members_path(&channel), &body).await.expect(200).body;
     assert_eq!(again["secret"], member.secret.as_str());
 
     // What one chooses oneself is taken as it is.
     let mut body = join_body(&channel, "ben");
     body["secret"] = "a secret that ben chose".into();
-    let joined = rest.post("/channels", &body).await.expect(201).body;
+    let joined = rest.post(&members_path(&channel), &body).await.expect(201).body;
     assert_eq!(joined["secret"], "a secret that ben chose");
 }
 
@@ -135,7 +135,8 @@ async fn of_a_hundred_simultaneous_joins_with_one_uid_exactly_one_wins() {
         if number % 4 < 2 {
             body["secret"] = format!("the secret of join {number:03}").into();
         }
-        async move { rest.post("/channels", &body).await }
+        let path = members_path(&channel);
+        async move { rest.post(&path, &body).await }
     });
     let answers = futures_util::future::join_all(joins).await;
 
@@ -147,7 +148,7 @@ async fn of_a_hundred_simultaneous_joins_with_one_uid_exactly_one_wins() {
     let secret = winner.body["secret"].as_str().unwrap().to_owned();
     let member = Member { channel: channel.clone(), uid: "ann".to_owned(), secret };
     member.enter(system.gateway()).await;
-    let path = format!("/admin/channels/{channel}/members");
+    let path = format!("/v1/admin/channels/{channel}/members");
     let members = system.admin().get(&path).await.expect(200).body;
     assert_eq!(members["members"].as_array().unwrap().len(), 1);
 }
@@ -160,7 +161,8 @@ async fn of_simultaneous_joins_with_the_same_secret_one_is_new_and_all_succeed()
     body["secret"] = "one secret on ten devices".into();
     let joins = (0..10).map(|number| {
         let (rest, body) = (system.gateways[number % 2].rest(), body.clone());
-        async move { rest.post("/channels", &body).await.status }
+        let path = members_path(&channel);
+        async move { rest.post(&path, &body).await.status }
     });
     let mut statuses = futures_util::future::join_all(joins).await;
     statuses.sort_unstable();
@@ -175,7 +177,7 @@ async fn a_private_channel_asks_for_its_secret() {
 
     let member = Member::join_private(system.gateway(), &channel, Some(&secret), "ann").await;
     member.enter(system.gateway()).await;
-    let members = format!("/channels/{channel}");
+    let members = members_path(&channel);
     rest.get(&format!("{members}?secret={secret}")).await.expect(200);
     rest.get(&members).await.expect_problem(403, "forbidden", None);
     // In the header it reaches no log and no history, and counts before what an address says.
@@ -188,11 +190,7 @@ async fn a_private_channel_asks_for_its_secret() {
     let good = format!("{members}?secret={secret}");
     with(&good, "not-the-secret-of-it").await.expect_problem(403, "forbidden", None);
     with(&format!("{members}?secret=not-the-secret-of-it"), &secret).await.expect(200);
-    rest.post("/channels", &join_body(&channel, "ben")).await.expect_problem(
-        403,
-        "forbidden",
-        None,
-    );
+    rest.post(&members, &join_body(&channel, "ben")).await.expect_problem(403, "forbidden", None);
 }
 
 #[tokio::test]
@@ -207,8 +205,8 @@ async fn an_unknown_channel_and_a_wrong_channel_secret_look_the_same() {
     for channel in [&private, &unknown] {
         let mut body = join_body(channel, "ann");
         body["channel_secret"] = "not the channel's secret".into();
-        joins.push(rest.post("/channels", &body).await.expect(403).text);
-        let path = format!("/channels/{channel}?secret=not-the-secret-of-it");
+        joins.push(rest.post(&members_path(channel), &body).await.expect(403).text);
+        let path = format!("/v1/channels/{channel}/members?secret=not-the-secret-of-it");
         lists.push(rest.get(&path).await.expect(403).text);
     }
     assert_eq!(joins[0], joins[1]);
@@ -222,7 +220,7 @@ async fn the_system_and_agents_speak_over_rest() {
     let ann = Member::join(system.gateway(), &channel, "ann").await;
     let (mut socket, _) = ann.enter(system.gateway()).await;
     let admin = system.admin();
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
 
     let posted = admin.post(&path, &json!({"text": "Welcome"})).await.expect(201).body;
     let message = socket.expect("message").await;
@@ -251,7 +249,7 @@ async fn the_system_and_agents_speak_over_rest() {
     // What is posted is what is read, and what the list shows last.
     let page = admin.get(&path).await.expect(200).body;
     assert_eq!(page["messages"].as_array().unwrap().last(), Some(&message));
-    let shown = admin.get(&format!("/admin/channels/{channel}")).await.expect(200).body;
+    let shown = admin.get(&format!("/v1/admin/channels/{channel}")).await.expect(200).body;
     assert_eq!(shown["last_message"], message);
 }
 
@@ -261,7 +259,7 @@ async fn ticketing_reads_what_it_has_just_written() {
     let channel = system.channel().await;
     Member::join(system.gateway(), &channel, "ann").await;
     let admin = system.admin();
-    let base = format!("/admin/channels/{channel}");
+    let base = format!("/v1/admin/channels/{channel}");
     let path = format!("{base}/messages");
     for said in 1..=20 {
         let text = format!("text {said}");
@@ -287,8 +285,8 @@ async fn ticketing_reads_what_it_has_just_written() {
             let mut messages = page["messages"].as_array().unwrap().iter();
             assert!(messages.all(|event| event["seq"] != seq), "{page}");
         }
-        let count = admin.get(&format!("{base}/user/ann")).await.expect(200).body;
-        assert_eq!(count, json!({"count": (said + 1) / 2}));
+        let count = admin.get(&format!("{base}/members/ann")).await.expect(200).body;
+        assert_eq!(count["unread"], (said + 1) / 2);
     }
 }
 
@@ -297,7 +295,7 @@ async fn ticketing_reads_messages_page_by_page() {
     let system = System::shared().await;
     let channel = system.channel().await;
     let admin = system.admin();
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     let mut seqs = Vec::new();
     for number in 0..5 {
         let posted = admin.post(&path, &json!({"text": format!("{number}")})).await.expect(201);
@@ -336,10 +334,10 @@ async fn unread_messages_are_those_of_others_after_the_read_position() {
     let (mut at_ann, _) = ann.enter(system.gateway()).await;
     let (mut at_ben, _) = ben.enter(&system.gateways[1]).await;
     let count = async |uid: &str, expected: u64| {
-        let path = format!("/admin/channels/{channel}/user/{uid}");
+        let path = format!("/v1/admin/channels/{channel}/members/{uid}");
         until(&format!("{uid} has {expected} unread"), async || {
             let answer = system.admin().get(&path).await.expect(200);
-            (answer.body == json!({"count": expected})).then_some(())
+            (answer.body["unread"] == expected).then_some(())
         })
         .await;
     };
@@ -359,9 +357,9 @@ async fn unread_messages_are_those_of_others_after_the_read_position() {
     assert_eq!(subscribed["unread"], 1);
 
     let admin = system.admin();
-    let path = format!("/admin/channels/{channel}/user/nobody");
+    let path = format!("/v1/admin/channels/{channel}/members/nobody");
     admin.get(&path).await.expect_problem(404, "not_found", Some("uid"));
-    let path = format!("/admin/channels/{}/user/ann", unique("missing"));
+    let path = format!("/v1/admin/channels/{}/members/ann", unique("missing"));
     admin.get(&path).await.expect_problem(404, "not_found", Some("name"));
 }
 
@@ -374,11 +372,15 @@ async fn ticketing_must_log_in() {
         anonymous.clone().login("ticketing", "wrong"),
         anonymous.clone().login("somebody", "password-of-ticketing"),
     ] {
-        for path in ["/admin/channels", "/admin/channels/any", "/admin/nothing"] {
+        for path in
+            ["/v1/admin/channels", "/v1/admin/channels/any", "/v1/admin/nothing", "/admin/nothing"]
+        {
             rest.get(path).await.expect_problem(401, "unauthorized", None);
         }
     }
-    system.admin().get("/admin/nothing").await.expect_problem(404, "not_found", None);
+    for nothing in ["/v1/admin/nothing", "/admin/nothing", "/admin/webhooks"] {
+        system.admin().get(nothing).await.expect_problem(404, "not_found", None);
+    }
     anonymous.get("/").await.expect_problem(404, "not_found", None);
 }
 
@@ -386,9 +388,11 @@ async fn ticketing_must_log_in() {
 async fn a_method_that_a_path_does_not_have_is_refused() {
     let system = System::shared().await;
     let (gateway, admin) = (system.gateway().rest(), system.admin());
-    for (rest, path) in
-        [(&gateway, "/channels"), (&gateway, "/connect"), (&admin, "/admin/channels")]
-    {
+    for (rest, path) in [
+        (&gateway, "/v1/channels/any/members"),
+        (&gateway, "/connect"),
+        (&admin, "/v1/admin/channels"),
+    ] {
         let answer = rest.send(rest.request(Method::DELETE, path)).await;
         answer.expect_problem(405, "method_not_allowed", None);
     }

@@ -4,7 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use goch_tests::{Member, Metrics, NatsServer, Servers, Socket, System, events, until};
+use goch_tests::{
+    Member, Metrics, NatsServer, Servers, Socket, System, events, members_path, until,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -175,7 +177,7 @@ async fn an_erasure_overlooks_nothing_while_a_server_catches_up() {
         let behind = kill_a_follower(&mut system).await;
         for channel in &channels {
             // A bucket may have to choose another leader.
-            let path = format!("/admin/channels/{channel}/members/{uid}");
+            let path = format!("/v1/admin/channels/{channel}/members/{uid}");
             until("ticketing puts somebody in", async || {
                 let put = admin.request(Method::PUT, &path).json(&json!({"display_name": uid}));
                 (admin.send(put).await.status < 300).then_some(())
@@ -183,11 +185,11 @@ async fn an_erasure_overlooks_nothing_while_a_server_catches_up() {
             .await;
         }
         system.own_servers().nats_mut(behind).start().await;
-        let person = format!("/admin/users/{uid}");
+        let person = format!("/v1/admin/users/{uid}");
         let erase = async || admin.send(admin.request(Method::DELETE, &person)).await.status;
         until("a person is erased", async || (erase().await == 204).then_some(())).await;
         for channel in &channels {
-            let path = format!("/admin/channels/{channel}/user/{uid}");
+            let path = format!("/v1/admin/channels/{channel}/members/{uid}");
             // A server that lags behind may still have the member, but not for long.
             until("whoever is erased is no member", async || {
                 (admin.get(&path).await.status == 404).then_some(())
@@ -207,14 +209,14 @@ async fn a_deletion_leaves_nothing_while_a_server_catches_up_and_the_name_is_fre
         let create = async |name: &String| {
             until("a channel is created", async || {
                 let body = json!({"name": name, "is_private": false});
-                (admin.post("/admin/channels", &body).await.status == 201).then_some(())
+                (admin.post("/v1/admin/channels", &body).await.status == 201).then_some(())
             })
             .await;
         };
         for name in &names {
             create(name).await;
             let put = json!({"display_name": "Ann"});
-            let path = format!("/admin/channels/{name}/members/ann");
+            let path = format!("/v1/admin/channels/{name}/members/ann");
             until("somebody is put in", async || {
                 let put = admin.request(Method::PUT, &path).json(&put);
                 (admin.send(put).await.status < 300).then_some(())
@@ -223,15 +225,15 @@ async fn a_deletion_leaves_nothing_while_a_server_catches_up_and_the_name_is_fre
         }
         system.own_servers().nats_mut(behind).start().await;
         for name in &names {
-            let path = format!("/admin/channels/{name}");
+            let path = format!("/v1/admin/channels/{name}");
             until("the channel is gone", async || {
                 (admin.send(admin.request(Method::DELETE, &path)).await.status == 204).then_some(())
             })
             .await;
             // Nothing is in the way of another one at once.
             create(name).await;
-            let join = json!({"channel": name, "uid": "ann", "display_name": "Another Ann"});
-            system.gateways[0].rest().post("/channels", &join).await.expect(201);
+            let join = json!({"uid": "ann", "display_name": "Another Ann"});
+            system.gateways[0].rest().post(&members_path(name), &join).await.expect(201);
             let page = admin.get(&format!("{path}/messages")).await.expect(200).body;
             let kinds: Vec<_> = events(&page).iter().map(|event| &event["type"]).collect();
             assert_eq!(kinds, ["created", "joined"], "{page}");

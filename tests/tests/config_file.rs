@@ -100,13 +100,13 @@ async fn one_file_configures_all_services_and_the_environment_wins() {
     // chat-admin goes by the same file, and by its own part of it.
     let admin = system.admin();
     let post = async |text: &str| {
-        let path = format!("/admin/channels/{channel}/messages");
+        let path = format!("/v1/admin/channels/{channel}/messages");
         admin.post(&path, &json!({"text": text, "from_uid": "agent"})).await.status
     };
     assert_eq!(post("Bye").await, 201);
     assert_eq!(post("longer").await, 400);
     let boss = json!({"display_name": "Eve", "role": "boss"});
-    let path = format!("/admin/channels/{channel}/members/eve");
+    let path = format!("/v1/admin/channels/{channel}/members/eve");
     let put = admin.request(Method::PUT, &path).json(&boss);
     assert_eq!(admin.send(put).await.expect(201).body["role"], "boss");
 }

@@ -32,22 +32,26 @@ async fn the_gateways_answers_are_those_that_it_describes() {
         json!({"channel": channel, "channel_secret": secret, "uid": uid, "display_name": "Ann",
                "email": "ann@example.org"})
     };
-    for path in ["/channels", "/channels/register", "/register"] {
+    // Version 1 ignores the channel of the body.
+    let members = "/v1/channels/{name}/members";
+    for path in [members, "/channels", "/channels/register", "/register"] {
         let uid = unique("ann");
-        let joined = api.call(Method::POST, path, &[], Some(join(&uid, json!(secret))), 201).await;
+        let joined =
+            api.call(Method::POST, path, &named, Some(join(&uid, json!(secret))), 201).await;
         let mut again = join(&uid, json!(secret));
         again["secret"] = joined.body["secret"].clone();
-        api.call(Method::POST, path, &[], Some(again), 200).await;
-        api.call(Method::POST, path, &[], Some(join(&uid, json!(secret))), 409).await;
+        api.call(Method::POST, path, &named, Some(again), 200).await;
+        api.call(Method::POST, path, &named, Some(join(&uid, json!(secret))), 409).await;
         let wrong = json!("not-the-secret-of-this-channel");
-        api.call(Method::POST, path, &[], Some(join(&uid, wrong)), 403).await;
-        api.call(Method::POST, path, &[], Some(join("a b", json!(secret))), 400).await;
-        api.call(Method::POST, path, &[], Some(json!({"channel": channel})), 400).await;
+        api.call(Method::POST, path, &named, Some(join(&uid, wrong)), 403).await;
+        api.call(Method::POST, path, &named, Some(join("a b", json!(secret))), 400).await;
+        api.call(Method::POST, path, &named, Some(json!({"channel": channel})), 400).await;
     }
-    let members = format!("/channels/{{name}}?secret={secret}");
-    api.call(Method::GET, &members, &named, None, 200).await;
-    api.call(Method::GET, "/channels/{name}", &named, None, 403).await;
-    api.call(Method::GET, "/channels/{name}", &[("name", "a%20b")], None, 400).await;
+    for path in [members, "/channels/{name}"] {
+        api.call(Method::GET, &format!("{path}?secret={secret}"), &named, None, 200).await;
+        api.call(Method::GET, path, &named, None, 403).await;
+        api.call(Method::GET, path, &[("name", "a%20b")], None, 400).await;
+    }
     api.call(Method::GET, "/connect", &[], None, 400).await;
     Socket::connect(gateway).await;
     api.note(&Method::GET, "/connect");
@@ -63,26 +67,26 @@ async fn the_answers_to_ticketing_are_those_that_chat_admin_describes() {
         .env("broker-bridge", "WEBHOOK_RETRY_SECONDS", "1")
         .start()
         .await;
-    system.chat_admin.rest().get("/admin/openapi.json").await.expect_problem(
+    system.chat_admin.rest().get("/v1/admin/openapi.json").await.expect_problem(
         401,
         "unauthorized",
         None,
     );
-    let mut api = Described::at(system.admin(), "/admin/openapi.json").await;
+    let mut api = Described::at(system.admin(), "/v1/admin/openapi.json").await;
     assert_is_committed(api.document(), OPENAPI[1]);
 
     let channel = unique("ticket");
     let new = json!({"name": channel, "is_private": true});
-    let created = api.call(Method::POST, "/admin/channels", &[], Some(new.clone()), 201).await;
+    let created = api.call(Method::POST, "/v1/admin/channels", &[], Some(new.clone()), 201).await;
     let secret = created.body["secret"].as_str().unwrap();
-    api.call(Method::POST, "/admin/channels", &[], Some(new), 409).await;
-    api.call(Method::POST, "/admin/channels", &[], Some(json!({"name": "a b"})), 400).await;
+    api.call(Method::POST, "/v1/admin/channels", &[], Some(new), 409).await;
+    api.call(Method::POST, "/v1/admin/channels", &[], Some(json!({"name": "a b"})), 400).await;
     let made = json!({"name": unique("made"), "secret": "0f".repeat(20)});
     for status in [201, 200] {
-        api.call(Method::POST, "/admin/channels", &[], Some(made.clone()), status).await;
+        api.call(Method::POST, "/v1/admin/channels", &[], Some(made.clone()), status).await;
     }
     let public = json!({"name": unique("public"), "is_private": false});
-    api.call(Method::POST, "/admin/channels", &[], Some(public), 201).await;
+    api.call(Method::POST, "/v1/admin/channels", &[], Some(public), 201).await;
     for uid in ["ann", "ben"] {
         Member::join_private(system.gateway(), &channel, Some(secret), uid).await;
     }
@@ -98,7 +102,7 @@ async fn the_answers_to_ticketing_are_those_that_chat_admin_describes() {
 
 async fn talk_to_ticketing(api: &mut Described, channel: &str) {
     let named = [("name", channel)];
-    let messages = "/admin/channels/{name}/messages";
+    let messages = "/v1/admin/channels/{name}/messages";
     let said = json!({"text": "How can we help?", "from_uid": "agent-7", "from_name": "Bea",
                       "id": "reply-1", "meta": {"source": "e-mail"}});
     api.call(Method::POST, messages, &named, Some(said.clone()), 201).await;
@@ -110,7 +114,7 @@ async fn talk_to_ticketing(api: &mut Described, channel: &str) {
     let own = json!({"text": "No more."});
     let posted = api.call(Method::POST, messages, &named, Some(own), 201).await;
     let seq = posted.body["seq"].to_string();
-    let message = "/admin/channels/{name}/messages/{seq}";
+    let message = "/v1/admin/channels/{name}/messages/{seq}";
     let one = [("name", channel), ("seq", &*seq)];
     let edit = json!({"text": "No more!", "id": "edit-1"});
     api.call(Method::PATCH, message, &one, Some(edit), 200).await;
@@ -121,40 +125,54 @@ async fn talk_to_ticketing(api: &mut Described, channel: &str) {
     api.call(Method::GET, messages, &named, None, 200).await;
     api.call(Method::GET, &format!("{messages}?after=0&limit=2"), &named, None, 200).await;
     api.call(Method::GET, &format!("{messages}?limit=0"), &named, None, 400).await;
-    api.call(Method::POST, "/admin/channels/{name}/close", &named, None, 200).await;
+    api.call(Method::POST, "/v1/admin/channels/{name}/close", &named, None, 200).await;
     api.call(Method::POST, messages, &named, Some(json!({"text": "x"})), 409).await;
-    api.call(Method::POST, "/admin/channels/{name}/reopen", &named, None, 200).await;
-    api.call(Method::POST, "/admin/channels/{name}/close", &[("name", "none")], None, 404).await;
+    api.call(Method::POST, "/v1/admin/channels/{name}/reopen", &named, None, 200).await;
+    api.call(Method::POST, "/v1/admin/channels/{name}/close", &[("name", "none")], None, 404).await;
 }
 
 async fn read_as_ticketing(api: &mut Described, channel: &str) {
     let ann = [("name", channel), ("uid", "ann")];
     let named = &ann[..1];
     until("the last message is known", async || {
-        let listed = api.call(Method::GET, "/admin/channels?limit=10", &[], None, 200).await;
+        let listed = api.call(Method::GET, "/v1/admin/channels?limit=10", &[], None, 200).await;
         let channels = listed.body["channels"].as_array().unwrap().clone();
         let known = channels.iter().any(|shown| shown["last_message"]["text"].is_string());
         known.then_some(())
     })
     .await;
-    api.call(Method::GET, "/admin/channels?limit=0", &[], None, 400).await;
-    api.call(Method::GET, "/admin/channels/{name}", named, None, 200).await;
-    api.call(Method::GET, "/admin/channels/{name}", &[("name", "none")], None, 404).await;
-    api.call(Method::GET, "/admin/channels/{name}/members", named, None, 200).await;
-    api.call(Method::GET, "/admin/channels/{name}/presence", named, None, 200).await;
-    api.call(Method::GET, "/admin/channels/{name}/user/{uid}", &ann, None, 200).await;
-    let transcript = "/admin/channels/{name}/transcript";
+    api.call(Method::GET, "/v1/admin/channels?limit=0", &[], None, 400).await;
+    api.call(Method::GET, "/v1/admin/channels/{name}", named, None, 200).await;
+    api.call(Method::GET, "/v1/admin/channels/{name}", &[("name", "none")], None, 404).await;
+    api.call(Method::GET, "/v1/admin/channels/{name}/members", named, None, 200).await;
+    api.call(Method::GET, "/v1/admin/channels/{name}/presence", named, None, 200).await;
+    api.call(Method::GET, "/v1/admin/channels/{name}/members/{uid}", &ann, None, 200).await;
+    read_as_the_first_goch(api, &ann).await;
+    let transcript = "/v1/admin/channels/{name}/transcript";
     let whole = api.call(Method::GET, transcript, named, None, 200).await;
     let kinds: Vec<_> =
         whole.body["events"].as_array().unwrap().iter().map(|e| &e["type"]).collect();
     assert_eq!(kinds, ["created", "joined", "joined", "message", "deleted", "closed", "reopened"]);
     api.call(Method::GET, &format!("{transcript}?format=text"), named, None, 200).await;
     api.call(Method::GET, &format!("{transcript}?format=pdf"), named, None, 400).await;
-    api.call(Method::GET, "/admin/users/{uid}/export", &ann[1..], None, 200).await;
+    api.call(Method::GET, "/v1/admin/users/{uid}/export", &ann[1..], None, 200).await;
+}
+
+/// The paths that the first Goch had.
+async fn read_as_the_first_goch(api: &mut Described, ann: &[(&str, &str)]) {
+    let named = &ann[..1];
+    let new = json!({"name": unique("ticket")});
+    api.call(Method::POST, "/admin/channels", &[], Some(new.clone()), 201).await;
+    api.call(Method::POST, "/admin/channels", &[], Some(new), 409).await;
+    api.call(Method::GET, "/admin/channels?limit=10", &[], None, 200).await;
+    api.call(Method::GET, "/admin/channels/{name}", named, None, 200).await;
+    api.call(Method::GET, "/admin/channels/{name}", &[("name", "none")], None, 404).await;
+    api.call(Method::GET, "/admin/channels/{name}/members", named, None, 200).await;
+    api.call(Method::GET, "/admin/channels/{name}/user/{uid}", ann, None, 200).await;
 }
 
 async fn put_members(api: &mut Described, channel: &str) {
-    let path = "/admin/channels/{name}/members/{uid}";
+    let path = "/v1/admin/channels/{name}/members/{uid}";
     let bea = [("name", channel), ("uid", "bea")];
     let body = json!({"display_name": "Bea", "email": "bea@example.org", "role": "agent"});
     api.call(Method::PUT, path, &bea, Some(body.clone()), 201).await;
@@ -169,18 +187,18 @@ async fn put_members(api: &mut Described, channel: &str) {
 async fn hook(system: &System, api: &mut Described) {
     let receiver = Receiver::start().await;
     let new = json!({"url": receiver.url(), "events": ["message.created"]});
-    let created = api.call(Method::POST, "/admin/webhooks", &[], Some(new), 201).await;
+    let created = api.call(Method::POST, "/v1/admin/webhooks", &[], Some(new), 201).await;
     let id = created.body["id"].as_str().unwrap().to_owned();
     let wrong = json!({"url": receiver.url(), "events": ["message.pinned"]});
-    api.call(Method::POST, "/admin/webhooks", &[], Some(wrong), 400).await;
-    api.call(Method::GET, "/admin/webhooks", &[], None, 200).await;
+    api.call(Method::POST, "/v1/admin/webhooks", &[], Some(wrong), 400).await;
+    api.call(Method::GET, "/v1/admin/webhooks", &[], None, 200).await;
     let webhook = [("id", &*id)];
-    api.call(Method::GET, "/admin/webhooks/{id}", &webhook, None, 200).await;
-    api.call(Method::GET, "/admin/webhooks/{id}", &[("id", "none")], None, 404).await;
+    api.call(Method::GET, "/v1/admin/webhooks/{id}", &webhook, None, 200).await;
+    api.call(Method::GET, "/v1/admin/webhooks/{id}", &[("id", "none")], None, 404).await;
     let all = json!({"events": ["message.created", "channel.closed"]});
-    api.call(Method::PATCH, "/admin/webhooks/{id}", &webhook, Some(all), 200).await;
+    api.call(Method::PATCH, "/v1/admin/webhooks/{id}", &webhook, Some(all), 200).await;
 
-    let secret = "/admin/webhooks/{id}/secret";
+    let secret = "/v1/admin/webhooks/{id}/secret";
     let rotated = api.call(Method::POST, secret, &webhook, None, 200).await;
     assert!(rotated.body["old_secret_expires_at"].is_u64());
     let at_once = json!({"overlap_seconds": 0});
@@ -192,10 +210,10 @@ async fn hook(system: &System, api: &mut Described) {
     receiver.answer(|_| 500);
     let channel = system.channel().await;
     for text in ["one", "two"] {
-        let path = format!("/admin/channels/{channel}/messages");
+        let path = format!("/v1/admin/channels/{channel}/messages");
         system.admin().post(&path, &json!({"text": text})).await.expect(201);
     }
-    let letters = "/admin/webhooks/{id}/dead-letters";
+    let letters = "/v1/admin/webhooks/{id}/dead-letters";
     let letter = until("two dead letters", async || {
         let listed = api.call(Method::GET, letters, &webhook, None, 200).await;
         let letters = listed.body["dead_letters"].as_array().unwrap().clone();
@@ -211,24 +229,24 @@ async fn hook(system: &System, api: &mut Described) {
     api.call(Method::POST, &format!("{letters}/{{letter}}/replay"), &one, None, 202).await;
     api.call(Method::POST, &format!("{letters}/replay"), &webhook, None, 202).await;
     let disable = Some(json!({"enabled": false}));
-    api.call(Method::PATCH, "/admin/webhooks/{id}", &webhook, disable, 200).await;
+    api.call(Method::PATCH, "/v1/admin/webhooks/{id}", &webhook, disable, 200).await;
     api.call(Method::POST, &format!("{letters}/replay"), &webhook, None, 409).await;
-    api.call(Method::POST, "/admin/webhooks/{id}/enable", &webhook, None, 200).await;
-    api.call(Method::DELETE, "/admin/webhooks/{id}", &webhook, None, 204).await;
+    api.call(Method::POST, "/v1/admin/webhooks/{id}/enable", &webhook, None, 200).await;
+    api.call(Method::DELETE, "/v1/admin/webhooks/{id}", &webhook, None, 204).await;
 }
 
 async fn end(api: &mut Described, channel: &str) {
     let (ann, ben) = ([("name", channel), ("uid", "ann")], [("name", channel), ("uid", "ben")]);
-    api.call(Method::DELETE, "/admin/channels/{name}/members/{uid}", &ann, None, 204).await;
-    api.call(Method::DELETE, "/admin/channels/{name}/members/{uid}", &ann, None, 404).await;
-    api.call(Method::PUT, "/admin/channels/{name}/bans/{uid}", &ben, None, 200).await;
-    api.call(Method::GET, "/admin/channels/{name}/bans", &ben[..1], None, 200).await;
-    api.call(Method::GET, "/admin/users/{uid}/export", &ben[1..], None, 200).await;
-    api.call(Method::DELETE, "/admin/channels/{name}/bans/{uid}", &ben, None, 204).await;
-    api.call(Method::DELETE, "/admin/channels/{name}/bans/{uid}", &ben, None, 404).await;
-    api.call(Method::DELETE, "/admin/users/{uid}", &ben[1..], None, 204).await;
-    api.call(Method::DELETE, "/admin/channels/{name}", &ben[..1], None, 204).await;
-    api.call(Method::DELETE, "/admin/channels/{name}", &ben[..1], None, 204).await;
+    api.call(Method::DELETE, "/v1/admin/channels/{name}/members/{uid}", &ann, None, 204).await;
+    api.call(Method::DELETE, "/v1/admin/channels/{name}/members/{uid}", &ann, None, 404).await;
+    api.call(Method::PUT, "/v1/admin/channels/{name}/bans/{uid}", &ben, None, 200).await;
+    api.call(Method::GET, "/v1/admin/channels/{name}/bans", &ben[..1], None, 200).await;
+    api.call(Method::GET, "/v1/admin/users/{uid}/export", &ben[1..], None, 200).await;
+    api.call(Method::DELETE, "/v1/admin/channels/{name}/bans/{uid}", &ben, None, 204).await;
+    api.call(Method::DELETE, "/v1/admin/channels/{name}/bans/{uid}", &ben, None, 404).await;
+    api.call(Method::DELETE, "/v1/admin/users/{uid}", &ben[1..], None, 204).await;
+    api.call(Method::DELETE, "/v1/admin/channels/{name}", &ben[..1], None, 204).await;
+    api.call(Method::DELETE, "/v1/admin/channels/{name}", &ben[..1], None, 204).await;
 }
 
 async fn recording(gateway: &Service) -> Socket {
@@ -288,17 +306,17 @@ async fn conversation() -> Vec<Recorded> {
     let page = customer.ask(&page, "history").await;
     assert_eq!(page["messages"][0]["type"], "created");
     for turn in ["close", "reopen"] {
-        let path = format!("/admin/channels/{channel}/{turn}");
+        let path = format!("/v1/admin/channels/{channel}/{turn}");
         system.admin().post(&path, &json!({})).await.expect(200);
     }
     customer.expect("closed").await;
     customer.expect("reopened").await;
     Member::join(gateway, &channel, "eve").await;
-    let eve = format!("/admin/channels/{channel}/members/eve");
+    let eve = format!("/v1/admin/channels/{channel}/members/eve");
     let request = system.admin().request(Method::DELETE, &eve);
     system.admin().send(request).await.expect(204);
     customer.expect("left").await;
-    let bea = format!("/admin/channels/{channel}/members/bea");
+    let bea = format!("/v1/admin/channels/{channel}/members/bea");
     let promoted = json!({"display_name": "Bea", "role": "agent"});
     let request = system.admin().request(Method::PUT, &bea).json(&promoted);
     system.admin().send(request).await.expect(200);

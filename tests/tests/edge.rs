@@ -3,7 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use goch_tests::{Builder, Member, Service, Socket, System, TokenKey, unique, until};
+use goch_tests::{Builder, Member, Service, Socket, System, TokenKey, members_path, unique, until};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use tokio::{
@@ -50,19 +50,19 @@ async fn whoever_the_product_has_logged_in_is_a_member_without_joining() {
     let message = support.expect("message").await;
     assert_eq!((&message["from_uid"], &message["from_name"]), (&json!("ann"), &json!("Ann A")));
 
-    let members = system.gateway().rest().get(&format!("/channels/{channel}")).await.expect(200);
+    let members = system.gateway().rest().get(&members_path(&channel)).await.expect(200);
     let names = json!([{"uid": "ann", "display_name": "Ann A", "role": "member"},
                        {"uid": "bob", "display_name": "bob", "role": "agent"}]);
     assert_eq!(members.body["members"], names);
-    let unread = format!("/admin/channels/{channel}/user/bob");
+    let unread = format!("/v1/admin/channels/{channel}/members/bob");
     until("the message is unread", async || {
-        (system.admin().get(&unread).await.expect(200).body["count"] == 1).then_some(())
+        (system.admin().get(&unread).await.expect(200).body["unread"] == 1).then_some(())
     })
     .await;
 
     // There is no secret to come back with, and none can be set from outside.
-    let body = json!({"channel": channel, "uid": "ann", "display_name": "Ann", "secret": SECRET});
-    system.gateway().rest().post("/channels", &body).await.expect_problem(
+    let body = json!({"uid": "ann", "display_name": "Ann", "secret": SECRET});
+    system.gateway().rest().post(&members_path(&channel), &body).await.expect_problem(
         409,
         "conflict",
         Some("uid"),
@@ -295,8 +295,8 @@ async fn handshake(gateway: &Service, header: &'static str, value: &str) -> Resu
 }
 
 async fn join_from(gateway: &Service, forwarded: &str, channel: &str) -> Response {
-    let body = json!({"channel": channel, "uid": unique("u"), "display_name": "U"});
-    let request = gateway.rest().request(Method::POST, "/channels").json(&body);
+    let body = json!({"uid": unique("u"), "display_name": "U"});
+    let request = gateway.rest().request(Method::POST, &members_path(channel)).json(&body);
     request.header("X-Forwarded-For", forwarded).send().await.unwrap()
 }
 
@@ -406,7 +406,7 @@ async fn only_our_own_and_listed_pages_reach_the_gateway_from_a_browser() {
     assert_eq!(handshake(gateway, "Origin", "https://evil.example").await.err(), Some(403));
 
     let channel = system.channel().await;
-    let path = format!("/channels/{channel}");
+    let path = members_path(&channel);
     let allowed = async |method: Method, path: &str, origin: &str| {
         let request = gateway.rest().request(method, path).header("Origin", origin);
         let request = request.header("Access-Control-Request-Method", "POST");
@@ -415,7 +415,11 @@ async fn only_our_own_and_listed_pages_reach_the_gateway_from_a_browser() {
         let allowed = headers.get("access-control-allow-origin")?.to_str().unwrap().to_owned();
         Some(allowed)
     };
-    for (method, path) in [(Method::GET, path.as_str()), (Method::OPTIONS, "/channels")] {
+    for (method, path) in [
+        (Method::GET, path.as_str()),
+        (Method::OPTIONS, path.as_str()),
+        (Method::OPTIONS, "/channels"),
+    ] {
         let listed = allowed(method.clone(), path, "https://app.example").await;
         assert_eq!(listed.as_deref(), Some("https://app.example"));
         assert_eq!(allowed(method, path, "https://evil.example").await, None);
@@ -429,7 +433,7 @@ async fn only_our_own_and_listed_pages_reach_the_gateway_from_a_browser() {
     let headers = answer.headers()["access-control-allow-headers"].to_str().unwrap().to_lowercase();
     assert!(answer.status().is_success() && headers.contains("authorization"), "{headers}");
     // Our own page joins with its origin named, and needs no permission to read the answer.
-    let body = json!({"channel": channel, "uid": "ann", "display_name": "Ann"});
-    let request = gateway.rest().request(Method::POST, "/channels").json(&body);
+    let body = json!({"uid": "ann", "display_name": "Ann"});
+    let request = gateway.rest().request(Method::POST, &path).json(&body);
     assert_eq!(request.header("Origin", own).send().await.unwrap().status(), 201);
 }

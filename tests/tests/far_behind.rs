@@ -25,8 +25,8 @@ async fn talk(socket: &mut Socket, channel: &str, messages: usize) -> Vec<Value>
 }
 
 async fn unread(system: &System, member: &Member) -> u64 {
-    let path = format!("/admin/channels/{}/user/{}", member.channel, member.uid);
-    system.admin().get(&path).await.expect(200).body["count"].as_u64().unwrap_or_default()
+    let path = format!("/v1/admin/channels/{}/members/{}", member.channel, member.uid);
+    system.admin().get(&path).await.expect(200).body["unread"].as_u64().unwrap_or_default()
 }
 
 /// How often the log has been counted in.
@@ -99,11 +99,11 @@ async fn a_kept_count_goes_with_what_it_counted() {
     until_kept(&system, &bob, 210).await;
 
     let rest = system.admin();
-    rest.send(rest.request(Method::DELETE, "/admin/users/eve")).await.expect(204);
+    rest.send(rest.request(Method::DELETE, "/v1/admin/users/eve")).await.expect(204);
     assert_eq!(unread(&system, &bob).await, 160);
     until_kept(&system, &bob, 160).await;
 
-    let message = format!("/admin/channels/{channel}/messages/{first}");
+    let message = format!("/v1/admin/channels/{channel}/messages/{first}");
     rest.send(rest.request(Method::DELETE, &message)).await.expect(204);
     assert_eq!(unread(&system, &bob).await, 159);
     until_kept(&system, &bob, 159).await;

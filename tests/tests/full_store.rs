@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
-use goch_tests::{Answer, Member, Servers, Socket, System, events, texts, unique, until};
+use goch_tests::{
+    Answer, Member, Servers, Socket, System, events, members_path, texts, unique, until,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -33,7 +35,7 @@ async fn delete(system: &System, path: &str) {
 
 /// Fills the log to the brim with messages of ticketing's. Tells their sequences.
 async fn fill(system: &System, channel: &str) -> Vec<Value> {
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     let (mut stored, mut refusals) = (Vec::new(), 0);
     for length in LENGTHS {
         let body = json!({"text": "x".repeat(length)});
@@ -73,7 +75,7 @@ async fn say(socket: &mut Socket, channel: &str) -> Value {
 }
 
 async fn messages(system: &System, channel: &str) -> Value {
-    let path = format!("/admin/channels/{channel}/messages?limit=500");
+    let path = format!("/v1/admin/channels/{channel}/messages?limit=500");
     call(system, Method::GET, &path).await.expect(200).body
 }
 
@@ -87,10 +89,10 @@ async fn a_full_log_takes_messages_again_once_a_channel_is_deleted() {
     let refused = say(&mut socket, &channel).await;
     assert_eq!(refused["code"], "unavailable", "{refused}");
 
-    delete(&system, &format!("/admin/channels/{large}")).await;
+    delete(&system, &format!("/v1/admin/channels/{large}")).await;
     let ack = say(&mut socket, &channel).await;
     assert_eq!(ack["type"], "ack", "{ack}");
-    call(&system, Method::GET, &format!("/admin/channels/{large}")).await.expect(404);
+    call(&system, Method::GET, &format!("/v1/admin/channels/{large}")).await.expect(404);
 }
 
 #[tokio::test]
@@ -124,14 +126,14 @@ async fn messages_are_deleted_from_a_full_log_and_their_channel_is_told() {
     fill(&system, &large).await;
 
     // This one is too short for that. Its text goes at once, and the event follows.
-    let path = format!("/admin/channels/{channel}/messages/{short}?id=d2");
+    let path = format!("/v1/admin/channels/{channel}/messages/{short}?id=d2");
     let status = call(&system, Method::DELETE, &path).await.status;
     assert!([202, 204].contains(&status), "{status}");
     until("no text of the deleted messages is left", async || {
         texts(&messages(&system, &channel).await).is_empty().then_some(())
     })
     .await;
-    delete(&system, &format!("/admin/channels/{large}")).await;
+    delete(&system, &format!("/v1/admin/channels/{large}")).await;
     delete(&system, &path).await;
     assert_eq!(at_ben.expect("deleted").await["message"], short);
     let page = messages(&system, &channel).await;
@@ -158,7 +160,7 @@ async fn a_deletion_from_a_full_log_is_told_as_long_as_redis_is_away() {
     assert_eq!(at_ann.expect("deleted").await["message"], own);
     system.own_servers().redis.start().await;
     system.connected_to_redis().await;
-    let path = format!("/admin/channels/{channel}/messages/{own}?id=again");
+    let path = format!("/v1/admin/channels/{channel}/messages/{own}?id=again");
     call(&system, Method::DELETE, &path).await.expect(404);
     assert!(!messages(&system, &channel).await.to_string().contains("hers"));
 }
@@ -176,15 +178,15 @@ async fn a_person_is_erased_from_a_full_log_and_nobody_stays_for_want_of_room() 
     // Somebody of whose coming the log cannot tell.
     let eve = Member::join(system.gateway(), &channel, "eve").await;
     let (mut at_eve, _) = eve.enter(system.gateway()).await;
-    call(&system, Method::PUT, &format!("/admin/channels/{channel}/bans/eve")).await.expect(200);
+    call(&system, Method::PUT, &format!("/v1/admin/channels/{channel}/bans/eve")).await.expect(200);
     assert_eq!(at_eve.expect_close().await, 4001);
-    let body = json!({"channel": channel, "uid": "eve", "display_name": "E", "secret": eve.secret});
-    let again = system.gateway().rest().post("/channels", &body).await;
+    let body = json!({"uid": "eve", "display_name": "E", "secret": eve.secret});
+    let again = system.gateway().rest().post(&members_path(&channel), &body).await;
     again.expect_problem(403, "forbidden", Some("uid"));
 
-    delete(&system, "/admin/users/ann").await;
+    delete(&system, "/v1/admin/users/ann").await;
     assert_eq!(at_ann.expect_close().await, 4001);
-    let export = call(&system, Method::GET, "/admin/users/ann/export").await.expect(200).body;
+    let export = call(&system, Method::GET, "/v1/admin/users/ann/export").await.expect(200).body;
     assert_eq!(export["events"], json!([]), "{export}");
     assert_eq!(export["memberships"], json!([]), "{export}");
     let page = messages(&system, &channel).await;
@@ -218,7 +220,7 @@ async fn full_buckets_take_bans_removals_and_deletions_and_then_new_records_agai
         .start()
         .await;
     let (doomed, channel) = (system.channel().await, system.channel().await);
-    let base = format!("/admin/channels/{channel}");
+    let base = format!("/v1/admin/channels/{channel}");
     // Whose record has nothing that a removal could make shorter.
     let short = json!({"display_name": "B", "role": "agent"});
     for uid in ["ben", "cyd", "dan"] {
@@ -229,10 +231,10 @@ async fn full_buckets_take_bans_removals_and_deletions_and_then_new_records_agai
         fill_bucket(&system, &format!("{prefix}_{bucket}")).await;
     }
     until("nothing is added any more", async || {
-        let join = json!({"channel": channel, "uid": unique("one"), "display_name": "E"});
-        let joined = system.gateway().rest().post("/channels", &join).await.status;
+        let join = json!({"uid": unique("one"), "display_name": "E"});
+        let joined = system.gateway().rest().post(&members_path(&channel), &join).await.status;
         let create = json!({"name": unique("more"), "is_private": false});
-        let created = system.admin().post("/admin/channels", &create).await.status;
+        let created = system.admin().post("/v1/admin/channels", &create).await.status;
         ((joined, created) == (503, 503)).then_some(())
     })
     .await;
@@ -240,9 +242,9 @@ async fn full_buckets_take_bans_removals_and_deletions_and_then_new_records_agai
     call(&system, Method::PUT, &format!("{base}/bans/ben")).await.expect(200);
     call(&system, Method::PUT, &format!("{base}/bans/somebody-else")).await.expect(200);
     call(&system, Method::DELETE, &format!("{base}/members/cyd")).await.expect(204);
-    delete(&system, "/admin/users/dan").await;
+    delete(&system, "/v1/admin/users/dan").await;
     call(&system, Method::POST, &format!("{base}/close")).await.expect(200);
-    delete(&system, &format!("/admin/channels/{doomed}")).await;
+    delete(&system, &format!("/v1/admin/channels/{doomed}")).await;
     // What those who operate it would do by deleting channels.
     let client = async_nats::connect(system.servers().nats.url()).await.unwrap();
     let jetstream = async_nats::jetstream::new(client);
@@ -252,7 +254,7 @@ async fn full_buckets_take_bans_removals_and_deletions_and_then_new_records_agai
     }
     until("there is room again", async || {
         let create = json!({"name": unique("again"), "is_private": false});
-        let created = system.admin().post("/admin/channels", &create).await.status;
+        let created = system.admin().post("/v1/admin/channels", &create).await.status;
         (created == 201).then_some(())
     })
     .await;

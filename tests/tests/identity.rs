@@ -6,7 +6,8 @@
 use async_nats::jetstream;
 use futures_util::StreamExt as _;
 use goch_tests::{
-    Answer, Builder, Member, Receiver, Rest, Socket, System, TokenKey, events, unique, until,
+    Answer, Builder, Member, Receiver, Rest, Socket, System, TokenKey, events, members_path,
+    unique, until,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -29,8 +30,8 @@ async fn enter_by_token(system: &System, channel: &str, claims: &Value) -> (Sock
 }
 
 async fn join(system: &System, channel: &str, uid: &str) -> Answer {
-    let body = json!({"channel": channel, "uid": uid, "display_name": uid});
-    system.gateway().rest().post("/channels", &body).await
+    let body = json!({"uid": uid, "display_name": uid});
+    system.gateway().rest().post(&members_path(channel), &body).await
 }
 
 async fn call(rest: &Rest, method: Method, path: &str, body: &Value) -> Answer {
@@ -38,17 +39,17 @@ async fn call(rest: &Rest, method: Method, path: &str, body: &Value) -> Answer {
 }
 
 async fn put(system: &System, channel: &str, uid: &str, body: &Value) -> Answer {
-    let path = format!("/admin/channels/{channel}/members/{uid}");
+    let path = format!("/v1/admin/channels/{channel}/members/{uid}");
     call(&system.admin(), Method::PUT, &path, body).await
 }
 
 async fn post(system: &System, channel: &str, body: &Value) -> Value {
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     system.admin().post(&path, body).await.expect(201).body
 }
 
 async fn remove(system: &System, channel: &str, uid: &str) {
-    let path = format!("/admin/channels/{channel}/members/{uid}");
+    let path = format!("/v1/admin/channels/{channel}/members/{uid}");
     call(&system.admin(), Method::DELETE, &path, &json!({})).await.expect(204);
 }
 
@@ -72,7 +73,7 @@ async fn expect_not_own(socket: &mut Socket, channel: &str, seq: &Value) {
 }
 
 async fn online(system: &System, channel: &str) -> Value {
-    let path = format!("/admin/channels/{channel}/presence");
+    let path = format!("/v1/admin/channels/{channel}/presence");
     system.admin().get(&path).await.expect(200).body["online"].clone()
 }
 
@@ -88,7 +89,7 @@ async fn nobody_can_join_as_whom_ticketing_speaks() {
     post(&system, &other, &json!({"text": "How can we help?", "from_uid": "agent-7"})).await;
     join(&system, &other, "agent-7").await.expect_problem(409, "conflict", Some("uid"));
     // It stays so, in that channel alone, and is no member that anybody would see.
-    let members = format!("/admin/channels/{other}/members");
+    let members = format!("/v1/admin/channels/{other}/members");
     assert_eq!(system.admin().get(&members).await.expect(200).body["members"], json!([]));
     join(&system, &system.channel().await, "agent-7").await.expect(201);
     // Ticketing itself can put somebody in, whose uid stays taken afterwards.
@@ -100,7 +101,7 @@ async fn nobody_can_join_as_whom_ticketing_speaks() {
         }
         remove(&system, &other, uid).await;
         join(&system, &other, uid).await.expect_problem(409, "conflict", Some("uid"));
-        let path = format!("/admin/channels/{other}/bans/{uid}");
+        let path = format!("/v1/admin/channels/{other}/bans/{uid}");
         call(&system.admin(), Method::PUT, &path, &json!({})).await.expect(200);
         join(&system, &other, uid).await.expect_problem(403, "forbidden", Some("uid"));
         call(&system.admin(), Method::DELETE, &path, &json!({})).await.expect(204);
@@ -126,7 +127,7 @@ async fn what_ticketing_posts_is_changed_by_ticketing_alone_and_its_ids_are_its_
     });
     assert_eq!(shown.await["from_role"], "agent");
     expect_not_own(&mut at_stranger, &channel, &posted["seq"]).await;
-    let path = format!("/admin/channels/{channel}/messages/{}", posted["seq"]);
+    let path = format!("/v1/admin/channels/{channel}/messages/{}", posted["seq"]);
     call(&system.admin(), Method::PATCH, &path, &json!({"text": "We can help."})).await.expect(200);
     at_stranger.expect("edited").await;
     // What the stranger says is shown as a guest's, and whoever comes next cannot be it either.
@@ -229,7 +230,7 @@ async fn a_role_that_ticketing_gives_is_shown_wherever_the_member_is() {
     let receiver = Receiver::start().await;
     let webhook = json!({"url": receiver.url(),
         "events": ["member.joined", "member.updated", "message.created"]});
-    system.admin().post("/admin/webhooks", &webhook).await.expect(201);
+    system.admin().post("/v1/admin/webhooks", &webhook).await.expect(201);
     let (channel, secret) = system.private_channel().await;
     let ann = Member::join_private(system.gateway(), &channel, Some(&secret), "ann").await;
     let bea = put_in(&system, &channel, "bea", "supervisor").await;
@@ -268,8 +269,12 @@ async fn a_role_that_ticketing_gives_is_shown_wherever_the_member_is() {
     }
 
     let lists = [
-        system.gateway().rest().get(&format!("/channels/{channel}?secret={secret}")).await,
-        system.admin().get(&format!("/admin/channels/{channel}/members")).await,
+        system
+            .gateway()
+            .rest()
+            .get(&format!("/v1/channels/{channel}/members?secret={secret}"))
+            .await,
+        system.admin().get(&format!("/v1/admin/channels/{channel}/members")).await,
     ];
     for list in lists {
         let members = list.expect(200).body["members"].clone();
@@ -278,7 +283,7 @@ async fn a_role_that_ticketing_gives_is_shown_wherever_the_member_is() {
             (&json!("guest"), &json!("supervisor"))
         );
     }
-    let transcript = format!("/admin/channels/{channel}/transcript?format=text");
+    let transcript = format!("/v1/admin/channels/{channel}/transcript?format=text");
     let transcript = system.admin().get(&transcript).await.expect(200).text;
     assert!(transcript.contains("BEA (bea, supervisor): How can we help?"), "{transcript}");
     let told = receiver.until_accepted(&channel, 7).await;
@@ -352,7 +357,7 @@ async fn a_guest_is_not_made_more_by_mistake() {
     // What ticketing has put in can be given any role, and be banned.
     put_in(&system, &channel, "dot", "member").await;
     put(&system, &channel, "dot", &agent).await.expect(200);
-    let ban = format!("/admin/channels/{channel}/bans/dot");
+    let ban = format!("/v1/admin/channels/{channel}/bans/dot");
     call(&system.admin(), Method::PUT, &ban, &json!({})).await.expect(200);
     put(&system, &channel, "dot", &agent).await.expect_problem(409, "conflict", Some("uid"));
 }
@@ -397,11 +402,12 @@ async fn a_token_says_the_role() {
 async fn a_channel_is_private_unless_ticketing_says_otherwise() {
     let system = System::shared().await;
     let name = unique("ticket");
-    let created = system.admin().post("/admin/channels", &json!({"name": name})).await.expect(201);
+    let created =
+        system.admin().post("/v1/admin/channels", &json!({"name": name})).await.expect(201);
     assert_eq!(created.body["is_private"], true);
     assert!(created.body["secret"].is_string());
     join(&system, &name, "ann").await.expect_problem(403, "forbidden", None);
-    let list = system.gateway().rest().get(&format!("/channels/{name}")).await;
+    let list = system.gateway().rest().get(&members_path(&name)).await;
     list.expect_problem(403, "forbidden", None);
 }
 
@@ -411,15 +417,15 @@ async fn a_secret_that_somebody_chose_is_hashed_slowly_and_works_like_any_other(
     let system = System::builder().prefix(&prefix).start().await;
     let channel = system.channel().await;
     let chosen = "correct horse battery staple";
-    let body = json!({"channel": channel, "uid": "ann", "display_name": "Ann", "secret": chosen});
+    let body = json!({"uid": "ann", "display_name": "Ann", "secret": chosen});
     let rest = system.gateway().rest();
-    rest.post("/channels", &body).await.expect(201);
-    rest.post("/channels", &body).await.expect(200);
+    rest.post(&members_path(&channel), &body).await.expect(201);
+    rest.post(&members_path(&channel), &body).await.expect(200);
     let ann = Member { channel: channel.clone(), uid: "ann".to_owned(), secret: chosen.to_owned() };
     ann.enter(system.gateway()).await;
     let mut wrong = body.clone();
     wrong["secret"] = json!("correct horse battery stable");
-    rest.post("/channels", &wrong).await.expect_problem(409, "conflict", Some("uid"));
+    rest.post(&members_path(&channel), &wrong).await.expect_problem(409, "conflict", Some("uid"));
     let mut socket = Socket::connect(system.gateway()).await;
     let frame = json!({"type": "subscribe", "channel": channel, "uid": "ann",
                        "secret": "correct horse battery stable"});
@@ -480,10 +486,10 @@ async fn no_members_secret_crosses_nats() {
     let (channel, secret) = system.private_channel().await;
     let ann = Member::join_private(system.gateway(), &channel, Some(&secret), "ann").await;
     let chosen = "correct horse battery staple";
-    let body = json!({"channel": channel, "channel_secret": secret, "uid": "ben",
+    let body = json!({"channel_secret": secret, "uid": "ben",
                       "display_name": "Ben", "secret": chosen});
-    system.gateway().rest().post("/channels", &body).await.expect(201);
-    let members = format!("/channels/{channel}?secret={secret}");
+    system.gateway().rest().post(&members_path(&channel), &body).await.expect(201);
+    let members = format!("/v1/channels/{channel}/members?secret={secret}");
     system.gateway().rest().get(&members).await.expect(200);
     let (mut socket, _) = ann.enter(system.gateway()).await;
     let bea = put_in(&system, &channel, "bea", "agent").await;

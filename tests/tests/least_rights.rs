@@ -70,19 +70,19 @@ async fn everything_works_under_the_rights_of_a_deployment() {
         at_ann.expect("read").await;
 
         let admin = system.admin();
-        let base = format!("/admin/channels/{channel}");
+        let base = format!("/v1/admin/channels/{channel}");
         admin.post(&format!("{base}/messages"), &json!({"text": "two"})).await.expect(201);
         until("history has it all", async || {
             let page = admin.get(&format!("{base}/messages")).await.expect(200).body;
             let shown = admin.get(&base).await.expect(200).body;
-            let unread = admin.get(&format!("{base}/user/ben")).await.expect(200).body;
+            let unread = admin.get(&format!("{base}/members/ben")).await.expect(200).body;
             let is_whole = texts(&page) == ["one", "two"]
                 && shown["last_message"]["text"] == "two"
-                && unread["count"] == 1;
+                && unread["unread"] == 1;
             is_whole.then_some(())
         })
         .await;
-        let path = format!("/channels/{channel}?secret={secret}");
+        let path = format!("/v1/channels/{channel}/members?secret={secret}");
         let members = system.gateway().rest().get(&path).await.expect(200).body;
         assert_eq!(members["members"][1]["uid"], "ben");
         let fields = json!({"after": first["seq"]});
@@ -205,7 +205,7 @@ async fn interrupt(system: &mut System) -> [Socket; 2] {
     at_ben.send(&json!({"type": "read", "channel": channel, "seq": last["seq"]})).await;
     at_ann.expect("read").await;
     assert!(system.ingest_history.stop().await.success());
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     for _ in 0..150 {
         system.admin().post(&path, &json!({"text": "eight"})).await.expect(201);
     }
@@ -242,7 +242,7 @@ async fn revise(system: &System, ann: &Member) {
     ] {
         socket.ask(&frame, "ack").await;
     }
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     let body = json!({"text": "six"});
     for number in 0..150 {
         let seq = system.admin().post(&path, &body).await.expect(201).body["seq"].clone();
@@ -263,16 +263,16 @@ async fn tell(system: &System, receiver: &Receiver) {
     Member::join(system.gateway(), &channel, "ann").await;
     let admin = system.admin();
     let body = json!({"url": receiver.url(), "events": ["message.created", "message.unread"]});
-    let webhook = admin.post("/admin/webhooks", &body).await.expect(201).body;
-    let path = format!("/admin/webhooks/{}", webhook["id"].as_str().expect("an id"));
-    admin.get("/admin/webhooks").await.expect(200);
+    let webhook = admin.post("/v1/admin/webhooks", &body).await.expect(201).body;
+    let path = format!("/v1/admin/webhooks/{}", webhook["id"].as_str().expect("an id"));
+    admin.get("/v1/admin/webhooks").await.expect(200);
     let change = admin.request(Method::PATCH, &path).json(&json!({"enabled": true}));
     admin.send(change).await.expect(200);
     admin.post(&format!("{path}/secret"), &json!({"overlap_seconds": 60})).await.expect(200);
     let letters = format!("{path}/dead-letters");
     receiver.answer(|_| 500);
     let message = json!({"text": "three"});
-    admin.post(&format!("/admin/channels/{channel}/messages"), &message).await.expect(201);
+    admin.post(&format!("/v1/admin/channels/{channel}/messages"), &message).await.expect(201);
     let listed = until("the event and the unread message are given up", async || {
         let listed = admin.get(&letters).await.expect(200).body;
         (listed["dead_letters"].as_array().expect("a list").len() == 2).then_some(listed)
@@ -291,15 +291,15 @@ async fn tell(system: &System, receiver: &Receiver) {
 /// Ends in every way what can end.
 async fn end(system: &System, channel: &str) {
     let admin = system.admin();
-    let base = format!("/admin/channels/{channel}");
+    let base = format!("/v1/admin/channels/{channel}");
     for (method, path, status) in [
         (Method::POST, format!("{base}/close"), 200),
         (Method::POST, format!("{base}/reopen"), 200),
         (Method::PUT, format!("{base}/bans/mallory"), 200),
         (Method::GET, format!("{base}/transcript"), 200),
         (Method::DELETE, format!("{base}/members/ben"), 204),
-        (Method::GET, "/admin/users/ann/export".to_owned(), 200),
-        (Method::DELETE, "/admin/users/ann".to_owned(), 204),
+        (Method::GET, "/v1/admin/users/ann/export".to_owned(), 200),
+        (Method::DELETE, "/v1/admin/users/ann".to_owned(), 204),
         (Method::DELETE, base.clone(), 204),
     ] {
         admin.send(admin.request(method, &path)).await.expect(status);

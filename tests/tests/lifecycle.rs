@@ -1,6 +1,8 @@
 //! What ends: channels are closed and deleted, members removed and banned, people forgotten.
 
-use goch_tests::{Answer, Member, Rest, Socket, System, events, texts, unique, until};
+use goch_tests::{
+    Answer, Member, Rest, Socket, System, events, members_path, texts, unique, until,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -34,7 +36,7 @@ async fn a_closed_channel_takes_no_message_from_anybody_until_it_is_reopened() {
     let (mut socket, _) = ann.enter(&system.gateways[1]).await;
     socket.say(&channel, "before").await;
 
-    let path = format!("/admin/channels/{channel}");
+    let path = format!("/v1/admin/channels/{channel}");
     let closed = post(&admin, &format!("{path}/close")).await.expect(200).body;
     assert!(closed["closed_at"].is_u64(), "{closed}");
     let event = socket.expect("closed").await;
@@ -88,7 +90,7 @@ async fn a_removed_member_leaves_every_gateway_at_once_and_may_come_back() {
     let (mut other, _) = ann.enter(&system.gateways[1]).await;
     let (mut bens, _) = ben.enter(&system.gateways[1]).await;
 
-    let path = format!("/admin/channels/{channel}/members/ann");
+    let path = format!("/v1/admin/channels/{channel}/members/ann");
     delete(&admin, &path).await.expect(204);
     for socket in [&mut one, &mut other] {
         assert_eq!(socket.expect("left").await["uid"], "ann");
@@ -104,7 +106,8 @@ async fn a_removed_member_leaves_every_gateway_at_once_and_may_come_back() {
         socket.expect_error("unauthorized", None).await;
     }
     delete(&admin, &path).await.expect_problem(404, "not_found", Some("uid"));
-    let members = admin.get(&format!("/admin/channels/{channel}/members")).await.expect(200).body;
+    let members =
+        admin.get(&format!("/v1/admin/channels/{channel}/members")).await.expect(200).body;
     assert_eq!(members["members"].as_array().unwrap().len(), 1, "{members}");
 
     let ann = Member::join(system.gateway(), &channel, "ann").await;
@@ -122,7 +125,7 @@ async fn a_banned_person_cannot_join_until_the_ban_is_lifted() {
     let ann = Member::join(system.gateway(), &channel, "ann").await;
     let (mut socket, _) = ann.enter(system.gateway()).await;
 
-    let path = format!("/admin/channels/{channel}/bans");
+    let path = format!("/v1/admin/channels/{channel}/bans");
     let ban = call(&admin, Method::PUT, &format!("{path}/ann")).await.expect(200).body;
     assert_eq!(socket.expect("left").await["uid"], "ann");
     assert_eq!(socket.expect_close().await, 4001);
@@ -135,9 +138,9 @@ async fn a_banned_person_cannot_join_until_the_ban_is_lifted() {
     assert_eq!(uids, ["ann", "mallory"]);
 
     for uid in ["ann", "mallory"] {
-        let body = json!({"channel": channel, "uid": uid, "display_name": "x", "email": "x@x.org",
+        let body = json!({"uid": uid, "display_name": "x", "email": "x@x.org",
                           "secret": ann.secret});
-        let refused = system.gateways[1].rest().post("/channels", &body).await;
+        let refused = system.gateways[1].rest().post(&members_path(&channel), &body).await;
         refused.expect_problem(403, "forbidden", Some("uid"));
     }
     delete(&admin, &format!("{path}/ann")).await.expect(204);
@@ -154,7 +157,9 @@ async fn of_a_deleted_channel_nothing_is_left_and_its_name_is_free() {
     system.create_channel(&channel, false).await;
     let ann = Member::join(system.gateway(), &channel, "ann").await;
     let ben = Member::join(system.gateway(), &channel, "ben").await;
-    call(&admin, Method::PUT, &format!("/admin/channels/{channel}/bans/mallory")).await.expect(200);
+    call(&admin, Method::PUT, &format!("/v1/admin/channels/{channel}/bans/mallory"))
+        .await
+        .expect(200);
     let (mut anns, _) = ann.enter(&system.gateways[0]).await;
     let (mut bens, _) = ben.enter(&system.gateways[1]).await;
     let mut last = Value::Null;
@@ -164,10 +169,10 @@ async fn of_a_deleted_channel_nothing_is_left_and_its_name_is_free() {
     bens.send(&json!({"type": "read", "channel": channel, "seq": last["seq"]})).await;
     anns.expect("read").await;
     // Read once, so that Redis is filled.
-    admin.get(&format!("/admin/channels/{channel}/messages")).await.expect(200);
+    admin.get(&format!("/v1/admin/channels/{channel}/messages")).await.expect(200);
     assert!(!system.servers().traces_of(&channel).await.is_empty());
 
-    let path = format!("/admin/channels/{channel}");
+    let path = format!("/v1/admin/channels/{channel}");
     delete(&admin, &path).await.expect(204);
     assert_eq!(anns.expect_close().await, 4001);
     assert_eq!(bens.expect_close().await, 4001);
@@ -197,19 +202,19 @@ async fn a_deletion_that_was_interrupted_is_finished_and_keeps_the_name_until_th
 
     // Without broker-bridge nobody can empty the log.
     system.broker_bridge.stop().await;
-    let path = format!("/admin/channels/{channel}");
+    let path = format!("/v1/admin/channels/{channel}");
     delete(&system.admin(), &path).await.expect(202);
     assert_eq!(socket.expect_close().await, 4001);
     system.chat_admin.kill();
     system.chat_admin.start().await;
     let admin = system.admin();
     admin.get(&path).await.expect_problem(404, "not_found", Some("name"));
-    let taken = admin.post("/admin/channels", &json!({"name": channel})).await;
+    let taken = admin.post("/v1/admin/channels", &json!({"name": channel})).await;
     taken.expect_problem(409, "being_deleted", Some("name"));
 
     system.broker_bridge.start().await;
     until("the name is free", async || {
-        let created = admin.post("/admin/channels", &json!({"name": channel})).await;
+        let created = admin.post("/v1/admin/channels", &json!({"name": channel})).await;
         (created.status == 201).then_some(())
     })
     .await;
@@ -234,15 +239,15 @@ async fn of_an_erased_person_nothing_is_left_and_others_keep_theirs() {
         let said = socket.say(channel, "my secret").await;
         socket.send(&json!({"type": "read", "channel": channel, "seq": said["seq"]})).await;
         socket.ping().await;
-        admin.get(&format!("/admin/channels/{channel}/messages")).await.expect(200);
+        admin.get(&format!("/v1/admin/channels/{channel}/messages")).await.expect(200);
         sockets.push(socket);
     }
     // An agent's answer in a channel whose member the agent never was.
     let third = system.channel().await;
     let body = json!({"text": "from outside", "from_uid": uid});
-    admin.post(&format!("/admin/channels/{third}/messages"), &body).await.expect(201);
+    admin.post(&format!("/v1/admin/channels/{third}/messages"), &body).await.expect(201);
 
-    let export = admin.get(&format!("/admin/users/{uid}/export")).await.expect(200).body;
+    let export = admin.get(&format!("/v1/admin/users/{uid}/export")).await.expect(200).body;
     assert_eq!(export["memberships"].as_array().unwrap().len(), 2, "{export}");
     assert_eq!(export["memberships"][0]["email"], format!("{uid}@example.org"));
     let events = export["events"].as_array().unwrap();
@@ -250,15 +255,15 @@ async fn of_an_erased_person_nothing_is_left_and_others_keep_theirs() {
     assert_eq!(said, ["my secret", "my secret", "from outside"], "{export}");
     assert_eq!(events.len(), 5, "two comings, three messages: {export}");
 
-    delete(&admin, &format!("/admin/users/{uid}")).await.expect(204);
+    delete(&admin, &format!("/v1/admin/users/{uid}")).await.expect(204);
     for socket in &mut sockets {
         assert_eq!(socket.expect_close().await, 4001);
     }
     system.servers().until_without_trace(&uid).await;
-    let export = admin.get(&format!("/admin/users/{uid}/export")).await.expect(200).body;
+    let export = admin.get(&format!("/v1/admin/users/{uid}/export")).await.expect(200).body;
     assert_eq!(export, json!({"uid": uid, "memberships": [], "events": []}));
 
-    let path = format!("/admin/channels/{}/messages", channels[0]);
+    let path = format!("/v1/admin/channels/{}/messages", channels[0]);
     let page = admin.get(&path).await.expect(200).body;
     assert_eq!(texts(&page), ["I stay"]);
     bens.say(&channels[0], "and go on").await;
@@ -270,7 +275,7 @@ async fn a_transcript_has_everything_however_long_the_channel_is() {
     let admin = system.admin();
     let channel = system.channel().await;
     Member::join(system.gateway(), &channel, "ann").await;
-    let path = format!("/admin/channels/{channel}");
+    let path = format!("/v1/admin/channels/{channel}");
     for number in 0..620 {
         let body = json!({"text": format!("line {number}\nand more"), "from_name": "Bea"});
         admin.post(&format!("{path}/messages"), &body).await.expect(201);

@@ -48,7 +48,7 @@ fn says(texts: Vec<String>) -> impl FnMut(&LiveCopy<'_>) -> bool + Send + 'stati
 
 /// Has ticketing say something, which no socket is told of but by its live copy.
 async fn post(system: &System, channel: &str, text: &str) {
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     system.admin().post(&path, &json!({"text": text})).await.expect(201);
 }
 

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use async_nats::jetstream;
-use goch_tests::{Builder, Member, Socket, System, TokenKey, unique};
+use goch_tests::{Builder, Member, Socket, System, TokenKey, members_path, unique};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -60,7 +60,7 @@ async fn a_role_ends_with_the_token_that_gave_it_and_stays_if_ticketing_gave_it(
         assert_eq!(role_of_what_is_said(&mut socket, &channel).await, expected);
     }
 
-    let path = format!("/admin/channels/{channel}/members/bea");
+    let path = format!("/v1/admin/channels/{channel}/members/bea");
     let agent = json!({"display_name": "Bea", "role": "agent"});
     assert_eq!(admin(&system, Method::PUT, &path, &agent).await, 200);
     let mut socket = Socket::connect(system.gateway()).await;
@@ -68,8 +68,8 @@ async fn a_role_ends_with_the_token_that_gave_it_and_stays_if_ticketing_gave_it(
     assert_eq!(role_of_what_is_said(&mut socket, &channel).await, "agent");
     // And the uid is ticketing's.
     assert_eq!(admin(&system, Method::DELETE, &path, &json!({})).await, 204);
-    let body = json!({"channel": channel, "uid": "bea", "display_name": "Bea"});
-    let refused = system.gateway().rest().post("/channels", &body).await;
+    let body = json!({"uid": "bea", "display_name": "Bea"});
+    let refused = system.gateway().rest().post(&members_path(&channel), &body).await;
     refused.expect_problem(409, "conflict", Some("uid"));
 }
 
@@ -82,7 +82,7 @@ async fn whoever_has_the_uid_of_an_agent_later_is_not_shown_as_one() {
     let mut agent = Socket::connect(system.gateway()).await;
     agent.ask(&subscribe(&channel, Some("agent")), "subscribed").await;
     assert_eq!(at_ann.expect("presence").await["role"], "agent");
-    let path = format!("/admin/channels/{channel}/members/bea");
+    let path = format!("/v1/admin/channels/{channel}/members/bea");
     assert_eq!(admin(&system, Method::DELETE, &path, &json!({})).await, 204);
     assert_eq!(agent.expect_close().await, 4001);
     // Before anybody has heard that the agent is away.
@@ -125,7 +125,7 @@ async fn what_a_stranger_of_the_same_uid_has_read_is_unread_for_a_tokens_user() 
     let (mut at_stranger, _) = stranger.enter(system.gateway()).await;
     let mut last = Value::Null;
     for text in ["one", "two"] {
-        let path = format!("/admin/channels/{channel}/messages");
+        let path = format!("/v1/admin/channels/{channel}/messages");
         last = system.admin().post(&path, &json!({"text": text})).await.expect(201).body;
     }
     at_stranger.expect_where("the last", |frame| frame["seq"] == last["seq"]).await;

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
-use goch_tests::{Answer, Member, Rest, Socket, System, TokenKey, segment, texts, until};
+use goch_tests::{
+    Answer, Member, Rest, Socket, System, TokenKey, members_path, segment, texts, until,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -17,7 +19,7 @@ async fn call(rest: &Rest, method: Method, path: &str, body: &Value) -> Answer {
 async fn use_up(system: &System, channel: &str, uid: &str) {
     let admin = system.admin();
     system.create_channel(channel, false).await;
-    let base = format!("/admin/channels/{}", segment(channel));
+    let base = format!("/v1/admin/channels/{}", segment(channel));
     let ann = Member::join(&system.gateways[0], channel, uid).await;
     let ben = Member::join(&system.gateways[1], channel, "ben").await;
     let (mut at_ann, _) = ann.enter(&system.gateways[0]).await;
@@ -31,15 +33,15 @@ async fn use_up(system: &System, channel: &str, uid: &str) {
     at_ben.say(channel, "three").await;
     let posted = json!({"text": "four", "from_uid": format!("{uid}agent"), "id": "p"});
     admin.post(&format!("{base}/messages"), &posted).await.expect(201);
-    let user = format!("{base}/user/{}", segment(uid));
+    let user = format!("{base}/members/{}", segment(uid));
     until("two of others are unread", async || {
-        (admin.get(&user).await.expect(200).body["count"] == 2).then_some(())
+        (admin.get(&user).await.expect(200).body["unread"] == 2).then_some(())
     })
     .await;
     let read = json!({"type": "read", "channel": channel, "seq": posted_seq(&admin, &base).await});
     at_ann.send(&read).await;
     until("nothing is unread", async || {
-        (admin.get(&user).await.expect(200).body["count"] == 0).then_some(())
+        (admin.get(&user).await.expect(200).body["unread"] == 0).then_some(())
     })
     .await;
 
@@ -52,7 +54,7 @@ async fn use_up(system: &System, channel: &str, uid: &str) {
     assert!(online["online"].as_array().unwrap().iter().any(|it| it["uid"] == uid), "{online}");
     let members = admin.get(&format!("{base}/members")).await.expect(200).body;
     assert!(members["members"].as_array().unwrap().iter().any(|it| it["uid"] == uid), "{members}");
-    let path = format!("/channels/{}", segment(channel));
+    let path = members_path(channel);
     let public = system.gateway().rest().get(&path).await.expect(200).body;
     assert_eq!(public["channel"], channel);
     let text = admin.get(&format!("{base}/transcript?format=text")).await.expect(200).text;
@@ -61,8 +63,8 @@ async fn use_up(system: &System, channel: &str, uid: &str) {
     let ban = format!("{base}/bans/{}", segment(uid));
     assert_eq!(call(&admin, Method::PUT, &ban, &json!({})).await.expect(200).body["uid"], uid);
     assert_eq!(again.expect_close().await, 4001);
-    let join = json!({"channel": channel, "uid": uid, "display_name": "Ann"});
-    let refused = system.gateway().rest().post("/channels", &join).await;
+    let join = json!({"uid": uid, "display_name": "Ann"});
+    let refused = system.gateway().rest().post(&path, &join).await;
     refused.expect_problem(403, "forbidden", Some("uid"));
     call(&admin, Method::DELETE, &ban, &json!({})).await.expect(204);
     let member = format!("{base}/members/{}", segment(uid));
@@ -90,7 +92,7 @@ async fn whoever_has_an_odd_name_can_do_everything_in_a_channel_with_one() {
     for (channel, uid) in names {
         use_up(&system, channel, uid).await;
     }
-    let list = admin.get("/admin/channels?limit=100").await.expect(200).body;
+    let list = admin.get("/v1/admin/channels?limit=100").await.expect(200).body;
     let listed: Vec<_> = list["channels"]
         .as_array()
         .unwrap()
@@ -100,16 +102,16 @@ async fn whoever_has_an_odd_name_can_do_everything_in_a_channel_with_one() {
     let mut expected = names.map(|(channel, _)| channel);
     expected.sort_unstable();
     assert_eq!(listed, expected);
-    let after = format!("/admin/channels?after={}", segment(expected[2]));
+    let after = format!("/v1/admin/channels?after={}", segment(expected[2]));
     let rest = admin.get(&after).await.expect(200).body;
     assert_eq!(rest["channels"][0]["name"], expected[3]);
 
     for (channel, uid) in names {
-        let person = format!("/admin/users/{}", segment(uid));
+        let person = format!("/v1/admin/users/{}", segment(uid));
         let export = admin.get(&format!("{person}/export")).await.expect(200).body;
         assert_eq!(export["memberships"][0]["channel"], channel);
         call(&admin, Method::DELETE, &person, &json!({})).await.expect(204);
-        let path = format!("/admin/channels/{}", segment(channel));
+        let path = format!("/v1/admin/channels/{}", segment(channel));
         call(&admin, Method::DELETE, &path, &json!({})).await.expect(204);
         admin.get(&path).await.expect(404);
     }
@@ -133,9 +135,9 @@ async fn names_that_are_alike_are_apart() {
         socket.say(channel, channel).await;
         members.push((member, socket));
     }
-    let path = format!("/admin/users/{}", segment("b.c"));
+    let path = format!("/v1/admin/users/{}", segment("b.c"));
     call(&admin, Method::DELETE, &path, &json!({})).await.expect(204);
-    let path = format!("/admin/channels/{}", segment("a=2Eb"));
+    let path = format!("/v1/admin/channels/{}", segment("a=2Eb"));
     call(&admin, Method::DELETE, &path, &json!({})).await.expect(204);
     for (member, socket) in &mut members {
         let channel = member.channel.clone();
@@ -143,7 +145,7 @@ async fn names_that_are_alike_are_apart() {
             assert_eq!(socket.expect_close().await, 4001);
             continue;
         }
-        let page = admin.get(&format!("/admin/channels/{}/messages", segment(&channel))).await;
+        let page = admin.get(&format!("/v1/admin/channels/{}/messages", segment(&channel))).await;
         assert_eq!(texts(&page.expect(200).body), [channel.as_str()]);
         socket.say(&channel, "and go on").await;
     }
@@ -154,7 +156,7 @@ async fn names_that_cannot_be_seen_or_addressed_are_refused() {
     let system = System::shared().await;
     for name in [".", "..", "a b", "ä", "a\u{7f}"] {
         let body = json!({"name": name, "is_private": false});
-        let refused = system.admin().post("/admin/channels", &body).await;
+        let refused = system.admin().post("/v1/admin/channels", &body).await;
         refused.expect_problem(400, "bad_request", Some("name"));
     }
     let mut socket = Socket::connect(system.gateway()).await;
@@ -187,7 +189,7 @@ async fn a_token_of_an_identity_provider_says_who_and_where_to_write_to() {
     assert_eq!(subscribed["type"], "subscribed", "{subscribed}");
     socket.say(&channel, "hello").await;
     assert_eq!(socket.expect("message").await["from_uid"], "okta|00u1");
-    let path = format!("/admin/channels/{}/members", segment(&channel));
+    let path = format!("/v1/admin/channels/{}/members", segment(&channel));
     let members = async || system.admin().get(&path).await.expect(200).body["members"].clone();
     let email = async || members().await[0]["email"].clone();
     assert_eq!(members().await[0]["uid"], "okta|00u1");

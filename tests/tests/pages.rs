@@ -1,7 +1,7 @@
 //! Lists of people, page by page, however many they are.
 
 use futures_util::{StreamExt as _, stream};
-use goch_tests::{Rest, Servers, System};
+use goch_tests::{Rest, Servers, System, members_path};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ async fn nobody_is_left_out_of_a_list_however_many_there_are() {
     let admin = system.admin();
     let name = "ticket-42";
     system.create_channel(name, false).await;
-    let base = format!("/admin/channels/{name}");
+    let base = format!("/v1/admin/channels/{name}");
     let expected: Vec<_> = (0..MEMBERS).map(|number| format!("m{number:04}")).collect();
     let puts = expected.iter().map(|uid| put(&admin, format!("{base}/members/{uid}"), 201));
     stream::iter(puts).buffer_unordered(AT_A_TIME).collect::<Vec<()>>().await;
@@ -56,7 +56,7 @@ async fn nobody_is_left_out_of_a_list_however_many_there_are() {
         let members = format!("{base}/members");
         assert_eq!(all(&admin, &members, "members", 300).await, (expected.clone(), 4));
         let public = system.gateway().rest();
-        let path = format!("/channels/{name}");
+        let path = members_path(&name);
         assert_eq!(all(&public, &path, "members", 1_000).await, (expected.clone(), 2));
         // Who does not say gets as many as possible, and is told that these are not all.
         let first = admin.get(&members).await.expect(200).body;

@@ -83,7 +83,7 @@ async fn a_killed_gateways_members_go_offline_in_time() {
     expect_presence(&mut at_ann, "ben", false).await;
     assert!(killed.elapsed() < TTL + Duration::from_secs(3), "after {:?}", killed.elapsed());
     // Ticketing does not even wait for that.
-    let path = format!("/admin/channels/{channel}/presence");
+    let path = format!("/v1/admin/channels/{channel}/presence");
     assert_eq!(system.admin().get(&path).await.expect(200).body["online"], guests(&["ann"]));
 }
 
@@ -111,7 +111,7 @@ async fn a_reconnect_does_not_flicker_even_if_the_gateway_drains() {
 async fn ticketing_can_ask_who_is_online() {
     let system = two_gateways().start().await;
     let channel = system.channel().await;
-    let path = format!("/admin/channels/{channel}/presence");
+    let path = format!("/v1/admin/channels/{channel}/presence");
     let expected = json!({"channel": channel, "online": [], "more": false});
     assert_eq!(system.admin().get(&path).await.expect(200).body, expected);
     let mut sockets = Vec::new();
@@ -128,7 +128,7 @@ async fn ticketing_can_ask_who_is_online() {
         (answer.body["online"] == json!([])).then_some(())
     })
     .await;
-    let unknown = system.admin().get("/admin/channels/nowhere/presence").await;
+    let unknown = system.admin().get("/v1/admin/channels/nowhere/presence").await;
     unknown.expect_problem(404, "not_found", Some("name"));
 }
 
@@ -171,7 +171,7 @@ async fn presence_needs_no_more_rights_than_the_services_have() {
     let (mut at_ann, _) = ann.enter(&system.gateways[0]).await;
     let (_at_ben, _) = ben.enter(&system.gateways[1]).await;
     expect_presence(&mut at_ann, "ben", true).await;
-    let path = format!("/admin/channels/{channel}/presence");
+    let path = format!("/v1/admin/channels/{channel}/presence");
     for _ in 0..3 {
         let answer = system.admin().get(&path).await.expect(200);
         assert_eq!(answer.body["online"], guests(&["ann", "ben"]));

@@ -49,7 +49,7 @@ async fn the_services_work_under_their_users_and_are_refused_nothing() {
     let ann = Member::join_private(system.gateway(), &channel, Some(&secret), "ann").await;
     let ben = Member::join_private(system.gateway(), &channel, Some(&secret), "ben").await;
     let (mut at_ann, _) = ann.enter(system.gateway()).await;
-    let base = format!("/admin/channels/{channel}");
+    let base = format!("/v1/admin/channels/{channel}");
     for round in 0..2 {
         let first = at_ann.say(&channel, "one").await;
         let (id, seq) = (format!("edit-{round}"), &first["seq"]);
@@ -57,12 +57,12 @@ async fn the_services_work_under_their_users_and_are_refused_nothing() {
         at_ann.ask(&edit, "ack").await;
         until("Redis has it all", async || {
             let page = system.admin().get(&format!("{base}/messages")).await.expect(200).body;
-            let count = system.admin().get(&format!("{base}/user/ben")).await.expect(200).body;
+            let count = system.admin().get(&format!("{base}/members/ben")).await.expect(200).body;
             let shown = system.admin().get(&base).await.expect(200).body;
-            let listed = system.admin().get("/admin/channels").await;
+            let listed = system.admin().get("/v1/admin/channels").await;
             let is_whole = listed.text.contains(&channel)
                 && texts(&page).last() == Some(&"two")
-                && count["count"] == round + 1
+                && count["unread"] == round + 1
                 && shown["members"].as_array().is_some_and(|members| members.len() == 2);
             is_whole.then_some(())
         })
@@ -72,7 +72,7 @@ async fn the_services_work_under_their_users_and_are_refused_nothing() {
         system.servers().redis.flush().await;
         let _ = ben.enter(system.gateway()).await;
     }
-    for path in [format!("{base}/members/ben"), "/admin/users/ann".to_owned(), base] {
+    for path in [format!("{base}/members/ben"), "/v1/admin/users/ann".to_owned(), base] {
         let request = system.admin().request(reqwest::Method::DELETE, &path);
         system.admin().send(request).await.expect(204);
     }

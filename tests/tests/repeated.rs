@@ -28,12 +28,12 @@ async fn send_at_once(rest: &Rest, method: Method, path: &str, body: &Value) {
 async fn a_channel_is_created_once_however_often_it_is_asked_for_with_the_same_secret() {
     let system = System::shared().await;
     let (admin, name) = (system.admin(), unique("ticket"));
-    let create = async |body: &Value| call(&admin, Method::POST, "/admin/channels", body).await;
+    let create = async |body: &Value| call(&admin, Method::POST, "/v1/admin/channels", body).await;
     let body = json!({"name": name, "secret": SECRET});
-    send_at_once(&admin, Method::POST, "/admin/channels", &body).await;
+    send_at_once(&admin, Method::POST, "/v1/admin/channels", &body).await;
     let again = create(&body).await.expect(200).body;
     assert_eq!(again, json!({"name": name, "is_private": true, "secret": SECRET}));
-    let page = admin.get(&format!("/admin/channels/{name}/messages")).await.expect(200).body;
+    let page = admin.get(&format!("/v1/admin/channels/{name}/messages")).await.expect(200).body;
     assert_eq!(events(&page).len(), 1, "one creation: {page}");
     let ann = Member::join_private(system.gateway(), &name, Some(SECRET), "ann").await;
     ann.enter(system.gateway()).await;
@@ -52,7 +52,7 @@ async fn a_channel_is_created_once_however_often_it_is_asked_for_with_the_same_s
 async fn a_member_is_put_in_once_however_often_it_is_asked_for_with_the_same_secret() {
     let system = System::shared().await;
     let (admin, channel) = (system.admin(), system.channel().await);
-    let path = format!("/admin/channels/{channel}/members/bea");
+    let path = format!("/v1/admin/channels/{channel}/members/bea");
     let put = async |body: &Value| call(&admin, Method::PUT, &path, body).await;
     let body = json!({"display_name": "Bea", "role": "agent", "secret": SECRET});
     send_at_once(&admin, Method::PUT, &path, &body).await;
@@ -73,7 +73,7 @@ async fn what_is_gone_or_never_was_is_deleted() {
     let (admin, channel) = (system.admin(), system.channel().await);
     for name in [channel, unique("never")] {
         for path in
-            [format!("/admin/channels/{name}"), format!("/admin/users/{}", unique("nobody"))]
+            [format!("/v1/admin/channels/{name}"), format!("/v1/admin/users/{}", unique("nobody"))]
         {
             for _ in 0..2 {
                 call(&admin, Method::DELETE, &path, &json!({})).await.expect(204);

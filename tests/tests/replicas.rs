@@ -33,7 +33,7 @@ async fn a_new_broker_bridge_that_cannot_have_its_replicas_is_not_ready_and_says
     // It waits, and whoever is there goes on.
     assert!(new.is_running());
     assert_eq!(system.broker_bridge.readiness().await.status, 200);
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     system.admin().post(&path, &serde_json::json!({"text": "x"})).await.expect(201);
     // What was wrong is put right by configuration.
     assert!(new.stop().await.success());
@@ -59,7 +59,7 @@ async fn a_log_that_cannot_have_its_replicas_is_not_created_with_fewer() {
 async fn a_log_is_never_made_smaller_than_what_it_has() {
     let mut system = System::builder().start().await;
     let channel = system.channel().await;
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     let mut first = None;
     for _ in 0..20 {
         let body = serde_json::json!({"text": "x".repeat(1_000)});

@@ -123,7 +123,7 @@ async fn an_edit_is_seen_live_everywhere_and_in_every_page() {
         let content = message["text"] == "Hello!" && message.get("meta").is_none();
         content && message["edited_at"] == last["time"] && message["id"] == "m1"
     };
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     let from_redis = || {
         until("REST shows the latest text", async || {
             let page = admin.get(&path).await.expect(200).body;
@@ -146,17 +146,17 @@ async fn an_edit_is_seen_live_everywhere_and_in_every_page() {
     }
     system.servers().redis.flush().await;
     assert_eq!(events(&from_redis().await), events(&page));
-    let export = admin.get("/admin/users/ann/export").await.expect(200).body;
+    let export = admin.get("/v1/admin/users/ann/export").await.expect(200).body;
     let exported = json!({"messages": export["events"]});
     assert!(is_latest(&exported), "{export}");
-    let text = admin.get(&format!("/admin/channels/{channel}/transcript?format=text")).await;
+    let text = admin.get(&format!("/v1/admin/channels/{channel}/transcript?format=text")).await;
     assert!(text.text.contains("ANN (ann, guest): Hello! (edited)\n"), "{}", text.text);
     assert!(!text.text.contains("helo"), "{}", text.text);
     // The channel's list has the latest message as it is now.
     let more = &events(&page)[4]["seq"];
     patch(&admin, &format!("{path}/{more}"), &json!({"text": "most"})).await.expect(200);
     until("the list shows the latest text", async || {
-        let shown = admin.get(&format!("/admin/channels/{channel}")).await.expect(200).body;
+        let shown = admin.get(&format!("/v1/admin/channels/{channel}")).await.expect(200).body;
         (shown["last_message"]["text"] == "most").then_some(())
     })
     .await;
@@ -191,7 +191,8 @@ async fn what_is_older_than_redis_holds_is_shown_as_it_was_edited_too() {
         expect_chain(events(&page));
     }
     let admin = system.admin();
-    let transcript = admin.get(&format!("/admin/channels/{channel}/transcript")).await.expect(200);
+    let transcript =
+        admin.get(&format!("/v1/admin/channels/{channel}/transcript")).await.expect(200);
     assert_eq!(said(&json!({"messages": transcript.body["events"]})), expected);
 }
 
@@ -223,7 +224,7 @@ async fn only_what_is_ones_own_can_be_revised_unless_ticketing_says_so() {
     at_ann.send(&edit_frame(&channel, &seq, &"x".repeat(4_097))).await;
     at_ann.expect_error("too_long", Some("text")).await;
 
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     let body = json!({"text": "yours", "uid": "agent-7", "id": "e1"});
     let edited = patch(&admin, &format!("{path}/{seq}"), &body).await.expect(200).body;
     assert_eq!((&edited["id"], &edited["duplicate"]), (&json!("e1"), &json!(false)));
@@ -243,7 +244,7 @@ async fn only_what_is_ones_own_can_be_revised_unless_ticketing_says_so() {
     remove(&admin, &format!("{path}/{seq}?uid=agent-7")).await.expect(204);
     assert_eq!(at_ben.expect("deleted").await["uid"], "agent-7");
     remove(&admin, &format!("{path}/{seq}")).await.expect_problem(404, "not_found", Some("seq"));
-    let nowhere = format!("/admin/channels/{}/messages/{seq}", unique("no-channel"));
+    let nowhere = format!("/v1/admin/channels/{}/messages/{seq}", unique("no-channel"));
     remove(&admin, &nowhere).await.expect_problem(404, "not_found", Some("name"));
 }
 
@@ -262,7 +263,7 @@ async fn of_a_deleted_message_no_text_is_left_anywhere() {
     edit(&mut at_ann, &channel, &seq, &format!("forget {word}")).await;
     at_ann.say(&channel, "after").await;
     // Read once, so that Redis is filled.
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     admin.get(&path).await.expect(200);
     assert!(!system.servers().traces_of(word).await.is_empty());
 
@@ -289,7 +290,8 @@ async fn of_a_deleted_message_no_text_is_left_anywhere() {
     }
     system.servers().until_without_trace(word).await;
     assert_eq!(said(&admin.get(&path).await.expect(200).body), expected);
-    let transcript = admin.get(&format!("/admin/channels/{channel}/transcript")).await.expect(200);
+    let transcript =
+        admin.get(&format!("/v1/admin/channels/{channel}/transcript")).await.expect(200);
     assert!(!transcript.text.contains(word), "{}", transcript.text);
 
     // It is done, and stays so: the same request once more is answered as before, any other refused.
@@ -334,8 +336,8 @@ async fn a_deleted_message_is_no_longer_unread_and_an_edit_never_was() {
     let unread = at_ben.expect_where("148", |frame| frame["type"] == "unread").await;
     assert_eq!(unread["count"], 148);
     until("ticketing counts the same", async || {
-        let path = format!("/admin/channels/{channel}/user/ben");
-        (system.admin().get(&path).await.expect(200).body["count"] == 148).then_some(())
+        let path = format!("/v1/admin/channels/{channel}/members/ben");
+        (system.admin().get(&path).await.expect(200).body["unread"] == 148).then_some(())
     })
     .await;
     // What was read before is not subtracted twice.
@@ -355,7 +357,7 @@ async fn a_closed_channels_messages_stay_as_they_are_but_for_ticketing_that_dele
     let ann = Member::join(system.gateway(), &channel, "ann").await;
     let (mut socket, _) = ann.enter(system.gateway()).await;
     let seq = socket.say(&channel, "as it is").await["seq"].clone();
-    admin.post(&format!("/admin/channels/{channel}/close"), &json!({})).await.expect(200);
+    admin.post(&format!("/v1/admin/channels/{channel}/close"), &json!({})).await.expect(200);
     socket.expect("closed").await;
     for frame in [edit_frame(&channel, &seq, "x"), delete_frame(&channel, &seq)] {
         let refused = socket.ask(&frame, "error").await;
@@ -364,7 +366,7 @@ async fn a_closed_channels_messages_stay_as_they_are_but_for_ticketing_that_dele
             (&json!("channel_closed"), &json!("channel"))
         );
     }
-    let path = format!("/admin/channels/{channel}/messages/{seq}");
+    let path = format!("/v1/admin/channels/{channel}/messages/{seq}");
     let refused = patch(&admin, &path, &json!({"text": "x"})).await;
     refused.expect_problem(409, "channel_closed", Some("channel"));
     remove(&admin, &path).await.expect(204);
@@ -417,7 +419,7 @@ async fn a_deletion_that_was_interrupted_is_finished() {
     let (mut socket, _) = ann.enter(system.gateway()).await;
     let word = "correct-horse";
     let seq = socket.say(&channel, word).await["seq"].clone();
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     system.admin().get(&path).await.expect(200);
     // Without ingest-history nobody can forget what Redis has.
     system.ingest_history.stop().await;
@@ -446,18 +448,18 @@ async fn erasing_a_person_takes_what_was_made_of_their_messages_too() {
     let bens = at_ben.say(&channel, "I stay").await["seq"].clone();
     let seq = socket.say(&channel, "my word-of-honour").await["seq"].clone();
     edit(&mut socket, &channel, &seq, "my own word-of-honour").await;
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     let body = json!({"text": "the word-of-honour, corrected", "uid": "agent-7"});
     patch(&admin, &format!("{path}/{seq}"), &body).await.expect(200);
     let gone = socket.say(&channel, "x").await["seq"].clone();
     delete(&mut socket, &channel, &gone).await;
     edit(&mut at_ben, &channel, &bens, "I stay here").await;
-    let export = admin.get(&format!("/admin/users/{uid}/export")).await.expect(200).body;
+    let export = admin.get(&format!("/v1/admin/users/{uid}/export")).await.expect(200).body;
     let kinds: Vec<_> =
         export["events"].as_array().unwrap().iter().map(|event| &event["type"]).collect();
     assert_eq!(kinds, ["joined", "message", "edited", "edited", "deleted"], "{export}");
 
-    remove(&admin, &format!("/admin/users/{uid}")).await.expect(204);
+    remove(&admin, &format!("/v1/admin/users/{uid}")).await.expect(204);
     system.servers().until_without_trace(&uid).await;
     system.servers().until_without_trace("word-of-honour").await;
     assert_eq!(said(&admin.get(&path).await.expect(200).body), ["I stay here"]);
@@ -482,7 +484,7 @@ async fn what_is_told_to_be_deleted_is_not_shown_even_while_it_is_still_stored()
     let word = "correct-horse";
     let seq = at_ann.say(&channel, word).await["seq"].clone();
     edit(&mut at_ann, &channel, &seq, &format!("forget {word}")).await;
-    let path = format!("/admin/channels/{channel}");
+    let path = format!("/v1/admin/channels/{channel}");
     let messages = format!("{path}/messages");
     admin.get(&messages).await.expect(200);
 
@@ -510,8 +512,8 @@ async fn what_is_told_to_be_deleted_is_not_shown_even_while_it_is_still_stored()
         let after = format!("{messages}?after={}", seq.as_u64().unwrap() - 1);
         let page = admin.get(&after).await.expect(200).body;
         assert!(!page.to_string().contains(word), "{from}: {page}");
-        let count = admin.get(&format!("{path}/user/ben")).await.expect(200).body;
-        assert_eq!(count["count"], 1, "{from}");
+        let count = admin.get(&format!("{path}/members/ben")).await.expect(200).body;
+        assert_eq!(count["unread"], 1, "{from}");
         let shown = admin.get(&path).await.expect(200).body;
         assert_eq!(shown["last_message"]["text"], "before", "{from}");
     };

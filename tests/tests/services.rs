@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use goch_tests::{Collector, Member, Metrics, Servers, Service, Socket, System, texts, until};
+use goch_tests::{
+    Collector, Member, Metrics, Servers, Service, Socket, System, members_path, texts, until,
+};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -208,10 +210,10 @@ async fn sockets_outlive_a_restart_of_nats() {
     newcomer.send(&ben.subscribe_frame()).await;
     // Authorised from memory or not: this gateway cannot read the channel.
     newcomer.expect_error("unavailable", None).await;
-    let body = json!({"channel": channel, "uid": "cid", "display_name": "Cid"});
-    let join = system.gateway().rest().post("/channels", &body).await;
+    let body = json!({"uid": "cid", "display_name": "Cid"});
+    let join = system.gateway().rest().post(&members_path(&channel), &body).await;
     join.expect_problem(503, "unavailable", None);
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     let post = system.admin().post(&path, &json!({"text": "during"})).await;
     post.expect_problem(503, "unavailable", None);
     for service in system.services() {
@@ -225,7 +227,7 @@ async fn sockets_outlive_a_restart_of_nats() {
     assert_eq!(at_ben.expect_text().await, "after");
     system.ready().await;
     let cid = until("joining works again", async || {
-        let answer = system.gateway().rest().post("/channels", &body).await;
+        let answer = system.gateway().rest().post(&members_path(&channel), &body).await;
         (answer.status == 201).then_some(answer)
     })
     .await;
@@ -265,11 +267,11 @@ async fn a_stay_without_redis_holds_up_no_message() {
     system.connected_to_redis().await;
     let admin = system.admin();
     until("unread messages are counted", async || {
-        let answer = admin.get(&format!("/admin/channels/{channel}/user/ben")).await;
-        (answer.body == json!({"count": 1})).then_some(())
+        let answer = admin.get(&format!("/v1/admin/channels/{channel}/members/ben")).await;
+        (answer.body["unread"] == 1).then_some(())
     })
     .await;
-    let shown = admin.get(&format!("/admin/channels/{channel}")).await.expect(200).body;
+    let shown = admin.get(&format!("/v1/admin/channels/{channel}")).await.expect(200).body;
     assert_eq!(shown["last_message"]["text"], "during");
     assert_eq!(shown["members"].as_array().map(Vec::len), Some(2));
 }
@@ -322,11 +324,11 @@ async fn a_second_replica_takes_over_from_each_service() {
         let (mut at_friend, _) = friend.enter(system.gateway()).await;
         socket.say(&channel, &uid).await;
         assert_eq!(at_friend.expect_text().await, uid);
-        let path = format!("/admin/channels/{channel}/user/{uid}");
+        let path = format!("/v1/admin/channels/{channel}/members/{uid}");
         let expected = |count: &Value| count.as_u64().is_some_and(|count| count > 0);
         until("unread messages are counted", async || {
             let answer = system.admin().get(&path).await;
-            expected(&answer.body["count"]).then_some(())
+            expected(&answer.body["unread"]).then_some(())
         })
         .await;
     }

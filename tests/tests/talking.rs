@@ -1,6 +1,6 @@
 //! Talking over WebSockets, through two gateways that are one to their clients.
 
-use goch_tests::{Member, Socket, System, events, texts, until};
+use goch_tests::{Member, Socket, System, events, members_path, texts, until};
 use serde_json::{Value, json};
 
 /// The channel's members ann and ben, each with a socket to a gateway of their own.
@@ -116,7 +116,7 @@ async fn several_channels_share_a_socket_without_mixing() {
     let send = json!({"type": "send", "id": "s", "channel": left, "text": "?"});
     assert_eq!(socket.ask(&send, "error").await["code"], "not_subscribed");
     // The member is one still.
-    let members = system.gateway().rest().get(&format!("/channels/{left}")).await.expect(200);
+    let members = system.gateway().rest().get(&members_path(&left)).await.expect(200);
     assert_eq!(members.body["members"][0]["uid"], "ann");
 }
 

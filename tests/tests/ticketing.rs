@@ -55,7 +55,7 @@ async fn a_ticket_is_talked_about_and_solved() {
     let join_url = format!("http://{}/?channel={channel}", system.gateway().address());
     assert_eq!(ticket["join_url"], join_url);
     let admin = system.admin();
-    let path = format!("/admin/channels/{channel}");
+    let path = format!("/v1/admin/channels/{channel}");
     assert_eq!(admin.get(&path).await.expect(200).body["is_private"], true);
 
     let secret = ticket["channel_secret"].as_str();
@@ -141,7 +141,8 @@ async fn a_restart_registers_no_second_webhook() {
     let system = system().await;
     let mut ticketing = Ticketing::start(&system).await;
     let admin = system.admin();
-    let listed = async || admin.get("/admin/webhooks").await.expect(200).body["webhooks"].clone();
+    let listed =
+        async || admin.get("/v1/admin/webhooks").await.expect(200).body["webhooks"].clone();
     let first = listed().await;
     assert_eq!(first.as_array().unwrap().len(), 1);
     let secret = ticketing.webhook_secret();
@@ -151,7 +152,7 @@ async fn a_restart_registers_no_second_webhook() {
 
     // What Goch sends is still understood.
     let ticket = open(&ticketing).await;
-    let path = format!("/admin/channels/{}/messages", ticket["channel"].as_str().unwrap());
+    let path = format!("/v1/admin/channels/{}/messages", ticket["channel"].as_str().unwrap());
     admin.post(&path, &json!({"text": "Hello"})).await.expect(201);
     until("the message is heard", async || {
         let shown = ticketing.rest().get(&format!("/tickets/{}", ticket["id"])).await;
@@ -177,11 +178,12 @@ async fn the_webhooks_secret_is_changed_while_requests_come() {
         for secret in [&old, &new] {
             assert_eq!(deliver(&ticketing, secret, "1-7", 0, &closed).await, 204);
         }
-        let path = format!("/admin/channels/{}/messages", ticket["channel"].as_str().unwrap());
+        let path = format!("/v1/admin/channels/{}/messages", ticket["channel"].as_str().unwrap());
         system.admin().post(&path, &json!({"text": "Hello"})).await.expect(201);
         ticketing.restart().await;
     }
-    let webhooks = system.admin().get("/admin/webhooks").await.expect(200).body["webhooks"].clone();
+    let webhooks =
+        system.admin().get("/v1/admin/webhooks").await.expect(200).body["webhooks"].clone();
     assert_eq!(webhooks.as_array().unwrap().len(), 1);
     assert!(webhooks[0]["old_secret_expires_at"].is_u64());
     assert!(!ticketing.log().contains("whsec_"));

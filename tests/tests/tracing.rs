@@ -28,7 +28,7 @@ async fn with_a_ratio_of_0_no_trace_is_sent_and_with_1_each_is() {
         for _ in 0..MESSAGES {
             socket.say(&channel, "Hello").await;
         }
-        let path = format!("/admin/channels/{channel}/messages");
+        let path = format!("/v1/admin/channels/{channel}/messages");
         until("all are in the history", async || {
             let page = system.admin().get(&path).await.expect(200).body;
             let messages = page["messages"].as_array()?;
@@ -57,7 +57,7 @@ async fn a_request_s_log_line_names_the_trace_that_the_collector_has() {
     let collector = Collector::start().await;
     let system = traced(&collector).start().await;
     let channel = system.channel().await;
-    let path = format!("/admin/channels/{channel}");
+    let path = format!("/v1/admin/channels/{channel}");
     system.admin().get(&path).await.expect(200);
     let line = until("the request's line", async || {
         let log = system.chat_admin.log();

@@ -176,14 +176,14 @@ async fn reads_in_a_row_move_the_position_to_the_last_and_tell_all_devices() {
         let reads = socket.kept().iter().filter(|frame| frame["type"] == "read").count();
         assert!(reads < 20, "{reads} reads were told one by one");
     }
-    let unread = format!("/admin/channels/{channel}/user/ben");
-    assert_eq!(system.admin().get(&unread).await.expect(200).body["count"], 0);
+    let unread = format!("/v1/admin/channels/{channel}/members/ben");
+    assert_eq!(system.admin().get(&unread).await.expect(200).body["unread"], 0);
     // Nobody reads what is still to come.
     read(&mut at_ben, &channel, &json!(u64::MAX)).await;
     at_ann.say(&channel, "new").await;
     until("the new one is unread", async || {
         let answer = system.admin().get(&unread).await.expect(200);
-        (answer.body["count"] == 1).then_some(())
+        (answer.body["unread"] == 1).then_some(())
     })
     .await;
 }
@@ -270,13 +270,13 @@ async fn counts_do_not_drift_under_a_storm_of_messages_and_reads() {
         talker.answer_to(&format!("59-{index}")).await;
     }
     other_device.answer_to("59").await;
-    let path = format!("/admin/channels/{channel}/user/agent");
+    let path = format!("/v1/admin/channels/{channel}/members/agent");
     let subscribed = other_device.subscribe(&agent).await;
     let truth = subscribed["unread"].as_u64().unwrap();
     assert!(truth > 80, "{truth}");
     until("history agrees", async || {
         let answer = system.admin().get(&path).await.expect(200);
-        (answer.body["count"] == truth).then_some(())
+        (answer.body["unread"] == truth).then_some(())
     })
     .await;
     let told = |socket: &Socket| -> Vec<Value> {
@@ -309,7 +309,7 @@ async fn a_member_who_is_removed_while_a_watch_begins_is_told_no_counts() {
     let mut at_ann = Socket::connect(&system.gateways[1]).await;
     at_ann.send(&watch_frame("w", &[&ann])).await;
     until("ann is let in", async || (authorized().await > before).then_some(())).await;
-    let path = format!("/admin/channels/{channel}/members/ann");
+    let path = format!("/v1/admin/channels/{channel}/members/ann");
     admin.send(admin.request(Method::DELETE, &path)).await.expect(204);
     system.broker_bridge.resume();
 

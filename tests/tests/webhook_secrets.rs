@@ -25,9 +25,9 @@ impl Story {
         let receiver = Receiver::start().await;
         let channel = system.channel().await;
         let body = json!({"url": receiver.url(), "events": ["message.created"]});
-        let created = system.admin().post("/admin/webhooks", &body).await.expect(201).body;
+        let created = system.admin().post("/v1/admin/webhooks", &body).await.expect(201).body;
         assert_eq!(created["old_secret_expires_at"], Value::Null);
-        let webhook = format!("/admin/webhooks/{}", created["id"].as_str().unwrap());
+        let webhook = format!("/v1/admin/webhooks/{}", created["id"].as_str().unwrap());
         let secret = created["secret"].as_str().unwrap().to_owned();
         Self { system, receiver, channel, webhook, secret }
     }
@@ -40,13 +40,13 @@ impl Story {
     async fn rotate(&self, body: &Value) -> (String, Value) {
         let path = format!("{}/secret", self.webhook);
         let rotated = self.admin().post(&path, body).await.expect(200).body;
-        assert_eq!(format!("/admin/webhooks/{}", rotated["id"].as_str().unwrap()), self.webhook);
+        assert_eq!(format!("/v1/admin/webhooks/{}", rotated["id"].as_str().unwrap()), self.webhook);
         (rotated["secret"].as_str().unwrap().to_owned(), rotated["old_secret_expires_at"].clone())
     }
 
     /// Says something, and gives what is told of it.
     async fn told(&self, text: &str) -> Received {
-        let path = format!("/admin/channels/{}/messages", self.channel);
+        let path = format!("/v1/admin/channels/{}/messages", self.channel);
         self.admin().post(&path, &json!({"text": text})).await.expect(201);
         until("it is told", async || {
             let told = self.receiver.accepted(&self.channel);
@@ -147,6 +147,6 @@ async fn a_rotation_can_be_repeated_and_what_cannot_be_is_refused() {
     }
     let text = admin.request(Method::POST, &path).body("overlap_seconds=1");
     admin.send(text).await.expect_problem(415, "unsupported_media_type", None);
-    let unknown = admin.post("/admin/webhooks/none/secret", &json!({})).await;
+    let unknown = admin.post("/v1/admin/webhooks/none/secret", &json!({})).await;
     unknown.expect_problem(404, "not_found", Some("id"));
 }

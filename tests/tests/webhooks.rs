@@ -24,11 +24,11 @@ fn builder() -> Builder {
 
 async fn subscribe(system: &System, receiver: &Receiver, events: &[&str]) -> Value {
     let body = json!({"url": receiver.url(), "events": events});
-    system.admin().post("/admin/webhooks", &body).await.expect(201).body
+    system.admin().post("/v1/admin/webhooks", &body).await.expect(201).body
 }
 
 async fn say(system: &System, channel: &str, text: &str) {
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     system.admin().post(&path, &json!({"text": text})).await.expect(201);
 }
 
@@ -59,7 +59,7 @@ async fn ticketing_is_told_of_a_channels_life_signed_and_in_order() {
     let channel = system.channel().await;
     Member::join(system.gateway(), &channel, "ann").await;
     say(&system, &channel, "hello").await;
-    let base = format!("/admin/channels/{channel}");
+    let base = format!("/v1/admin/channels/{channel}");
     for (method, path) in [
         (Method::POST, format!("{base}/close")),
         (Method::POST, format!("{base}/reopen")),
@@ -85,7 +85,7 @@ async fn ticketing_is_told_of_a_channels_life_signed_and_in_order() {
     assert_eq!(ids.len(), told.len());
 
     // The secret is shown once and never logged.
-    let listed = system.admin().get("/admin/webhooks").await.expect(200);
+    let listed = system.admin().get("/v1/admin/webhooks").await.expect(200);
     assert_eq!(listed.body["webhooks"][0]["id"], webhook["id"]);
     assert!(!listed.text.contains("whsec_"));
     assert!(!system.logs().contains(secret.strip_prefix("whsec_").unwrap()));
@@ -184,7 +184,7 @@ async fn a_receiver_that_is_gone_is_left_alone_until_it_is_enabled() {
     let system = builder().start().await;
     let receiver = Receiver::start().await;
     let webhook = subscribe(&system, &receiver, &["message.created"]).await;
-    let path = format!("/admin/webhooks/{}", webhook["id"].as_str().unwrap());
+    let path = format!("/v1/admin/webhooks/{}", webhook["id"].as_str().unwrap());
     receiver.answer(|_| 410);
     let channel = system.channel().await;
     say(&system, &channel, "one").await;
@@ -217,7 +217,7 @@ async fn a_receiver_that_fails_for_too_long_is_disabled() {
     let system = builder().env("broker-bridge", "WEBHOOK_DISABLE_AFTER_SECONDS", "2").start().await;
     let receiver = Receiver::start().await;
     let webhook = subscribe(&system, &receiver, &["message.created"]).await;
-    let path = format!("/admin/webhooks/{}", webhook["id"].as_str().unwrap());
+    let path = format!("/v1/admin/webhooks/{}", webhook["id"].as_str().unwrap());
     receiver.answer(|_| 500);
     let channel = system.channel().await;
     say(&system, &channel, "one").await;
@@ -234,7 +234,7 @@ async fn what_is_given_up_can_be_listed_and_replayed() {
     let system = builder().env("broker-bridge", "WEBHOOK_RETRY_SECONDS", "1").start().await;
     let receiver = Receiver::start().await;
     let webhook = subscribe(&system, &receiver, &["message.created"]).await;
-    let base = format!("/admin/webhooks/{}/dead-letters", webhook["id"].as_str().unwrap());
+    let base = format!("/v1/admin/webhooks/{}/dead-letters", webhook["id"].as_str().unwrap());
     receiver.answer(|body| if body["data"]["text"] == "good" { 200 } else { 500 });
     let channel = system.channel().await;
     for text in ["bad", "worse", "good"] {
@@ -280,7 +280,7 @@ async fn dead_letters_come_page_by_page_in_the_order_of_the_log() {
     let receiver = Receiver::start().await;
     receiver.answer(|_| 500);
     let webhook = subscribe(&system, &receiver, &["message.created", "message.unread"]).await;
-    let base = format!("/admin/webhooks/{}/dead-letters", webhook["id"].as_str().unwrap());
+    let base = format!("/v1/admin/webhooks/{}/dead-letters", webhook["id"].as_str().unwrap());
     // Of each message two requests fail: that it was said, and that Ann has not read it.
     for _ in 0..3 {
         let channel = system.channel().await;
@@ -356,7 +356,7 @@ async fn a_dead_letter_is_replayed_however_many_others_there_are() {
     receiver.answer(|_| 500);
     let channel = system.channel().await;
     say(&system, &channel, "given up").await;
-    let base = format!("/admin/webhooks/{id}/dead-letters");
+    let base = format!("/v1/admin/webhooks/{id}/dead-letters");
     let letter = until("it is given up", async || {
         let listed = system.admin().get(&format!("{base}?limit=1")).await.expect(200).body;
         let first = listed["dead_letters"][0].clone();
@@ -413,14 +413,22 @@ async fn private_networks_are_not_asked() {
         "nonsense",
     ] {
         let body = json!({"url": url, "events": ["message.created"]});
-        admin.post("/admin/webhooks", &body).await.expect_problem(400, "bad_request", Some("url"));
+        admin.post("/v1/admin/webhooks", &body).await.expect_problem(
+            400,
+            "bad_request",
+            Some("url"),
+        );
     }
     let body = json!({"url": "https://example.org", "events": ["message.pinned"]});
-    admin.post("/admin/webhooks", &body).await.expect_problem(400, "bad_request", Some("events"));
+    admin.post("/v1/admin/webhooks", &body).await.expect_problem(
+        400,
+        "bad_request",
+        Some("events"),
+    );
 
     // A name that leads there is found out when it is resolved.
     let body = json!({"url": "https://localhost:9/", "events": ["message.created"]});
-    let webhook = admin.post("/admin/webhooks", &body).await.expect(201).body;
+    let webhook = admin.post("/v1/admin/webhooks", &body).await.expect(201).body;
     let channel = system.channel().await;
     say(&system, &channel, "one").await;
     until("a refused attempt", async || {
@@ -432,6 +440,6 @@ async fn private_networks_are_not_asked() {
         system.broker_bridge.log().contains("private network").then_some(())
     })
     .await;
-    let path = format!("/admin/webhooks/{}", webhook["id"].as_str().unwrap());
+    let path = format!("/v1/admin/webhooks/{}", webhook["id"].as_str().unwrap());
     call(&admin, Method::DELETE, &path).await.expect(204);
 }

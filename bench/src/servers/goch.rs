@@ -226,7 +226,7 @@ impl Goch {
         let names: Vec<String> = (0..channels).map(|channel| format!("{name}-{channel}")).collect();
         self.runtime.block_on(async {
             let http = reqwest::Client::new();
-            let url = format!("http://{}/admin/channels", self.admin);
+            let url = format!("http://{}/v1/admin/channels", self.admin);
             let mut made = 0;
             let mut making = stream::iter(&names)
                 .map(|name| make_channel(&http, &url, name))

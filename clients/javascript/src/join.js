@@ -7,13 +7,15 @@ import { ChatError } from './error.js';
  *
  * @param {{ channel: string, channelSecret?: string, uid: string, displayName: string, email: string,
  *   secret?: string }} member `secret`: one's own, to come back under a known uid
- * @param {{ url: string | URL, timeoutMs?: number }} options `url`: the gateway's `/channels`
+ * @param {{ url: string | URL, timeoutMs?: number }} options `url`: the gateway's
+ *   address, as `https://chat.example.org`
  * @returns {Promise<{ channel: string, uid: string, secret: string }>} credentials for `subscribe`
- * @throws {ChatError} with the `code` and, for a bad field, the `field` of the problem document
+ * @throws {ChatError} with the `code` and, for a bad field, the `field` of the problem document, which is `name` for the
+ *   channel's; `bad_request` if `url` is no address
  */
 export async function join(member, { url, timeoutMs = 15_000 }) {
+  const address = membersOf(member.channel, url);
   const body = {
-    channel: member.channel,
     channel_secret: member.channelSecret || undefined,
     uid: member.uid,
     display_name: member.displayName,
@@ -22,7 +24,7 @@ export async function join(member, { url, timeoutMs = 15_000 }) {
   };
   let response;
   try {
-    response = await fetch(url, {
+    response = await fetch(address, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body),
@@ -38,4 +40,15 @@ export async function join(member, { url, timeoutMs = 15_000 }) {
     throw new ChatError(answer.code ?? 'internal', message, { field: answer.field, status: response.status });
   }
   return { channel: answer.channel, uid: answer.uid, secret: answer.secret };
+}
+
+/** Where a channel's members are. @param {string} channel @param {string | URL} url the gateway's address */
+function membersOf(channel, url) {
+  try {
+    // Without a slash at its end, the last part of a path would be replaced.
+    const gateway = new URL(String(url).replace(/\/?$/, '/'), globalThis.location?.href);
+    return new URL(`v1/channels/${encodeURIComponent(channel)}/members`, gateway);
+  } catch {
+    throw new ChatError('bad_request', `The option url is no address: ${url}`);
+  }
 }

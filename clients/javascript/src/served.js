@@ -16,8 +16,8 @@ export class ChatClient extends Client {
 
 /**
  * @param {Parameters<typeof joinAt>[0]} member
- * @param {Partial<Parameters<typeof joinAt>[1]>} [options] `url` left out: the `/channels` beside this file
+ * @param {Partial<Parameters<typeof joinAt>[1]>} [options] `url` left out: where this file is from
  */
-export function join(member, { url = new URL('./channels', import.meta.url), ...options } = {}) {
+export function join(member, { url = new URL('.', import.meta.url), ...options } = {}) {
   return joinAt(member, { url, ...options });
 }

@@ -69,14 +69,11 @@ const fn title(status: u16) -> &'static str {
     }
 }
 
-/// `POST /channels` on the gateway: somebody becomes a member.
+/// `POST /v1/channels/{name}/members` on the gateway: somebody becomes a member.
 // Names are checked by the handler, which knows the limits.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct JoinBody {
-    /// The channel to join.
-    #[cfg_attr(feature = "schemas", schema(value_type = ChannelName))]
-    pub channel: String,
     /// The channel's secret; a private channel asks for it.
     #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::ChannelSecret>))]
     pub channel_secret: Option<Secret>,
@@ -92,6 +89,18 @@ pub struct JoinBody {
     /// The member's secret; one is generated if it is left out.
     #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::MemberSecret>))]
     pub secret: Option<Secret>,
+}
+
+/// `POST /channels` on the gateway, a path of the first Goch.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct FirstJoinBody {
+    /// The channel to join.
+    #[cfg_attr(feature = "schemas", schema(value_type = ChannelName))]
+    pub channel: String,
+    /// Who joins it.
+    #[serde(flatten)]
+    pub member: JoinBody,
 }
 
 /// Somebody who has joined.
@@ -120,7 +129,7 @@ pub struct PublicMember {
     pub role: Role,
 }
 
-/// `GET /channels/{name}` on the gateway.
+/// `GET /v1/channels/{name}/members` on the gateway.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct MembersBody {
@@ -132,7 +141,7 @@ pub struct MembersBody {
     pub more: bool,
 }
 
-/// `POST /admin/channels`: a ticket was opened.
+/// `POST /v1/admin/channels`: a ticket was opened.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct CreateChannelBody {
@@ -183,7 +192,7 @@ pub struct ChannelBody {
     pub closed_at: Option<UnixMillis>,
     /// Its first 1,000 members, by uid.
     pub members: Vec<AdminMember>,
-    /// Whether there are more, which are listed by `GET /admin/channels/{name}/members`.
+    /// Whether there are more, which are listed by `GET /v1/admin/channels/{name}/members`.
     pub more_members: bool,
     /// Its latest message, or JSON's null if there is none; left out when it is not known, because
     /// ingest-history is away.
@@ -210,7 +219,7 @@ pub struct AdminMember {
     pub joined_at: UnixMillis,
 }
 
-/// `PUT /admin/channels/{name}/members/{uid}`: ticketing puts somebody into a channel, or changes a
+/// `PUT /v1/admin/channels/{name}/members/{uid}`: ticketing puts somebody into a channel, or changes a
 /// member.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
@@ -248,7 +257,7 @@ pub struct PutMemberAnswer {
     pub secret: Option<Secret>,
 }
 
-/// `GET /admin/channels/{name}/members`.
+/// `GET /v1/admin/channels/{name}/members`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct AdminMembersBody {
@@ -260,7 +269,7 @@ pub struct AdminMembersBody {
     pub more: bool,
 }
 
-/// `GET /admin/channels`: a page, by name.
+/// `GET /v1/admin/channels`: a page, by name.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct ChannelsBody {
@@ -270,7 +279,23 @@ pub struct ChannelsBody {
     pub more: bool,
 }
 
-/// `GET /admin/channels/{name}/user/{uid}`.
+/// `GET /v1/admin/channels/{name}/members/{uid}`.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct MemberBody {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The member.
+    #[serde(flatten)]
+    pub member: AdminMember,
+    /// Messages of others that the member has not read; left out when they cannot be counted, because ingest-history
+    /// is away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schemas", schema(nullable = false, examples(3)))]
+    pub unread: Option<u64>,
+}
+
+/// `GET /admin/channels/{name}/user/{uid}`, a path of the first Goch.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct UnreadBody {
@@ -279,7 +304,7 @@ pub struct UnreadBody {
     pub count: u64,
 }
 
-/// `GET /admin/channels/{name}/presence`.
+/// `GET /v1/admin/channels/{name}/presence`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct PresenceBody {
@@ -291,7 +316,7 @@ pub struct PresenceBody {
     pub more: bool,
 }
 
-/// `POST /admin/channels/{name}/messages`: as the system or an agent, who need not be a member.
+/// `POST /v1/admin/channels/{name}/messages`: as the system or an agent, who need not be a member.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct PostMessageBody {
@@ -330,7 +355,7 @@ pub struct PostedMessageBody {
     pub duplicate: bool,
 }
 
-/// `PATCH /admin/channels/{name}/messages/{seq}`: changes what a message says, whoever said it.
+/// `PATCH /v1/admin/channels/{name}/messages/{seq}`: changes what a message says, whoever said it.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct EditMessageBody {
@@ -348,7 +373,7 @@ pub struct EditMessageBody {
     pub meta: Option<BTreeMap<String, String>>,
 }
 
-/// `GET /admin/channels/{name}/messages`.
+/// `GET /v1/admin/channels/{name}/messages`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct MessagesBody {
@@ -371,7 +396,7 @@ pub struct Ban {
     pub banned_at: UnixMillis,
 }
 
-/// `GET /admin/channels/{name}/bans`.
+/// `GET /v1/admin/channels/{name}/bans`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct BansBody {
@@ -383,7 +408,7 @@ pub struct BansBody {
     pub more: bool,
 }
 
-/// A channel that a person belongs to, in `GET /admin/users/{uid}/export`.
+/// A channel that a person belongs to, in `GET /v1/admin/users/{uid}/export`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Membership {
@@ -397,7 +422,7 @@ pub struct Membership {
     pub banned_at: Option<UnixMillis>,
 }
 
-/// `GET /admin/channels/{name}/transcript`, as JSON: everything of a channel.
+/// `GET /v1/admin/channels/{name}/transcript`, as JSON: everything of a channel.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct TranscriptBody {
@@ -416,7 +441,7 @@ pub struct TranscriptBody {
     pub events: Vec<Box<RawValue>>,
 }
 
-/// `GET /admin/users/{uid}/export`: what is stored of a person, in all channels.
+/// `GET /v1/admin/users/{uid}/export`: what is stored of a person, in all channels.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct ExportBody {

@@ -169,7 +169,7 @@ pub struct DeadLetter {
     pub replaying: bool,
 }
 
-/// `POST /admin/webhooks`.
+/// `POST /v1/admin/webhooks`.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct CreateWebhookBody {
@@ -181,7 +181,7 @@ pub struct CreateWebhookBody {
     pub events: Vec<String>,
 }
 
-/// `PATCH /admin/webhooks/{id}`; what is left out stays.
+/// `PATCH /v1/admin/webhooks/{id}`; what is left out stays.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct ChangeWebhookBody {
@@ -201,7 +201,7 @@ pub const OVERLAP_SECONDS_DEFAULT: u64 = 86_400;
 /// The longest time for that: thirty days.
 pub const OVERLAP_SECONDS_MAX: u64 = 2_592_000;
 
-/// `POST /admin/webhooks/{id}/secret`.
+/// `POST /v1/admin/webhooks/{id}/secret`.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct RotateSecretBody {
@@ -211,7 +211,7 @@ pub struct RotateSecretBody {
     pub overlap_seconds: Option<u64>,
 }
 
-/// `GET /admin/webhooks`.
+/// `GET /v1/admin/webhooks`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct WebhooksBody {
@@ -219,7 +219,7 @@ pub struct WebhooksBody {
     pub webhooks: Vec<Webhook>,
 }
 
-/// `GET /admin/webhooks/{id}/dead-letters`.
+/// `GET /v1/admin/webhooks/{id}/dead-letters`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct DeadLettersBody {

@@ -53,13 +53,13 @@ impl Goch {
             secret: String,
         }
         let body = json!({"name": name, "is_private": true});
-        let request = self.request(Method::POST, "/admin/channels").json(&body);
+        let request = self.request(Method::POST, "/v1/admin/channels").json(&body);
         Ok(self.ask::<Created>(request).await?.secret)
     }
 
     /// Says something as the ticketing system. Said again with the same `id`, it is stored once.
     pub(crate) async fn say(&self, channel: &str, id: &str, text: &str) -> Result<(), Failure> {
-        let path = format!("/admin/channels/{channel}/messages");
+        let path = format!("/v1/admin/channels/{channel}/messages");
         let body =
             json!({"id": id, "text": text, "from_uid": "ticketing", "from_name": "Ticketing"});
         self.ask::<IgnoredAny>(self.request(Method::POST, &path).json(&body)).await.map(drop)
@@ -67,13 +67,13 @@ impl Goch {
 
     /// Closes a channel; one that is closed stays so.
     pub(crate) async fn close(&self, channel: &str) -> Result<(), Failure> {
-        let path = format!("/admin/channels/{channel}/close");
+        let path = format!("/v1/admin/channels/{channel}/close");
         self.ask::<IgnoredAny>(self.request(Method::POST, &path)).await.map(drop)
     }
 
     /// Everything that happened in a channel.
     pub(crate) async fn transcript(&self, channel: &str) -> Result<Value, Failure> {
-        let path = format!("/admin/channels/{channel}/transcript?format=json");
+        let path = format!("/v1/admin/channels/{channel}/transcript?format=json");
         self.ask(self.request(Method::GET, &path)).await
     }
 
@@ -83,7 +83,7 @@ impl Goch {
         struct Listed {
             webhooks: Vec<Webhook>,
         }
-        Ok(self.ask::<Listed>(self.request(Method::GET, "/admin/webhooks")).await?.webhooks)
+        Ok(self.ask::<Listed>(self.request(Method::GET, "/v1/admin/webhooks")).await?.webhooks)
     }
 
     /// Creates a webhook: its id, and its secret, which is never shown again.
@@ -94,7 +94,7 @@ impl Goch {
             secret: String,
         }
         let body = json!({"url": url, "events": EVENTS});
-        let request = self.request(Method::POST, "/admin/webhooks").json(&body);
+        let request = self.request(Method::POST, "/v1/admin/webhooks").json(&body);
         let created: Created = self.ask(request).await?;
         Ok((created.id, created.secret))
     }
@@ -107,20 +107,20 @@ impl Goch {
             secret: String,
             old_secret_expires_at: Option<u64>,
         }
-        let path = format!("/admin/webhooks/{id}/secret");
+        let path = format!("/v1/admin/webhooks/{id}/secret");
         let rotated: Rotated = self.ask(self.request(Method::POST, &path)).await?;
         Ok((rotated.secret, rotated.old_secret_expires_at))
     }
 
     /// Enables a webhook, which Goch disables when it fails for days.
     pub(crate) async fn enable_webhook(&self, id: &str) -> Result<(), Failure> {
-        let path = format!("/admin/webhooks/{id}/enable");
+        let path = format!("/v1/admin/webhooks/{id}/enable");
         self.ask::<IgnoredAny>(self.request(Method::POST, &path)).await.map(drop)
     }
 
     /// Deletes a webhook.
     pub(crate) async fn delete_webhook(&self, id: &str) -> Result<(), Failure> {
-        let request = self.request(Method::DELETE, &format!("/admin/webhooks/{id}"));
+        let request = self.request(Method::DELETE, &format!("/v1/admin/webhooks/{id}"));
         self.accepted(request).await.map(drop)
     }
 

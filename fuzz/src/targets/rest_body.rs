@@ -3,7 +3,7 @@
 use goch_contract::{
     Error, Roles,
     limits::Limits,
-    rest::{CreateChannelBody, EditMessageBody, JoinBody, PostMessageBody, PutMemberBody},
+    rest::{CreateChannelBody, EditMessageBody, FirstJoinBody, PostMessageBody, PutMemberBody},
 };
 use serde::de::DeserializeOwned;
 
@@ -11,8 +11,12 @@ use super::{check_refusal, fits};
 
 pub(crate) fn run(input: &[u8]) {
     let limits = Limits::default();
-    if let Some(body) = parse::<JoinBody>(input) {
-        match gateway::untrusted::check(body, &limits) {
+    // It has the body of version 1 in it.
+    if let Some(FirstJoinBody { channel, member }) = parse(input) {
+        let checked = limits
+            .parse_channel("channel", &channel)
+            .and_then(|channel| gateway::untrusted::check(channel, member, &limits));
+        match checked {
             Ok((request, secret)) => {
                 assert!(fits(request.channel.as_str(), limits.channel));
                 assert!(fits(request.uid.as_str(), limits.uid));

@@ -101,6 +101,8 @@ function forgetMember() {
 /** The inputs by the name that an error's `field` has. */
 const INPUTS = {
   channel: 'join-channel',
+  // As a part of the address.
+  name: 'join-channel',
   display_name: 'join-name',
   email: 'join-email',
   uid: 'join-uid',

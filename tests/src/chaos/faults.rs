@@ -217,7 +217,7 @@ impl Saboteur<'_> {
         }
         self.roll().await;
         let asked = Instant::now();
-        let list = self.system.admin().try_get("/admin/channels").await;
+        let list = self.system.admin().try_get("/v1/admin/channels").await;
         let (status, took) = (list.map(|answer| answer.status), asked.elapsed());
         if status != Some(200) || took > ANSWER_WITHIN {
             let surprise =

@@ -141,7 +141,7 @@ impl Saboteur<'_> {
         let end = Instant::now() + ASKED_FOR;
         while Instant::now() < end {
             for (channel, pages) in &mut self.pages {
-                let path = format!("/admin/channels/{channel}/messages?limit=200");
+                let path = format!("/v1/admin/channels/{channel}/messages?limit=200");
                 let answer = admin.try_get(&path).await.filter(|answer| answer.status == 200);
                 if let Some(answer) = answer {
                     pages.push(given_page(events(&answer.body)));

@@ -53,7 +53,7 @@ impl Quiet {
         self.sends.push(send);
         let end = Instant::now() + SAID_WITHIN;
         while Instant::now() < end {
-            let path = format!("/admin/channels/{CHANNEL}/messages");
+            let path = format!("/v1/admin/channels/{CHANNEL}/messages");
             let request = admin.request(Method::POST, &path).json(&json!({"id": id, "text": text}));
             match admin.try_send(request.timeout(SAID_WITHIN)).await {
                 Some(answer) if [200, 201].contains(&answer.status) => {

@@ -87,7 +87,7 @@ pub(super) async fn history(admin: &Rest, channel: &str) -> Vec<Given> {
     let mut events: Vec<Given> = Vec::new();
     loop {
         let after = events.last().map_or(0, |last| last.seq);
-        let path = format!("/admin/channels/{channel}/messages?after={after}&limit={PAGE}");
+        let path = format!("/v1/admin/channels/{channel}/messages?after={after}&limit={PAGE}");
         let answer = patiently(admin, &path).await;
         let page = answer["messages"].as_array().unwrap();
         events.extend(given_page(page));
@@ -99,8 +99,9 @@ pub(super) async fn history(admin: &Rest, channel: &str) -> Vec<Given> {
 
 /// A member's unread messages as ticketing reads them.
 pub(super) async fn unread(admin: &Rest, channel: &str, uid: &str) -> u64 {
-    let path = format!("/admin/channels/{channel}/user/{uid}");
-    patiently(admin, &path).await["count"].as_u64().unwrap()
+    let path = format!("/v1/admin/channels/{channel}/members/{uid}");
+    let counted = async || patiently(admin, &path).await["unread"].as_u64();
+    crate::wait::until("unread messages are counted", counted).await
 }
 
 /// Asks again while a part of the system is still coming back.

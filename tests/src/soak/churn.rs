@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
-use crate::{rest::Rest, socket::Socket, system::System, wait::unique};
+use crate::{names::members_path, rest::Rest, socket::Socket, system::System, wait::unique};
 
 /// Channels that clients know of; the oldest are forgotten, and half of them deleted.
 const KNOWN_MAX: usize = 40;
@@ -90,7 +90,7 @@ impl Churn {
         }
         let name = unique("soak");
         let body = json!({"name": name, "is_private": false});
-        let request = self.admin.request(Method::POST, "/admin/channels").json(&body);
+        let request = self.admin.request(Method::POST, "/v1/admin/channels").json(&body);
         self.admin.try_send(request).await?.expect(201);
         counts.channels += 1;
         let forgotten = self.known(|known| {
@@ -98,7 +98,7 @@ impl Churn {
             (known.len() > KNOWN_MAX).then(|| known.pop_front()).flatten()
         });
         if let Some(old) = forgotten.filter(|_| fastrand::bool()) {
-            let path = format!("/admin/channels/{old}");
+            let path = format!("/v1/admin/channels/{old}");
             let request = self.admin.request(Method::DELETE, &path);
             let deleted = self.admin.try_send(request).await?;
             assert!(matches!(deleted.status, 200..=204), "{}", deleted.text);
@@ -110,8 +110,8 @@ impl Churn {
     /// One client, from joining to leaving. None if the channel or the socket ended first.
     async fn live(&self, channel: &str, counts: &mut Counts) -> Option<()> {
         let uid = unique("member");
-        let body = json!({"channel": channel, "uid": uid, "display_name": uid, "email": "a@b.c"});
-        let request = self.public.request(Method::POST, "/channels").json(&body);
+        let body = json!({"uid": uid, "display_name": uid, "email": "a@b.c"});
+        let request = self.public.request(Method::POST, &members_path(channel)).json(&body);
         let joined = self.public.try_send(request).await?;
         let secret = joined.body["secret"].as_str()?.to_owned();
         let mut socket = Socket::try_connect_to(&self.gateway, "", &[]).await.ok()?;

@@ -32,7 +32,7 @@ async function webSocket(): Promise<Pick<Options, 'WebSocket'>> {
 
 const { channel, uid, secret } = await join(
   { channel: CHANNEL, uid: 'node', displayName: 'Node', email: 'node@example.org' },
-  { url: `${GATEWAY}/channels` },
+  { url: GATEWAY },
 );
 const client = new ChatClient({ url: `${GATEWAY}/connect`, ...(await webSocket()) });
 const texts: string[] = [];

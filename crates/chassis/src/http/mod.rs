@@ -7,6 +7,7 @@
 //! ([`pace()`]), so that its client can be told; and connections have a [`Place`] among those of their
 //! address before anything of them is read.
 
+mod deprecated;
 mod guarded;
 mod pace;
 mod places;
@@ -14,6 +15,7 @@ mod places;
 use std::time::Duration;
 
 use actix_web::dev::Server;
+pub use deprecated::deprecated;
 pub use guarded::Guarded;
 pub(crate) use pace::is_too_slow;
 pub use pace::{pace, within_deadline};

@@ -6,6 +6,9 @@ use utoipa::openapi::OpenApi;
 use super::{apply_limits, problems, tidy};
 use crate::limits::Limits;
 
+/// The tag of paths that are there for clients of the first Goch.
+const FIRST_GOCH: &str = "first Goch";
+
 /// The document of a service that runs with `limits`: with the refusals that any of its operations
 /// can meet, and what its schemas leave to limits.
 #[must_use]
@@ -18,7 +21,12 @@ pub fn finish(mut document: OpenApi, limits: &Limits) -> Value {
     if let Some(paths) = document["paths"].as_object_mut() {
         let operations =
             paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut);
-        operations.for_each(|operation| add_refusals(operation, asks_for_credentials));
+        operations.for_each(|operation| {
+            add_refusals(operation, asks_for_credentials);
+            if operation["tags"][0] == FIRST_GOCH {
+                operation["deprecated"] = json!(true);
+            }
+        });
     }
     let words = document.to_string();
     let responses = problems::all()

@@ -1,4 +1,4 @@
-//! `/admin/channels/{name}/bans`: who may not join.
+//! `/v1/admin/channels/{name}/bans`: who may not join.
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
@@ -13,7 +13,7 @@ use super::{Desk, LoggedIn, by_uid::Query};
 /// Lists the bans.
 #[utoipa::path(
     get,
-    path = "/admin/channels/{name}/bans",
+    path = "/channels/{name}/bans",
     operation_id = "list_bans",
     tag = "members",
     params(("name" = ChannelName, Path, description = "The channel."), Query),
@@ -36,7 +36,7 @@ pub(super) async fn bans(
 /// Bans somebody, who need not be a member.
 #[utoipa::path(
     put,
-    path = "/admin/channels/{name}/bans/{uid}",
+    path = "/channels/{name}/bans/{uid}",
     tag = "members",
     params(("name" = ChannelName, Path, description = "The channel."), ("uid" = Uid, Path, description = "The member.")),
     responses(
@@ -57,7 +57,7 @@ pub(super) async fn ban(
 /// Lifts a ban.
 #[utoipa::path(
     delete,
-    path = "/admin/channels/{name}/bans/{uid}",
+    path = "/channels/{name}/bans/{uid}",
     tag = "members",
     params(("name" = ChannelName, Path, description = "The channel."), ("uid" = Uid, Path, description = "The member.")),
     responses(

@@ -1,4 +1,4 @@
-//! `GET /admin/channels/{name}`: one channel.
+//! `GET /v1/admin/channels/{name}`: one channel.
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
@@ -10,7 +10,7 @@ use crate::registry::MEMBERS_MAX;
 /// Answers with the channel, its members and its last message.
 #[utoipa::path(
     get,
-    path = "/admin/channels/{name}",
+    path = "/channels/{name}",
     operation_id = "show_channel",
     tag = "channels",
     params(("name" = ChannelName, Path, description = "The channel.")),

@@ -1,4 +1,4 @@
-//! `GET /admin/channels`: a page of channels, by name.
+//! `GET /v1/admin/channels`: a page of channels, by name.
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
@@ -35,7 +35,7 @@ pub(super) struct Query {
 /// Answers with a page of channels.
 #[utoipa::path(
     get,
-    path = "/admin/channels",
+    path = "/channels",
     operation_id = "list_channels",
     tag = "channels",
     params(Query),

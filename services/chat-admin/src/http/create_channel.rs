@@ -1,4 +1,4 @@
-//! `POST /admin/channels`: a ticket was opened.
+//! `POST /v1/admin/channels`: a ticket was opened.
 //!
 //! The secret is in the answer alone, so a lost answer would leave a channel that nobody can join. Whoever makes the
 //! secret can repeat the request.
@@ -18,7 +18,7 @@ use crate::registry::Access;
 /// Creates a channel.
 #[utoipa::path(
     post,
-    path = "/admin/channels",
+    path = "/channels",
     tag = "channels",
     request_body(content = CreateChannelBody, example = json!({"name": "ticket-42", "is_private": true})),
     responses(

@@ -1,4 +1,4 @@
-//! `DELETE /admin/channels/{name}`: a channel with everything of it.
+//! `DELETE /v1/admin/channels/{name}`: a channel with everything of it.
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
@@ -9,7 +9,7 @@ use super::{Desk, LoggedIn, progress};
 /// Deletes a channel: 204 when nothing is left of it, also if there never was one, 202 while some of it still goes.
 #[utoipa::path(
     delete,
-    path = "/admin/channels/{name}",
+    path = "/channels/{name}",
     tag = "channels",
     params(("name" = ChannelName, Path, description = "The channel.")),
     responses(

@@ -1,4 +1,4 @@
-//! `GET /admin/openapi.json`: this interface, described by OpenAPI.
+//! `GET /v1/admin/openapi.json`: this interface, described by OpenAPI.
 //!
 //! Types, fields and handlers describe themselves where they are declared. The committed document,
 //! with the default limits, is `docs/openapi/chat-admin.json`.
@@ -13,12 +13,12 @@ use utoipa::{
 };
 
 use super::{
-    bans, channel, channels, create_channel, delete_channel, erase_user, export_user, members,
-    messages, post_message, presence, put_member, remove_member, revise_message, transcript,
-    turn_channel, unread, webhooks,
+    bans, channel, channels, create_channel, delete_channel, erase_user, export_user, legacy,
+    member, members, messages, post_message, presence, put_member, remove_member, revise_message,
+    transcript, turn_channel, webhooks,
 };
 
-/// What every path is described by.
+/// What the whole interface is described by.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -29,40 +29,6 @@ use super::{
                        this service runs with.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
-    paths(
-        channels::channels,
-        create_channel::create_channel,
-        channel::channel,
-        delete_channel::delete_channel,
-        turn_channel::close,
-        turn_channel::reopen,
-        members::members,
-        put_member::put_member,
-        remove_member::remove_member,
-        presence::presence,
-        unread::unread,
-        bans::bans,
-        bans::ban,
-        bans::unban,
-        messages::messages,
-        post_message::post_message,
-        revise_message::edit,
-        revise_message::delete,
-        transcript::transcript,
-        export_user::export_user,
-        erase_user::erase_user,
-        webhooks::list,
-        webhooks::create,
-        webhooks::show,
-        webhooks::change,
-        webhooks::delete,
-        webhooks::enable,
-        webhooks::rotate_secret,
-        webhooks::dead_letters,
-        webhooks::replay_all,
-        webhooks::replay,
-        openapi,
-    ),
     components(schemas(Problem)),
     security(("basic" = [])),
     tags(
@@ -72,9 +38,48 @@ use super::{
         (name = "personal data", description = "What is stored of a person, in all channels."),
         (name = "webhooks", description = "What the ticketing system is told."),
         (name = "description", description = "This document."),
+        (name = "first Goch", description = "Paths of the first Goch, for its clients: docs/versioning.md."),
     ),
 )]
 struct Described;
+
+/// The paths of version 1.
+#[derive(OpenApi)]
+#[openapi(paths(
+    channels::channels,
+    create_channel::create_channel,
+    channel::channel,
+    delete_channel::delete_channel,
+    turn_channel::close,
+    turn_channel::reopen,
+    members::members,
+    member::member,
+    put_member::put_member,
+    remove_member::remove_member,
+    presence::presence,
+    bans::bans,
+    bans::ban,
+    bans::unban,
+    messages::messages,
+    post_message::post_message,
+    revise_message::edit,
+    revise_message::delete,
+    transcript::transcript,
+    export_user::export_user,
+    erase_user::erase_user,
+    webhooks::list,
+    webhooks::create,
+    webhooks::show,
+    webhooks::change,
+    webhooks::delete,
+    webhooks::enable,
+    webhooks::rotate_secret,
+    webhooks::dead_letters,
+    webhooks::replay_all,
+    webhooks::replay,
+    openapi,
+))]
+struct V1;
 
 /// The document as it is served.
 #[derive(Debug, Clone)]
@@ -88,7 +93,9 @@ impl Description {
 }
 
 fn describe(limits: &Limits) -> Value {
-    let mut described = Described::openapi();
+    let mut described = Described::openapi()
+        .nest(super::V1, V1::openapi())
+        .nest(legacy::PREFIX, legacy::Described::openapi());
     let basic = Http::builder()
         .scheme(HttpAuthScheme::Basic)
         .description(Some("A name and its password: ADMIN_CREDENTIALS of the service."))
@@ -104,7 +111,7 @@ fn describe(limits: &Limits) -> Value {
 /// and nothing of this interface is to be learned without them.
 #[utoipa::path(
     get,
-    path = "/admin/openapi.json",
+    path = "/openapi.json",
     operation_id = "openapi",
     tag = "description",
     responses((status = 200, description = "The document.", body = Object)),
@@ -122,11 +129,16 @@ mod tests {
     #[test]
     fn every_path_of_the_service_is_described() {
         let described = describe(&Limits::default());
-        let routes = include_str!("mod.rs").split("resource(\"").skip(1);
-        let paths: Vec<&str> = routes.filter_map(|rest| rest.split('"').next()).collect();
-        assert!(paths.len() > 10, "{paths:?}");
-        for path in paths {
-            assert!(described["paths"][format!("/admin{path}")].is_object(), "{path}");
+        for (prefix, file, least) in [
+            (super::super::V1, include_str!("mod.rs"), 10),
+            (legacy::PREFIX, include_str!("legacy.rs"), 3),
+        ] {
+            let routes = file.split("resource(\"").skip(1);
+            let paths: Vec<&str> = routes.filter_map(|rest| rest.split('"').next()).collect();
+            assert!(paths.len() > least, "{paths:?}");
+            for path in paths {
+                assert!(described["paths"][format!("{prefix}{path}")].is_object(), "{path}");
+            }
         }
     }
 

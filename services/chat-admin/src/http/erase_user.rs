@@ -1,4 +1,4 @@
-//! `DELETE /admin/users/{uid}`: a person's data, in all channels.
+//! `DELETE /v1/admin/users/{uid}`: a person's data, in all channels.
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
@@ -9,7 +9,7 @@ use super::{Desk, LoggedIn, progress};
 /// Erases a person's data: 204 when nothing is left of it, 202 while some of it still goes.
 #[utoipa::path(
     delete,
-    path = "/admin/users/{uid}",
+    path = "/users/{uid}",
     tag = "personal data",
     params(("uid" = Uid, Path, description = "The person.")),
     responses(

@@ -1,4 +1,4 @@
-//! `GET /admin/users/{uid}/export`: what is stored of a person, in all channels.
+//! `GET /v1/admin/users/{uid}/export`: what is stored of a person, in all channels.
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
@@ -16,7 +16,7 @@ const PAGE: u32 = 200;
 /// Answers with memberships and events as one JSON object.
 #[utoipa::path(
     get,
-    path = "/admin/users/{uid}/export",
+    path = "/users/{uid}/export",
     tag = "personal data",
     params(("uid" = Uid, Path, description = "The person.")),
     responses(

@@ -1,4 +1,4 @@
-//! `GET /admin/channels/{name}/members`: who is a member.
+//! `GET /v1/admin/channels/{name}/members`: who is a member.
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
@@ -10,7 +10,7 @@ use crate::record::MemberRecord;
 /// Lists the members, addresses included.
 #[utoipa::path(
     get,
-    path = "/admin/channels/{name}/members",
+    path = "/channels/{name}/members",
     operation_id = "list_members",
     tag = "members",
     params(("name" = ChannelName, Path, description = "The channel."), Query),

@@ -1,4 +1,4 @@
-//! `GET /admin/channels/{name}/messages`: a page of the channel.
+//! `GET /v1/admin/channels/{name}/messages`: a page of the channel.
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
@@ -50,7 +50,7 @@ impl Query {
 /// Answers with a page of events.
 #[utoipa::path(
     get,
-    path = "/admin/channels/{name}/messages",
+    path = "/channels/{name}/messages",
     operation_id = "list_messages",
     tag = "messages",
     params(("name" = ChannelName, Path, description = "The channel."), Query),

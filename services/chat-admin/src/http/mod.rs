@@ -1,4 +1,4 @@
-//! The REST face for ticketing; one endpoint a file.
+//! The REST face for ticketing: version 1, one endpoint a file, and the paths of the first Goch.
 
 mod authenticate;
 mod bans;
@@ -10,6 +10,8 @@ mod delete_channel;
 mod describe;
 mod erase_user;
 mod export_user;
+mod legacy;
+mod member;
 mod members;
 mod messages;
 mod observe;
@@ -23,7 +25,6 @@ mod revise_message;
 mod throttle;
 mod transcript;
 mod turn_channel;
-mod unread;
 mod webhooks;
 
 use std::sync::Arc;
@@ -34,7 +35,10 @@ use actix_web::{
     middleware::from_fn,
     web::{self, ServiceConfig},
 };
-use goch_chassis::problem::{Refusal, json_config, method_not_allowed, not_found, query_config};
+use goch_chassis::{
+    http::deprecated,
+    problem::{Refusal, json_config, method_not_allowed, not_found, query_config},
+};
 use goch_contract::{ChannelName, Error, ErrorCode, Roles, Uid, limits::Limits};
 
 use self::authenticate::LoggedIn;
@@ -45,7 +49,7 @@ use crate::{
     log::Log,
     memberships::Memberships,
     presence::Presence,
-    record::ChannelRecord,
+    record::{ChannelRecord, MemberRecord},
     registry::Registry,
     reserved::ReservedUids,
 };
@@ -90,6 +94,16 @@ impl Desk {
         let (channel, _) = self.channel(&name).await?;
         Ok((channel, uid))
     }
+
+    /// A channel's member.
+    ///
+    /// # Errors
+    /// `not_found` naming the field.
+    async fn member(&self, channel: &ChannelName, uid: &Uid) -> Result<MemberRecord, Error> {
+        let member = self.registry.member(channel, uid).await?;
+        let message = "there is no member of this uid";
+        member.ok_or_else(|| Error::of_field(ErrorCode::NotFound, "uid", message))
+    }
 }
 
 /// The most entries of a page: what is asked for, from 1 to `max`, or `default` if nothing is.
@@ -102,41 +116,62 @@ fn limit_within(asked: Option<u64>, default: usize, max: usize) -> Result<usize,
     limit.ok_or_else(|| Error::bad_request("limit", format!("limit must be 1 to {max}")))
 }
 
+/// Where the paths of version 1 begin.
+const V1: &str = "/v1/admin";
+
 /// Adds every route.
 pub(crate) fn configure(app: &mut ServiceConfig, body_bytes: usize) {
     app.app_data(json_config(body_bytes)).app_data(query_config()).app_data(path_config());
     app.service(
-        web::scope("/admin")
-            .service(
-                resource("/channels")
-                    .route(web::get().to(channels::channels))
-                    .route(web::post().to(create_channel::create_channel)),
-            )
-            .service(
-                resource("/channels/{name}")
-                    .route(web::get().to(channel::channel))
-                    .route(web::delete().to(delete_channel::delete_channel)),
-            )
-            .service(resource("/openapi.json").route(web::get().to(describe::openapi)))
+        web::scope(V1)
+            .configure(configure_channels)
             .configure(configure_lifecycle)
             .configure(configure_webhooks)
-            .service(resource("/channels/{name}/members").route(web::get().to(members::members)))
-            .service(resource("/channels/{name}/presence").route(web::get().to(presence::presence)))
-            .service(resource("/channels/{name}/user/{uid}").route(web::get().to(unread::unread)))
-            .service(
-                resource("/channels/{name}/messages")
-                    .route(web::get().to(messages::messages))
-                    .route(web::post().to(post_message::post_message)),
-            )
-            .service(
-                resource("/channels/{name}/messages/{seq}")
-                    .route(web::patch().to(revise_message::edit))
-                    .route(web::delete().to(revise_message::delete)),
-            )
+            .service(resource("/openapi.json").route(web::get().to(describe::openapi)))
             .default_service(web::to(not_found))
             .wrap(from_fn(authenticate::authenticate)),
     );
+    app.service(
+        web::scope(legacy::PREFIX)
+            .configure(legacy::configure)
+            .default_service(web::to(not_found))
+            .wrap(deprecated())
+            .wrap(from_fn(authenticate::authenticate)),
+    );
     app.default_service(web::to(not_found));
+}
+
+/// Adds the routes of channels and of what is said in them.
+fn configure_channels(scope: &mut ServiceConfig) {
+    scope
+        .service(
+            resource("/channels")
+                .route(web::get().to(channels::channels))
+                .route(web::post().to(create_channel::create_channel)),
+        )
+        .service(
+            resource("/channels/{name}")
+                .route(web::get().to(channel::channel))
+                .route(web::delete().to(delete_channel::delete_channel)),
+        )
+        .service(resource("/channels/{name}/members").route(web::get().to(members::members)))
+        .service(
+            resource("/channels/{name}/members/{uid}")
+                .route(web::get().to(member::member))
+                .route(web::put().to(put_member::put_member))
+                .route(web::delete().to(remove_member::remove_member)),
+        )
+        .service(resource("/channels/{name}/presence").route(web::get().to(presence::presence)))
+        .service(
+            resource("/channels/{name}/messages")
+                .route(web::get().to(messages::messages))
+                .route(web::post().to(post_message::post_message)),
+        )
+        .service(
+            resource("/channels/{name}/messages/{seq}")
+                .route(web::patch().to(revise_message::edit))
+                .route(web::delete().to(revise_message::delete)),
+        );
 }
 
 /// Adds the routes of what ends, and of what is to be kept before.
@@ -144,11 +179,6 @@ fn configure_lifecycle(scope: &mut ServiceConfig) {
     scope
         .service(resource("/channels/{name}/close").route(web::post().to(turn_channel::close)))
         .service(resource("/channels/{name}/reopen").route(web::post().to(turn_channel::reopen)))
-        .service(
-            resource("/channels/{name}/members/{uid}")
-                .route(web::put().to(put_member::put_member))
-                .route(web::delete().to(remove_member::remove_member)),
-        )
         .service(resource("/channels/{name}/bans").route(web::get().to(bans::bans)))
         .service(
             resource("/channels/{name}/bans/{uid}")

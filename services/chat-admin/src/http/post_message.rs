@@ -1,4 +1,4 @@
-//! `POST /admin/channels/{name}/messages`: the system or an agent says something.
+//! `POST /v1/admin/channels/{name}/messages`: the system or an agent says something.
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
@@ -24,7 +24,7 @@ const ID_BYTES: usize = 16;
 /// Stores a message: 201, or 200 if an earlier request with the same id stored it.
 #[utoipa::path(
     post,
-    path = "/admin/channels/{name}/messages",
+    path = "/channels/{name}/messages",
     tag = "messages",
     params(("name" = ChannelName, Path, description = "The channel.")),
     request_body(content = PostMessageBody, example = json!({

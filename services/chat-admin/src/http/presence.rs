@@ -1,4 +1,4 @@
-//! `GET /admin/channels/{name}/presence`: who is online.
+//! `GET /v1/admin/channels/{name}/presence`: who is online.
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
@@ -9,7 +9,7 @@ use super::Desk;
 /// Lists the members who are subscribed to the channel at any gateway.
 #[utoipa::path(
     get,
-    path = "/admin/channels/{name}/presence",
+    path = "/channels/{name}/presence",
     operation_id = "show_presence",
     tag = "members",
     params(("name" = ChannelName, Path, description = "The channel.")),

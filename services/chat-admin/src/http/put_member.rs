@@ -1,4 +1,4 @@
-//! `PUT /admin/channels/{name}/members/{uid}`: ticketing puts somebody into a channel, or changes a
+//! `PUT /v1/admin/channels/{name}/members/{uid}`: ticketing puts somebody into a channel, or changes a
 //! member.
 
 use actix_web::{HttpResponse, web};
@@ -16,7 +16,7 @@ use crate::{memberships::Put, record::MemberUpdate};
 /// Puts somebody in: 201 with a secret; or changes a member: 200 without.
 #[utoipa::path(
     put,
-    path = "/admin/channels/{name}/members/{uid}",
+    path = "/channels/{name}/members/{uid}",
     tag = "members",
     params(("name" = ChannelName, Path, description = "The channel."), ("uid" = Uid, Path, description = "The member.")),
     request_body(content = PutMemberBody, example = json!({

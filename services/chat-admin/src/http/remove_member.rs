@@ -1,4 +1,4 @@
-//! `DELETE /admin/channels/{name}/members/{uid}`: a member has to leave.
+//! `DELETE /v1/admin/channels/{name}/members/{uid}`: a member has to leave.
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
@@ -9,7 +9,7 @@ use super::{Desk, LoggedIn};
 /// Removes a member, who may join again.
 #[utoipa::path(
     delete,
-    path = "/admin/channels/{name}/members/{uid}",
+    path = "/channels/{name}/members/{uid}",
     tag = "members",
     params(("name" = ChannelName, Path, description = "The channel."), ("uid" = Uid, Path, description = "The member.")),
     responses(

@@ -1,4 +1,4 @@
-//! `PATCH` and `DELETE /admin/channels/{name}/messages/{seq}`: a message, whoever said it.
+//! `PATCH` and `DELETE /v1/admin/channels/{name}/messages/{seq}`: a message, whoever said it.
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
@@ -31,7 +31,7 @@ pub(super) struct Query {
 /// Changes what a message says.
 #[utoipa::path(
     patch,
-    path = "/admin/channels/{name}/messages/{seq}",
+    path = "/channels/{name}/messages/{seq}",
     operation_id = "edit_message",
     tag = "messages",
     params(
@@ -72,7 +72,7 @@ pub(super) async fn edit(
 /// Deletes a message: 204 when its text is nowhere any more, 202 while it still goes.
 #[utoipa::path(
     delete,
-    path = "/admin/channels/{name}/messages/{seq}",
+    path = "/channels/{name}/messages/{seq}",
     operation_id = "delete_message",
     tag = "messages",
     params(

@@ -1,4 +1,4 @@
-//! `GET /admin/channels/{name}/transcript`: everything that was said, to be kept elsewhere.
+//! `GET /v1/admin/channels/{name}/transcript`: everything that was said, to be kept elsewhere.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -40,7 +40,7 @@ enum Format {
 /// Answers with the whole channel, as JSON or as plain text.
 #[utoipa::path(
     get,
-    path = "/admin/channels/{name}/transcript",
+    path = "/channels/{name}/transcript",
     tag = "messages",
     params(("name" = ChannelName, Path, description = "The channel."), Query),
     responses(

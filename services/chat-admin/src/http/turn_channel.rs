@@ -1,4 +1,4 @@
-//! `POST /admin/channels/{name}/close` and `/reopen`: a ticket was solved, or is not after all.
+//! `POST /v1/admin/channels/{name}/close` and `/reopen`: a ticket was solved, or is not after all.
 
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
@@ -10,7 +10,7 @@ use crate::registry::MEMBERS_MAX;
 /// Closes the channel, if it is not closed.
 #[utoipa::path(
     post,
-    path = "/admin/channels/{name}/close",
+    path = "/channels/{name}/close",
     operation_id = "close_channel",
     tag = "channels",
     params(("name" = ChannelName, Path, description = "The channel.")),
@@ -30,7 +30,7 @@ pub(super) async fn close(
 /// Reopens the channel, if it is closed.
 #[utoipa::path(
     post,
-    path = "/admin/channels/{name}/reopen",
+    path = "/channels/{name}/reopen",
     operation_id = "reopen_channel",
     tag = "channels",
     params(("name" = ChannelName, Path, description = "The channel.")),

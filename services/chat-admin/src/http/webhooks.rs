@@ -1,4 +1,4 @@
-//! `/admin/webhooks`: what ticketing is told. broker-bridge keeps them and does the telling.
+//! `/v1/admin/webhooks`: what ticketing is told. broker-bridge keeps them and does the telling.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ use super::{Desk, optional::Optional};
 /// Creates a webhook; the answer is the only one that has its secret.
 #[utoipa::path(
     post,
-    path = "/admin/webhooks",
+    path = "/webhooks",
     operation_id = "create_webhook",
     tag = "webhooks",
     request_body(content = CreateWebhookBody, example = json!({
@@ -48,7 +48,7 @@ pub(super) async fn create(
 /// Lists all webhooks.
 #[utoipa::path(
     get,
-    path = "/admin/webhooks",
+    path = "/webhooks",
     operation_id = "list_webhooks",
     tag = "webhooks",
     responses(
@@ -63,7 +63,7 @@ pub(super) async fn list(desk: web::Data<Desk>) -> Result<HttpResponse, Refusal>
 /// Shows a webhook.
 #[utoipa::path(
     get,
-    path = "/admin/webhooks/{id}",
+    path = "/webhooks/{id}",
     operation_id = "show_webhook",
     tag = "webhooks",
     params(("id" = String, Path, description = "The webhook.")),
@@ -82,7 +82,7 @@ pub(super) async fn show(
 /// Changes a webhook.
 #[utoipa::path(
     patch,
-    path = "/admin/webhooks/{id}",
+    path = "/webhooks/{id}",
     operation_id = "change_webhook",
     tag = "webhooks",
     params(("id" = String, Path, description = "The webhook.")),
@@ -105,7 +105,7 @@ pub(super) async fn change(
 /// Enables a webhook, if it is not enabled.
 #[utoipa::path(
     post,
-    path = "/admin/webhooks/{id}/enable",
+    path = "/webhooks/{id}/enable",
     operation_id = "enable_webhook",
     tag = "webhooks",
     params(("id" = String, Path, description = "The webhook.")),
@@ -138,7 +138,7 @@ async fn change_with(
 /// can change over at their leisure.
 #[utoipa::path(
     post,
-    path = "/admin/webhooks/{id}/secret",
+    path = "/webhooks/{id}/secret",
     operation_id = "rotate_webhook_secret",
     tag = "webhooks",
     params(("id" = String, Path, description = "The webhook.")),
@@ -175,7 +175,7 @@ fn overlap(seconds: Option<u64>) -> Result<u64, Error> {
 /// Deletes a webhook.
 #[utoipa::path(
     delete,
-    path = "/admin/webhooks/{id}",
+    path = "/webhooks/{id}",
     operation_id = "delete_webhook",
     tag = "webhooks",
     params(("id" = String, Path, description = "The webhook.")),
@@ -206,7 +206,7 @@ pub(super) struct DeadLettersQuery {
 /// Lists a page of what could not be delivered.
 #[utoipa::path(
     get,
-    path = "/admin/webhooks/{id}/dead-letters",
+    path = "/webhooks/{id}/dead-letters",
     operation_id = "list_dead_letters",
     tag = "webhooks",
     params(("id" = String, Path, description = "The webhook."), DeadLettersQuery),
@@ -229,7 +229,7 @@ pub(super) async fn dead_letters(
 /// Has one dead letter tried once more.
 #[utoipa::path(
     post,
-    path = "/admin/webhooks/{id}/dead-letters/{letter}/replay",
+    path = "/webhooks/{id}/dead-letters/{letter}/replay",
     operation_id = "replay_dead_letter",
     tag = "webhooks",
     params(("id" = String, Path, description = "The webhook."), ("letter" = String, Path, description = "The dead letter.")),
@@ -251,7 +251,7 @@ pub(super) async fn replay(
 /// Has all dead letters tried once more.
 #[utoipa::path(
     post,
-    path = "/admin/webhooks/{id}/dead-letters/replay",
+    path = "/webhooks/{id}/dead-letters/replay",
     operation_id = "replay_dead_letters",
     tag = "webhooks",
     params(("id" = String, Path, description = "The webhook.")),

@@ -1,10 +1,10 @@
-//! `POST /channels` and its two aliases: become a member.
+//! `POST /v1/channels/{name}/members`: become a member.
 
 use std::rc::Rc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use goch_contract::{
-    Error, Secret,
+    ChannelName, Error, Secret,
     limits::{Length, Limits},
     rest::{JoinBody, JoinedBody},
     schemas::problems::{Conflict, Forbidden, RateLimited},
@@ -16,10 +16,10 @@ use crate::{edge::Throttled, worker::Worker};
 /// Registers a member: 201, or 200 for one that was registered before with the same secret.
 #[utoipa::path(
     post,
-    path = "/channels",
+    path = "/v1/channels/{name}/members",
     tag = "members",
+    params(("name" = ChannelName, Path, description = "The channel to join.")),
     request_body(content = JoinBody, example = json!({
-        "channel": "ticket-42",
         "channel_secret": "9d1f6c1e5b7a4d20a1b2c3d4e5f60718293a4b5c",
         "uid": "ann",
         "display_name": "Ann",
@@ -36,10 +36,25 @@ use crate::{edge::Throttled, worker::Worker};
 pub(super) async fn join(
     worker: web::Data<Rc<Worker>>,
     request: HttpRequest,
+    name: web::Path<String>,
     body: web::Json<JoinBody>,
 ) -> Result<HttpResponse, Throttled> {
-    let caller = worker.edge.join(&request)?;
-    let (request, secret) = check(body.into_inner(), &worker.config.limits)?;
+    register(&worker, &request, ("name", &name), body.into_inner()).await
+}
+
+/// Registers a member of a channel that the request calls by this field and name.
+///
+/// # Errors
+/// Why the member is not registered.
+pub(super) async fn register(
+    worker: &Worker,
+    request: &HttpRequest,
+    (field, name): (&'static str, &str),
+    body: JoinBody,
+) -> Result<HttpResponse, Throttled> {
+    let caller = worker.edge.join(request)?;
+    let channel = worker.config.limits.parse_channel(field, name)?;
+    let (request, secret) = check(channel, body, &worker.config.limits)?;
     let registered = caller.ask(&worker.services, &request.channel, &request).await?;
     let mut response =
         if registered.created { HttpResponse::Created() } else { HttpResponse::Ok() };
@@ -52,8 +67,11 @@ pub(super) async fn join(
 ///
 /// # Errors
 /// The first field that breaks a rule; `internal` when the system has no randomness.
-pub fn check(body: JoinBody, limits: &Limits) -> Result<(Register, Secret), Error> {
-    let channel = limits.parse_channel("channel", &body.channel)?;
+pub fn check(
+    channel: ChannelName,
+    body: JoinBody,
+    limits: &Limits,
+) -> Result<(Register, Secret), Error> {
     let uid = limits.parse_uid("uid", &body.uid)?;
     limits.check_person(&body.display_name, body.email.as_deref())?;
     let checked = |secret: Option<Secret>, length: Length, field| {
@@ -82,18 +100,16 @@ mod tests {
     use super::*;
 
     fn fault_of(field: &str, value: &serde_json::Value) -> Option<String> {
-        let mut body = json!({"channel": "c", "uid": "ann", "display_name": "Ann",
-                              "email": "ann@example.org"});
+        let mut body = json!({"uid": "ann", "display_name": "Ann", "email": "ann@example.org"});
         body[field] = value.clone();
         let body = serde_json::from_value(body).unwrap();
-        check(body, &Limits::default()).err().and_then(|error| error.field).map(Into::into)
+        let channel = ChannelName::parse("c").unwrap();
+        check(channel, body, &Limits::default()).err().and_then(|error| error.field).map(Into::into)
     }
 
     #[test]
     fn each_fault_names_its_field() {
         for (field, value) in [
-            ("channel", json!("..")),
-            ("channel", json!("")),
             ("uid", json!("a b")),
             ("uid", json!("x".repeat(129))),
             ("display_name", json!("")),

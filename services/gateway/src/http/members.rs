@@ -1,4 +1,4 @@
-//! `GET /channels/{name}`: who is a member.
+//! `GET /v1/channels/{name}/members`: who is a member.
 
 use std::rc::Rc;
 
@@ -41,7 +41,7 @@ const LIMIT_MAX: u32 = 1_000;
 /// Lists the members, for whoever could join.
 #[utoipa::path(
     get,
-    path = "/channels/{name}",
+    path = "/v1/channels/{name}/members",
     tag = "members",
     params(("name" = ChannelName, Path, description = "The channel."), Query),
     security((), ("channel_secret" = [])),

@@ -3,6 +3,7 @@
 pub(crate) mod connect;
 mod describe;
 pub(crate) mod join;
+mod legacy;
 mod members;
 mod page;
 pub(crate) mod upgrade;
@@ -16,26 +17,17 @@ use goch_contract::limits::Limits;
 pub(crate) use self::describe::Descriptions;
 use crate::edge::{Edge, cors};
 
-/// Where somebody joins. The second and the third are those of Goch's first clients.
-const JOIN_PATHS: [&str; 3] = ["/channels", "/channels/register", "/register"];
-
 /// Adds every route.
 pub(crate) fn configure(app: &mut ServiceConfig, limits: &Limits, edge: &Arc<Edge>) {
     app.app_data(json_config(limits.body_bytes)).app_data(query_config());
-    for path in JOIN_PATHS {
-        app.service(
-            web::resource(path)
-                .route(web::post().to(join::join))
-                .default_service(web::to(method_not_allowed))
-                .wrap(cors(edge)),
-        );
-    }
     app.service(
-        web::resource("/channels/{name}")
+        web::resource("/v1/channels/{name}/members")
             .route(web::get().to(members::members))
+            .route(web::post().to(join::join))
             .default_service(web::to(method_not_allowed))
             .wrap(cors(edge)),
     );
+    legacy::configure(app, edge);
     app.service(
         web::resource("/connect")
             .route(web::get().to(connect::connect))

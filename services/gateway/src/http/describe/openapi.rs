@@ -11,7 +11,11 @@ use utoipa::{
     openapi::security::{Http, HttpAuthScheme, SecurityScheme},
 };
 
-use crate::http::{JOIN_PATHS, connect, join, members};
+use crate::http::{
+    connect, join,
+    legacy::{self, JOIN_PATHS},
+    members,
+};
 
 /// What every path is described by.
 #[derive(OpenApi)]
@@ -30,13 +34,14 @@ use crate::http::{JOIN_PATHS, connect, join, members};
         (name = "members", description = "Becoming a member of a channel, and who is one."),
         (name = "talking", description = "The way to a WebSocket."),
         (name = "description", description = "What describes this gateway."),
+        (name = "first Goch", description = "Paths of the first Goch, for its clients: docs/versioning.md."),
     ),
 )]
 struct Described;
 
 /// The document of a gateway that runs with these limits.
 pub(super) fn document(limits: &Limits) -> Value {
-    let mut described = Described::openapi();
+    let mut described = Described::openapi().merge_from(legacy::Described::openapi());
     let bearer = Http::builder()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("The channel's secret; a private channel asks for it."))
@@ -47,8 +52,8 @@ pub(super) fn document(limits: &Limits) -> Value {
     let [path, aliases @ ..] = JOIN_PATHS;
     for alias in aliases {
         let mut item = document["paths"][path].clone();
-        item["post"]["operationId"] = json!(format!("join{}", alias.replace('/', "_")));
-        item["post"]["summary"] = json!(format!("The same as `POST {path}`, for older clients."));
+        item["post"]["operationId"] = json!(format!("first_join{}", alias.replace('/', "_")));
+        item["post"]["summary"] = json!(format!("The same as `POST {path}`."));
         document["paths"][alias] = item;
     }
     document
