@@ -56,7 +56,7 @@ async fn nobody_is_left_out_of_a_list_however_many_there_are() {
         let members = format!("{base}/members");
         assert_eq!(all(&admin, &members, "members", 300).await, (expected.clone(), 4));
         let public = system.gateway().rest();
-        let path = members_path(&name);
+        let path = members_path(name);
         assert_eq!(all(&public, &path, "members", 1_000).await, (expected.clone(), 2));
         // Who does not say gets as many as possible, and is told that these are not all.
         let first = admin.get(&members).await.expect(200).body;

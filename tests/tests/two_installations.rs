@@ -41,14 +41,15 @@ async fn two_installations_share_a_server_and_know_nothing_of_each_other() {
     }
     for (system, text) in [(&one, "of the one"), (&other, "of the other")] {
         until("history has the one message", async || {
-            let answer = system.admin().get("/admin/channels/ticket-42/messages").await.expect(200);
+            let answer =
+                system.admin().get("/v1/admin/channels/ticket-42/messages").await.expect(200);
             (texts(&answer.body) == [text]).then_some(())
         })
         .await;
     }
     // What erases everything of ann here leaves the other one alone.
     let admin = one.admin();
-    let erase = admin.request(reqwest::Method::DELETE, "/admin/users/ann");
+    let erase = admin.request(reqwest::Method::DELETE, "/v1/admin/users/ann");
     admin.send(erase).await.expect(204);
     assert_eq!(sockets[0].1.expect_close().await, 4001);
     let (ann, at_ann) = &mut sockets[1];
