@@ -9,7 +9,6 @@ use std::{
 };
 
 use goch_tests::{Authority, Builder, Member, Metrics, Servers, System, texts, until};
-use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
