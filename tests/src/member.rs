@@ -1,8 +1,14 @@
 //! Somebody who has joined a channel.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{names::members_path, rest::Rest, service::Service, socket::Socket};
+use crate::{
+    names::{members_path, segment},
+    rest::Rest,
+    service::Service,
+    socket::Socket,
+};
 
 /// A member, with what it takes to subscribe.
 #[derive(Debug, Clone)]
@@ -43,6 +49,17 @@ impl Member {
             "display_name": uid.to_uppercase(), "email": format!("{uid}@example.org"),
         });
         let answer = rest.post(&members_path(channel), &body).await.expect(201);
+        let secret = answer.body["secret"].as_str().unwrap().to_owned();
+        Self { channel: channel.to_owned(), uid: uid.to_owned(), secret }
+    }
+
+    /// Has ticketing put somebody in: an account, who comes with the secret that is answered.
+    pub async fn put_in(admin: &Rest, channel: &str, uid: &str) -> Self {
+        let path = format!("/v1/admin/channels/{}/members/{}", segment(channel), segment(uid));
+        let body = json!({
+            "display_name": uid.to_uppercase(), "email": format!("{uid}@example.org"),
+        });
+        let answer = admin.send(admin.request(Method::PUT, &path).json(&body)).await.expect(201);
         let secret = answer.body["secret"].as_str().unwrap().to_owned();
         Self { channel: channel.to_owned(), uid: uid.to_owned(), secret }
     }

@@ -249,7 +249,7 @@ async fn what_ticketing_changes_says_which_credential_did_it_and_no_client_is_to
     assert_eq!(history.last().unwrap()["type"], "updated");
     let (_, page) = ben.enter_with(&system.gateways[0], &json!({"after": 0})).await;
     let text = call(&desk, Method::GET, &format!("{base}/transcript?format=text")).await;
-    let export = call(&desk, Method::GET, "/v1/admin/users/ann/export").await;
+    let export = call(&desk, Method::GET, &format!("{base}/guests/ann/export")).await;
     let seen =
         [json!(at_ben.recorded().server).to_string(), page.to_string(), text.text, export.text];
     for seen in seen {
@@ -279,7 +279,8 @@ async fn what_another_replica_finishes_still_says_who_began_it() {
 
     // Without broker-bridge nothing can be erased.
     system.broker_bridge.stop().await;
-    call(&bot, Method::DELETE, &format!("/v1/admin/users/{uid}")).await.expect(202);
+    let person = format!("/v1/admin/channels/{channel}/guests/{uid}");
+    call(&bot, Method::DELETE, &person).await.expect(202);
     assert_eq!(socket.expect_close().await, 4001);
     system.chat_admin.kill();
     let before = system.chat_admin.log().len();
@@ -289,7 +290,7 @@ async fn what_another_replica_finishes_still_says_who_began_it() {
         let log = system.chat_admin.log();
         let erased = lines(&log[before..], "data is erased").into_iter().next()?;
         assert_eq!(erased["actor"], "escalation-bot", "{erased}");
-        assert_eq!(erased["uid"], uid.as_str(), "{erased}");
+        assert_eq!(erased["person"], format!("guest {uid} of {channel}"), "{erased}");
         Some(())
     })
     .await;

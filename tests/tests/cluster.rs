@@ -185,7 +185,7 @@ async fn an_erasure_overlooks_nothing_while_a_server_catches_up() {
             .await;
         }
         system.own_servers().nats_mut(behind).start().await;
-        let person = format!("/v1/admin/users/{uid}");
+        let person = format!("/v1/admin/accounts/{uid}");
         let erase = async || admin.send(admin.request(Method::DELETE, &person)).await.status;
         until("a person is erased", async || (erase().await == 204).then_some(())).await;
         for channel in &channels {

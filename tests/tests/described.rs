@@ -155,7 +155,10 @@ async fn read_as_ticketing(api: &mut Described, channel: &str) {
     assert_eq!(kinds, ["created", "joined", "joined", "message", "deleted", "closed", "reopened"]);
     api.call(Method::GET, &format!("{transcript}?format=text"), named, None, 200).await;
     api.call(Method::GET, &format!("{transcript}?format=pdf"), named, None, 400).await;
-    api.call(Method::GET, "/v1/admin/users/{uid}/export", &ann[1..], None, 200).await;
+    api.call(Method::GET, "/v1/admin/accounts/{uid}/export", &ann[1..], None, 200).await;
+    let export = "/v1/admin/channels/{name}/guests/{uid}/export";
+    api.call(Method::GET, export, &ann, None, 200).await;
+    api.call(Method::GET, export, &[("name", "none"), ("uid", "ann")], None, 404).await;
 }
 
 /// The paths that the first Goch had.
@@ -241,10 +244,21 @@ async fn end(api: &mut Described, channel: &str) {
     api.call(Method::DELETE, "/v1/admin/channels/{name}/members/{uid}", &ann, None, 404).await;
     api.call(Method::PUT, "/v1/admin/channels/{name}/bans/{uid}", &ben, None, 200).await;
     api.call(Method::GET, "/v1/admin/channels/{name}/bans", &ben[..1], None, 200).await;
-    api.call(Method::GET, "/v1/admin/users/{uid}/export", &ben[1..], None, 200).await;
+    let guest = "/v1/admin/channels/{name}/guests/{uid}";
+    api.call(Method::GET, &format!("{guest}/export"), &ben, None, 200).await;
     api.call(Method::DELETE, "/v1/admin/channels/{name}/bans/{uid}", &ben, None, 204).await;
     api.call(Method::DELETE, "/v1/admin/channels/{name}/bans/{uid}", &ben, None, 404).await;
-    api.call(Method::DELETE, "/v1/admin/users/{uid}", &ben[1..], None, 204).await;
+    api.call(Method::DELETE, guest, &ben, None, 204).await;
+    let suspension = "/v1/admin/accounts/{uid}/suspension";
+    api.call(Method::GET, suspension, &ben[1..], None, 404).await;
+    api.call(Method::PUT, suspension, &ben[1..], None, 200).await;
+    api.call(Method::GET, suspension, &ben[1..], None, 200).await;
+    api.call(Method::GET, "/v1/admin/suspensions?limit=1", &[], None, 200).await;
+    api.call(Method::GET, "/v1/admin/suspensions?limit=0", &[], None, 400).await;
+    api.call(Method::GET, "/v1/admin/accounts/{uid}/export", &ben[1..], None, 200).await;
+    api.call(Method::DELETE, "/v1/admin/accounts/{uid}", &ben[1..], None, 204).await;
+    api.call(Method::DELETE, suspension, &ben[1..], None, 204).await;
+    api.call(Method::DELETE, suspension, &ben[1..], None, 404).await;
     api.call(Method::DELETE, "/v1/admin/channels/{name}", &ben[..1], None, 204).await;
     api.call(Method::DELETE, "/v1/admin/channels/{name}", &ben[..1], None, 204).await;
 }

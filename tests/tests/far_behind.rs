@@ -99,7 +99,8 @@ async fn a_kept_count_goes_with_what_it_counted() {
     until_kept(&system, &bob, 210).await;
 
     let rest = system.admin();
-    rest.send(rest.request(Method::DELETE, "/v1/admin/users/eve")).await.expect(204);
+    let eve = format!("/v1/admin/channels/{channel}/guests/eve");
+    rest.send(rest.request(Method::DELETE, &eve)).await.expect(204);
     assert_eq!(unread(&system, &bob).await, 160);
     until_kept(&system, &bob, 160).await;
 

@@ -184,9 +184,10 @@ async fn a_person_is_erased_from_a_full_log_and_nobody_stays_for_want_of_room() 
     let again = system.gateway().rest().post(&members_path(&channel), &body).await;
     again.expect_problem(403, "forbidden", Some("uid"));
 
-    delete(&system, "/v1/admin/users/ann").await;
+    let person = format!("/v1/admin/channels/{channel}/guests/ann");
+    delete(&system, &person).await;
     assert_eq!(at_ann.expect_close().await, 4001);
-    let export = call(&system, Method::GET, "/v1/admin/users/ann/export").await.expect(200).body;
+    let export = call(&system, Method::GET, &format!("{person}/export")).await.expect(200).body;
     assert_eq!(export["events"], json!([]), "{export}");
     assert_eq!(export["memberships"], json!([]), "{export}");
     let page = messages(&system, &channel).await;
@@ -242,7 +243,7 @@ async fn full_buckets_take_bans_removals_and_deletions_and_then_new_records_agai
     call(&system, Method::PUT, &format!("{base}/bans/ben")).await.expect(200);
     call(&system, Method::PUT, &format!("{base}/bans/somebody-else")).await.expect(200);
     call(&system, Method::DELETE, &format!("{base}/members/cyd")).await.expect(204);
-    delete(&system, "/v1/admin/users/dan").await;
+    delete(&system, "/v1/admin/accounts/dan").await;
     call(&system, Method::POST, &format!("{base}/close")).await.expect(200);
     delete(&system, &format!("/v1/admin/channels/{doomed}")).await;
     // What those who operate it would do by deleting channels.

@@ -173,7 +173,7 @@ async fn operator(system: &System) -> async_nats::Client {
 async fn change_topology(system: &System) {
     let jetstream = jetstream::new(operator(system).await);
     let names: Vec<_> = jetstream.stream_names().try_collect().await.expect("names of streams");
-    assert_eq!(names.len(), 9);
+    assert_eq!(names.len(), 10);
     for name in names {
         let stream = jetstream.get_stream(&name).await.expect("the stream");
         let max_age = Duration::from_hours(8_760);
@@ -298,8 +298,13 @@ async fn end(system: &System, channel: &str) {
         (Method::PUT, format!("{base}/bans/mallory"), 200),
         (Method::GET, format!("{base}/transcript"), 200),
         (Method::DELETE, format!("{base}/members/ben"), 204),
-        (Method::GET, "/v1/admin/users/ann/export".to_owned(), 200),
-        (Method::DELETE, "/v1/admin/users/ann".to_owned(), 204),
+        (Method::GET, format!("{base}/guests/ann/export"), 200),
+        (Method::DELETE, format!("{base}/guests/ann"), 204),
+        (Method::PUT, "/v1/admin/accounts/bea/suspension".to_owned(), 200),
+        (Method::GET, "/v1/admin/suspensions".to_owned(), 200),
+        (Method::GET, "/v1/admin/accounts/bea/export".to_owned(), 200),
+        (Method::DELETE, "/v1/admin/accounts/bea".to_owned(), 204),
+        (Method::DELETE, "/v1/admin/accounts/bea/suspension".to_owned(), 204),
         (Method::DELETE, base.clone(), 204),
     ] {
         admin.send(admin.request(method, &path)).await.expect(status);

@@ -234,7 +234,7 @@ async fn of_an_erased_person_nothing_is_left_and_others_keep_theirs() {
     bens.say(&channels[0], "I stay").await;
     let mut sockets = Vec::new();
     for channel in &channels {
-        let member = Member::join(system.gateway(), channel, &uid).await;
+        let member = Member::put_in(&admin, channel, &uid).await;
         let (mut socket, _) = member.enter(&system.gateways[1]).await;
         let said = socket.say(channel, "my secret").await;
         socket.send(&json!({"type": "read", "channel": channel, "seq": said["seq"]})).await;
@@ -247,7 +247,8 @@ async fn of_an_erased_person_nothing_is_left_and_others_keep_theirs() {
     let body = json!({"text": "from outside", "from_uid": uid});
     admin.post(&format!("/v1/admin/channels/{third}/messages"), &body).await.expect(201);
 
-    let export = admin.get(&format!("/v1/admin/users/{uid}/export")).await.expect(200).body;
+    let person = format!("/v1/admin/accounts/{uid}");
+    let export = admin.get(&format!("{person}/export")).await.expect(200).body;
     assert_eq!(export["memberships"].as_array().unwrap().len(), 2, "{export}");
     assert_eq!(export["memberships"][0]["email"], format!("{uid}@example.org"));
     let events = export["events"].as_array().unwrap();
@@ -255,13 +256,14 @@ async fn of_an_erased_person_nothing_is_left_and_others_keep_theirs() {
     assert_eq!(said, ["my secret", "my secret", "from outside"], "{export}");
     assert_eq!(events.len(), 5, "two comings, three messages: {export}");
 
-    delete(&admin, &format!("/v1/admin/users/{uid}")).await.expect(204);
+    delete(&admin, &person).await.expect(204);
     for socket in &mut sockets {
         assert_eq!(socket.expect_close().await, 4001);
     }
     system.servers().until_without_trace(&uid).await;
-    let export = admin.get(&format!("/v1/admin/users/{uid}/export")).await.expect(200).body;
-    assert_eq!(export, json!({"uid": uid, "memberships": [], "events": []}));
+    let export = admin.get(&format!("{person}/export")).await.expect(200).body;
+    let nothing = json!({"uid": uid, "suspended_at": null, "memberships": [], "events": []});
+    assert_eq!(export, nothing);
 
     let path = format!("/v1/admin/channels/{}/messages", channels[0]);
     let page = admin.get(&path).await.expect(200).body;

@@ -107,11 +107,16 @@ async fn whoever_has_an_odd_name_can_do_everything_in_a_channel_with_one() {
     assert_eq!(rest["channels"][0]["name"], expected[3]);
 
     for (channel, uid) in names {
-        let person = format!("/v1/admin/users/{}", segment(uid));
+        let person = format!("/v1/admin/accounts/{}", segment(uid));
         let export = admin.get(&format!("{person}/export")).await.expect(200).body;
         assert_eq!(export["memberships"][0]["channel"], channel);
         call(&admin, Method::DELETE, &person, &json!({})).await.expect(204);
         let path = format!("/v1/admin/channels/{}", segment(channel));
+        // Who joined was somebody else than who was put in later.
+        let guest = format!("{path}/guests/{}", segment(uid));
+        let export = admin.get(&format!("{guest}/export")).await.expect(200).body;
+        assert_eq!((&export["channel"], &export["uid"]), (&json!(channel), &json!(uid)));
+        call(&admin, Method::DELETE, &guest, &json!({})).await.expect(204);
         call(&admin, Method::DELETE, &path, &json!({})).await.expect(204);
         admin.get(&path).await.expect(404);
     }
@@ -135,7 +140,7 @@ async fn names_that_are_alike_are_apart() {
         socket.say(channel, channel).await;
         members.push((member, socket));
     }
-    let path = format!("/v1/admin/users/{}", segment("b.c"));
+    let path = format!("/v1/admin/channels/a/guests/{}", segment("b.c"));
     call(&admin, Method::DELETE, &path, &json!({})).await.expect(204);
     let path = format!("/v1/admin/channels/{}", segment("a=2Eb"));
     call(&admin, Method::DELETE, &path, &json!({})).await.expect(204);

@@ -72,7 +72,7 @@ async fn the_services_work_under_their_users_and_are_refused_nothing() {
         system.servers().redis.flush().await;
         let _ = ben.enter(system.gateway()).await;
     }
-    for path in [format!("{base}/members/ben"), "/v1/admin/users/ann".to_owned(), base] {
+    for path in [format!("{base}/members/ben"), format!("{base}/guests/ann"), base] {
         let request = system.admin().request(reqwest::Method::DELETE, &path);
         system.admin().send(request).await.expect(204);
     }

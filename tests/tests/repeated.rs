@@ -72,9 +72,11 @@ async fn what_is_gone_or_never_was_is_deleted() {
     let system = System::shared().await;
     let (admin, channel) = (system.admin(), system.channel().await);
     for name in [channel, unique("never")] {
-        for path in
-            [format!("/v1/admin/channels/{name}"), format!("/v1/admin/users/{}", unique("nobody"))]
-        {
+        for path in [
+            format!("/v1/admin/channels/{name}"),
+            format!("/v1/admin/channels/{name}/guests/nobody"),
+            format!("/v1/admin/accounts/{}", unique("nobody")),
+        ] {
             for _ in 0..2 {
                 call(&admin, Method::DELETE, &path, &json!({})).await.expect(204);
             }

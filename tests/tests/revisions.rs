@@ -146,7 +146,11 @@ async fn an_edit_is_seen_live_everywhere_and_in_every_page() {
     }
     system.servers().redis.flush().await;
     assert_eq!(events(&from_redis().await), events(&page));
-    let export = admin.get("/v1/admin/users/ann/export").await.expect(200).body;
+    let export = admin
+        .get(&format!("/v1/admin/channels/{channel}/guests/ann/export"))
+        .await
+        .expect(200)
+        .body;
     let exported = json!({"messages": export["events"]});
     assert!(is_latest(&exported), "{export}");
     let text = admin.get(&format!("/v1/admin/channels/{channel}/transcript?format=text")).await;
@@ -454,12 +458,13 @@ async fn erasing_a_person_takes_what_was_made_of_their_messages_too() {
     let gone = socket.say(&channel, "x").await["seq"].clone();
     delete(&mut socket, &channel, &gone).await;
     edit(&mut at_ben, &channel, &bens, "I stay here").await;
-    let export = admin.get(&format!("/v1/admin/users/{uid}/export")).await.expect(200).body;
+    let person = format!("/v1/admin/channels/{channel}/guests/{uid}");
+    let export = admin.get(&format!("{person}/export")).await.expect(200).body;
     let kinds: Vec<_> =
         export["events"].as_array().unwrap().iter().map(|event| &event["type"]).collect();
     assert_eq!(kinds, ["joined", "message", "edited", "edited", "deleted"], "{export}");
 
-    remove(&admin, &format!("/v1/admin/users/{uid}")).await.expect(204);
+    remove(&admin, &person).await.expect(204);
     system.servers().until_without_trace(&uid).await;
     system.servers().until_without_trace("word-of-honour").await;
     assert_eq!(said(&admin.get(&path).await.expect(200).body), ["I stay here"]);

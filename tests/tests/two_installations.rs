@@ -49,7 +49,7 @@ async fn two_installations_share_a_server_and_know_nothing_of_each_other() {
     }
     // What erases everything of ann here leaves the other one alone.
     let admin = one.admin();
-    let erase = admin.request(reqwest::Method::DELETE, "/v1/admin/users/ann");
+    let erase = admin.request(reqwest::Method::DELETE, "/v1/admin/channels/ticket-42/guests/ann");
     admin.send(erase).await.expect(204);
     assert_eq!(sockets[0].1.expect_close().await, 4001);
     let (ann, at_ann) = &mut sockets[1];

@@ -277,11 +277,25 @@ impl<R: Serialize + DeserializeOwned> Bucket<R> {
     /// # Errors
     /// `unavailable`.
     pub async fn list(&self, filter: &str, max: usize) -> Result<Vec<Entry>, Error> {
-        self.gather(filter, |values: &mut Vec<Entry>, entry| {
-            values.push(entry);
+        self.some(filter, max, Some).await
+    }
+
+    /// What `pick` makes of the present values of the keys that match `filter`, in the order of their changes, the
+    /// first `max`. Once there are so many, no more is read.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub async fn some<V>(
+        &self,
+        filter: &str,
+        max: usize,
+        pick: impl Fn(Entry) -> Option<V>,
+    ) -> Result<Vec<V>, Error> {
+        let gathered = self.gather(filter, |values: &mut Vec<V>, entry| {
+            values.extend(pick(entry));
             values.len() < max
-        })
-        .await
+        });
+        gathered.await
     }
 
     /// What `pick` makes of the present values of the keys that match `filter`, in the order of the ranks

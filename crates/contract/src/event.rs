@@ -7,6 +7,7 @@
 mod deduplication;
 mod place;
 mod revision;
+mod whose;
 
 use std::collections::BTreeMap;
 
@@ -19,18 +20,11 @@ pub use self::{
     },
     place::{Logged, MalformedEvent, Outline, is_trusted, write_positioned},
     revision::{DELETED_HEADER, MESSAGE_HEADER, Revision, edited},
+    whose::{
+        FROM_HEADER, GUEST_HEADER, MEMBER_HEADER, is_of, kind_of_sender, name_person, name_sender,
+    },
 };
 use crate::ids::{Actor, ChannelName, MembershipId, MessageId, Role, Seq, Uid, UnixMillis};
-
-/// Header of a log message: the uid whose message this is. Only `message` events carry it, so
-/// unread messages can be counted without their bodies.
-pub const FROM_HEADER: &str = "Goch-From";
-
-/// Header of a log message: the uid whose coming or going this is. Together with [`FROM_HEADER`] it
-/// tells whose personal data an event is, so a person's events can be found without their bodies.
-///
-/// An event that is about two people, as an agent's edit of a customer's message is, has it twice.
-pub const MEMBER_HEADER: &str = "Goch-Member";
 
 /// Header of a log message: the membership whose message this is. A message without it was posted by
 /// ticketing, and belongs to no member.

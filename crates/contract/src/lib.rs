@@ -1,7 +1,7 @@
 //! What Goch's services promise each other and the people who use them.
 //!
 //! Wire types live here and nowhere else: names ([`ids`]), the log's events ([`event`]), WebSocket
-//! frames ([`frame`]), presence ([`presence`]), REST bodies ([`rest`]), [`webhook`]s, error codes
+//! frames ([`frame`]), who is one person ([`person`]), presence ([`presence`]), REST bodies ([`rest`]), [`webhook`]s, error codes
 //! ([`error`]), limits ([`limits`]), NATS subjects ([`subjects`]) and typed request/reply clients
 //! ([`services`]). Services depend on this crate and never on each other.
 
@@ -10,6 +10,7 @@ pub mod event;
 pub mod frame;
 pub mod ids;
 pub mod limits;
+pub mod person;
 pub mod presence;
 pub mod rest;
 mod roles;
@@ -24,4 +25,5 @@ pub use error::{Error, ErrorCode};
 pub use ids::{
     Actor, ChannelName, MembershipId, MessageId, Role, Secret, SecretDigest, Seq, Uid, UnixMillis,
 };
+pub use person::{Person, PersonKind};
 pub use roles::Roles;

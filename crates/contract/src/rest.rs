@@ -1,13 +1,17 @@
 //! REST bodies, public and internal, and the problem document of every refusal.
 
+mod people;
+
 use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub use self::people::{AccountExportBody, GuestExportBody, Suspension, SuspensionsBody};
 use crate::{
     error::{Error, ErrorCode},
     ids::{ChannelName, MessageId, Role, Secret, Seq, Uid, UnixMillis},
+    person::PersonKind,
     presence::OnlineMember,
 };
 
@@ -215,6 +219,8 @@ pub struct AdminMember {
     pub email: Option<String>,
     /// The member's role.
     pub role: Role,
+    /// What the member is as a person: an account in all its channels, or a guest of this one alone.
+    pub kind: PersonKind,
     /// When the member was registered.
     pub joined_at: UnixMillis,
 }
@@ -408,7 +414,7 @@ pub struct BansBody {
     pub more: bool,
 }
 
-/// A channel that a person belongs to, in `GET /v1/admin/users/{uid}/export`.
+/// A channel that a person belongs to, in an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Membership {
@@ -417,7 +423,7 @@ pub struct Membership {
     /// The member as ticketing sees it.
     #[serde(flatten)]
     pub member: AdminMember,
-    /// Since when the person may not join; null for a member.
+    /// Since when nobody of this uid may join; null for a member.
     #[cfg_attr(feature = "schemas", schema(required))]
     pub banned_at: Option<UnixMillis>,
 }
@@ -438,20 +444,6 @@ pub struct TranscriptBody {
     /// Everything that happened, rising by `seq`.
     // Last, because they are written as they are read.
     #[cfg_attr(feature = "schemas", schema(value_type = Vec<crate::schemas::TranscriptEvent>))]
-    pub events: Vec<Box<RawValue>>,
-}
-
-/// `GET /v1/admin/users/{uid}/export`: what is stored of a person, in all channels.
-#[derive(Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
-pub struct ExportBody {
-    /// The person.
-    pub uid: Uid,
-    /// Memberships and bans.
-    pub memberships: Vec<Membership>,
-    /// The person's messages, comings and goings, rising by `seq`; their `prev` is 0, unknown.
-    // Last, because they are written as they are read.
-    #[cfg_attr(feature = "schemas", schema(value_type = Vec<crate::schemas::PositionedEvent>))]
     pub events: Vec<Box<RawValue>>,
 }
 

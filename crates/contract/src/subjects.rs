@@ -123,16 +123,23 @@ impl Subjects {
         format!("{}_members", self.prefix)
     }
 
-    /// The bucket of read positions, keyed `<channel>.<uid>`, both as tokens.
+    /// The bucket of read positions, keyed `<channel>.<uid>`, both as tokens; a guest's has a further `guest`.
     #[must_use]
     pub fn positions_bucket(&self) -> String {
         format!("{}_positions", self.prefix)
     }
 
-    /// The bucket of people whose data is being erased, keyed by the uids' tokens.
+    /// The bucket of people whose data is being erased, keyed `<uid>` for an account and `<channel>.<uid>` for a
+    /// guest, both as tokens.
     #[must_use]
     pub fn erasures_bucket(&self) -> String {
         format!("{}_erasures", self.prefix)
+    }
+
+    /// The bucket of accounts that are suspended, keyed by the uids' tokens.
+    #[must_use]
+    pub fn suspensions_bucket(&self) -> String {
+        format!("{}_suspensions", self.prefix)
     }
 
     /// The bucket of messages that are being deleted, keyed `<channel>.<sequence>`, the channel as a token.

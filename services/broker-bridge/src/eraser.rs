@@ -10,10 +10,12 @@ use async_nats::jetstream::{
     stream::{DeleteMessageErrorKind, RawMessageErrorKind, Stream},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use goch_contract::{ChannelName, Error, ErrorCode, Seq, Uid, services::broker::EraseMessage};
+use goch_contract::{
+    ChannelName, Error, ErrorCode, Person, Seq, event::is_of, services::broker::EraseMessage,
+};
 use tokio::time::timeout;
 
-use crate::replay::{Remains, Replay, is_of};
+use crate::replay::{Remains, Replay};
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -62,10 +64,10 @@ impl Eraser {
     ///
     /// # Errors
     /// `unavailable`: some may be erased.
-    pub(crate) async fn erase(&self, uid: &Uid, events: Vec<Seq>) -> Result<Seq, Error> {
+    pub(crate) async fn erase(&self, person: &Person, events: Vec<Seq>) -> Result<Seq, Error> {
         let erasures = events.into_iter().map(|seq| {
-            let (eraser, uid) = (self.clone(), uid.clone());
-            async move { eraser.erase_one(&uid, seq).await }
+            let (eraser, person) = (self.clone(), person.clone());
+            async move { eraser.erase_one(&person, seq).await }
         });
         let mut erasures = stream::iter(erasures).buffer_unordered(CONCURRENT_MAX);
         let mut count = 0_u64;
@@ -101,7 +103,7 @@ impl Eraser {
     }
 
     /// Erases one event; false if it is gone already, or is not this person's.
-    async fn erase_one(&self, uid: &Uid, seq: Seq) -> Result<bool, Error> {
+    async fn erase_one(&self, person: &Person, seq: Seq) -> Result<bool, Error> {
         // From the stream's leader: a follower may not have it yet.
         let get = timeout(CALL_TIMEOUT, self.log.get_raw_message(seq.0));
         let message = match get.await.map_err(|_| away())? {
@@ -109,7 +111,9 @@ impl Eraser {
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => return Ok(false),
             Err(error) => return Err(failed(&error)),
         };
-        if !is_of(&message.headers, uid) {
+        let subject = person.channel().map(|channel| self.replay.subjects().log(channel));
+        let is_there = subject.is_none_or(|subject| message.subject.as_str() == subject);
+        if !is_there || !is_of(&message.headers, person) {
             return Ok(false);
         }
         self.delete(seq).await

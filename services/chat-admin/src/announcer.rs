@@ -10,12 +10,12 @@
 use std::{sync::Arc, time::Duration};
 
 use goch_chassis::shutdown::Shutdown;
-use goch_contract::{ChannelName, Error, Uid};
+use goch_contract::{ChannelName, Error, Uid, services::admin::Revoked};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
 use crate::{
-    log::{About, Log},
+    log::{About, Log, Whom},
     record::{ChannelRecord, MemberRecord, Standing, member_key},
     registry::bucket::{Bucket, Revised},
     revoker::Revoker,
@@ -81,7 +81,8 @@ impl Announcer {
         if !member.record.announced
             && let Some((event, deduplication_id)) = member.record.event(channel)
         {
-            let about = About::Member(&member.record.uid);
+            let (kind, uid) = (member.record.kind(), &member.record.uid);
+            let about = About::Member(Whom { kind, uid });
             let actor = member.record.actor.as_ref();
             self.log.publish(channel, &event, deduplication_id, about, actor).await?;
             member.record.announced = true;
@@ -151,7 +152,7 @@ impl Announcer {
         }
         // Whoever changed the record may have got no further than that.
         if revoked.is_news(&key, member.revision) {
-            self.revoker.revoke(channel, Some(uid)).await;
+            self.revoker.revoke(Revoked::Member(channel.clone(), uid.clone())).await;
         }
         self.announce(channel, member).await?;
         tracing::info!(%channel, %uid, "announced late");

@@ -20,6 +20,7 @@ mod reserved;
 mod revoker;
 mod secret;
 mod serve;
+mod suspensions;
 mod waiting;
 
 pub use config::AdminConfig;

@@ -17,8 +17,8 @@ use goch_chassis::{
     nats::{Nats, REQUEST_TIMEOUT},
 };
 use goch_contract::{
-    Actor, ChannelName, Error, Seq, Uid,
-    event::{ACTOR_HEADER, DELETED_HEADER, Event, FROM_HEADER, MEMBER_HEADER, MESSAGE_HEADER},
+    Actor, ChannelName, Error, PersonKind, Seq, Uid,
+    event::{ACTOR_HEADER, DELETED_HEADER, Event, MESSAGE_HEADER, name_person, name_sender},
     subjects::Subjects,
     trace,
 };
@@ -42,20 +42,27 @@ pub(crate) struct Stored {
     pub(crate) duplicate: bool,
 }
 
+/// Somebody whom an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Whom<'a> {
+    pub(crate) kind: PersonKind,
+    pub(crate) uid: &'a Uid,
+}
+
 /// Whose event it is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum About<'a> {
-    /// A message in the name of this uid: what counts as unread.
+    /// A message that ticketing says in the name of this account: what counts as unread.
     Sender(&'a Uid),
     /// The coming or going of this member.
-    Member(&'a Uid),
+    Member(Whom<'a>),
     /// What somebody made of a message.
     Revision {
         message: Seq,
         deletes: bool,
-        by: &'a Uid,
+        by: Whom<'a>,
         /// Whose message it is, if the event tells anything of it.
-        author: &'a Uid,
+        author: Option<Whom<'a>>,
     },
     /// The channel itself.
     Channel,
@@ -142,13 +149,13 @@ impl About<'_> {
             headers.insert(ACTOR_HEADER, actor.as_str());
         }
         match self {
-            Self::Sender(uid) => headers.insert(FROM_HEADER, uid.as_str()),
-            Self::Member(uid) => headers.insert(MEMBER_HEADER, uid.as_str()),
+            Self::Sender(uid) => name_sender(&mut headers, PersonKind::Account, uid),
+            Self::Member(Whom { kind, uid }) => name_person(&mut headers, kind, uid),
             Self::Revision { message, deletes, by, author } => {
                 headers.insert(MESSAGE_HEADER, message.to_string());
-                headers.append(MEMBER_HEADER, by.as_str());
-                if author != by {
-                    headers.append(MEMBER_HEADER, author.as_str());
+                let author = author.filter(|author| *author != by);
+                for Whom { kind, uid } in [Some(by), author].into_iter().flatten() {
+                    name_person(&mut headers, kind, uid);
                 }
                 if deletes {
                     headers.insert(DELETED_HEADER, "1");
@@ -235,6 +242,7 @@ pub(crate) fn is_full(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use goch_contract::event::{GUEST_HEADER, MEMBER_HEADER};
     use serde_json::json;
 
     use super::*;
@@ -244,6 +252,21 @@ mod tests {
         let answer = json!({"code": 503, "err_code": code, "description": description});
         let answer: jetstream::Error = serde_json::from_value(answer).unwrap();
         Failure::Publish(PublishError::with_source(PublishErrorKind::Other, answer)).tell()
+    }
+
+    #[test]
+    fn an_edit_names_who_did_it_and_whose_message_it_is_and_one_person_once() {
+        let uid = Uid::parse("ann").unwrap();
+        let named = |by: PersonKind, author: PersonKind| {
+            let [by, author] = [by, author].map(|kind| Whom { kind, uid: &uid });
+            let author = Some(author);
+            let about = About::Revision { message: Seq(7), deletes: false, by, author };
+            let headers = about.headers(None, None);
+            [MEMBER_HEADER, GUEST_HEADER].map(|name| headers.get_all(name).count())
+        };
+        assert_eq!(named(PersonKind::Account, PersonKind::Account), [1, 0]);
+        assert_eq!(named(PersonKind::Guest, PersonKind::Guest), [0, 1]);
+        assert_eq!(named(PersonKind::Account, PersonKind::Guest), [1, 1], "two people");
     }
 
     #[test]

@@ -6,12 +6,11 @@
 use std::sync::Arc;
 
 use goch_contract::{
-    Actor, ChannelName, Error, ErrorCode, Role, Secret, Uid, UnixMillis,
-    services::history::ForgetPositions,
+    Actor, ChannelName, Error, ErrorCode, PersonKind, Role, Secret, Uid, UnixMillis,
+    services::admin::Revoked,
 };
 
 use crate::{
-    ServiceClient,
     announcer::Announcer,
     log::is_full,
     metrics::AdminMetrics,
@@ -23,6 +22,7 @@ use crate::{
     },
     revoker::Revoker,
     secret::{SecretHash, is_generated},
+    suspensions::Suspensions,
 };
 
 /// How often a change is tried anew because another one came first.
@@ -54,7 +54,7 @@ pub(crate) struct Memberships {
     pub(crate) projection: Projection,
     pub(crate) announcer: Announcer,
     pub(crate) revoker: Revoker,
-    pub(crate) services: ServiceClient,
+    pub(crate) suspensions: Suspensions,
     pub(crate) room: Room,
     pub(crate) metrics: AdminMetrics,
 }
@@ -66,7 +66,8 @@ impl Memberships {
     /// over the public face goes to whoever has a token for it: that somebody has to leave.
     ///
     /// # Errors
-    /// `forbidden` when the channel is gone; `unavailable`, also when there is no room for more members.
+    /// `forbidden` when the channel is gone, `unauthorized` for the user of a token whose account is suspended;
+    /// `unavailable`, also when there is no room for more members.
     pub(crate) async fn enter(
         &self,
         channel: &ChannelName,
@@ -74,7 +75,6 @@ impl Memberships {
     ) -> Result<Entry, Error> {
         self.room.check_members()?;
         let key = member_key(channel, &record.uid);
-        let mut takes_over = false;
         for _ in 0..ATTEMPTS_MAX {
             let stored = match bucket::create(&self.members, &key, &record).await? {
                 Creation::Done(revision) => {
@@ -84,12 +84,7 @@ impl Memberships {
             };
             match stored.record.standing {
                 // Whoever is just being removed makes room first.
-                Standing::Removed(_) => {
-                    self.announcer.announce(channel, stored).await?;
-                    if takes_over {
-                        self.forget_position(channel, &record.uid).await;
-                    }
-                }
+                Standing::Removed(_) => self.announcer.announce(channel, stored).await?,
                 Standing::Reserved if record.origin != Origin::Joined => {
                     record.is_reserved = true;
                     let replaced = self.members.replace(&key, &record, stored.revision).await?;
@@ -102,21 +97,11 @@ impl Memberships {
                 {
                     let standing = Standing::Removed(UnixMillis::now());
                     self.dismiss(channel, stored, standing, None).await?;
-                    takes_over = true;
                 }
                 _ => return Ok(Entry::Taken(stored)),
             }
         }
         Err(too_many_changes())
-    }
-
-    /// Forgets how far somebody has read whose uid goes to another person. That person comes in even if it
-    /// cannot be done.
-    async fn forget_position(&self, channel: &ChannelName, uid: &Uid) {
-        let forget = ForgetPositions::OfMember(channel.clone(), uid.clone());
-        if let Err(error) = self.services.call(&forget).await {
-            tracing::warn!(%channel, %uid, %error, "a stranger's read position stays");
-        }
     }
 
     async fn welcome(
@@ -126,6 +111,7 @@ impl Memberships {
     ) -> Result<Entry, Error> {
         let record = stored.record.clone();
         self.keep_if_channel_lives(channel, &stored).await?;
+        self.keep_unless_suspended(channel, &stored).await?;
         self.project(channel, &stored).await;
         self.metrics.members_registered.inc();
         tracing::info!(%channel, uid = %record.uid, role = %record.role, origin = ?record.origin, actor = record.actor.as_ref().map(Actor::as_str), "new member");
@@ -146,6 +132,36 @@ impl Memberships {
         let key = member_key(channel, &stored.record.uid);
         self.members.remove(&key, Some(stored.revision)).await?;
         Err(Error::new(ErrorCode::Forbidden, "the channel is gone"))
+    }
+
+    /// Checks that a member may use channels: an account that is not suspended, or a guest.
+    ///
+    /// # Errors
+    /// `unauthorized`; `unavailable`.
+    pub(crate) async fn require_not_suspended(&self, member: &MemberRecord) -> Result<(), Error> {
+        if self.is_suspended(member).await? { Err(suspended()) } else { Ok(()) }
+    }
+
+    /// Whether a member's account is suspended.
+    pub(crate) async fn is_suspended(&self, member: &MemberRecord) -> Result<bool, Error> {
+        // A guest of the same uid is somebody else.
+        let is_account = member.kind() == PersonKind::Account;
+        Ok(is_account && self.suspensions.find(&member.uid).await?.is_some())
+    }
+
+    /// Takes back the record of a token's user whose account was suspended while it was being created: what erases
+    /// the account next may have looked for its memberships already.
+    async fn keep_unless_suspended(
+        &self,
+        channel: &ChannelName,
+        stored: &Revised<MemberRecord>,
+    ) -> Result<(), Error> {
+        if stored.record.origin != Origin::Token || !self.is_suspended(&stored.record).await? {
+            return Ok(());
+        }
+        let key = member_key(channel, &stored.record.uid);
+        self.members.remove(&key, Some(stored.revision)).await?;
+        Err(suspended())
     }
 
     /// Puts somebody into a channel for ticketing, with a secret that is told once, or changes a member.
@@ -238,7 +254,8 @@ impl Memberships {
         let Some(revision) = replaced else { return Ok(None) };
         stored.revision = revision;
         self.project(channel, &stored).await;
-        self.revoker.revoke(channel, Some(&stored.record.uid)).await;
+        let revoked = Revoked::Member(channel.clone(), stored.record.uid.clone());
+        self.revoker.revoke(revoked).await;
         tracing::info!(%channel, uid = %stored.record.uid, role = %stored.record.role, actor = actor.map(Actor::as_str), "member updated");
         let record = stored.record.clone();
         self.announcer.announce_soon(channel, stored).await;
@@ -314,7 +331,7 @@ impl Memberships {
         };
         stored.revision = revision;
         self.project(channel, &stored).await;
-        self.revoker.revoke(channel, Some(&uid)).await;
+        self.revoker.revoke(Revoked::Member(channel.clone(), uid.clone())).await;
         tracing::info!(%channel, %uid, standing = ?stored.record.standing, actor = actor.map(Actor::as_str), "member dismissed");
         Ok(Some(stored))
     }
@@ -324,6 +341,11 @@ impl Memberships {
         let key = Key::Member(channel.clone(), stored.record.uid.clone());
         self.projection.write_at_once(Write::of(key, stored.revision, &stored.record)).await;
     }
+}
+
+/// Why the user of a token may not come in.
+pub(crate) fn suspended() -> Error {
+    Error::new(ErrorCode::Unauthorized, "the account is suspended")
 }
 
 pub(crate) fn too_many_changes() -> Error {

@@ -1,5 +1,5 @@
-//! The values of the buckets: what is stored of a channel, of a member, of an erasure and of a message's
-//! deletion.
+//! The values of the buckets: what is stored of a channel, of a member, of an erasure, of a suspension and of a
+//! message's deletion.
 //!
 //! A change that takes several steps is written here first, so that whoever finds it half done can
 //! finish it.
@@ -8,15 +8,17 @@ mod channel;
 mod deletion;
 mod erasure;
 mod member;
+mod suspension;
 
-use goch_contract::{ChannelName, Seq, Uid};
+use goch_contract::{ChannelName, Person, Seq, Uid};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub(crate) use self::{
     channel::ChannelRecord,
     deletion::DeletionRecord,
     erasure::{ErasurePage, ErasureRecord},
-    member::{MemberRecord, MemberUpdate, NewMember, Origin, Standing},
+    member::{EraseStep, MemberRecord, MemberUpdate, NewMember, Origin, Standing},
+    suspension::SuspensionRecord,
 };
 
 /// Random bytes by which a creation is told from any other.
@@ -32,6 +34,14 @@ pub(crate) trait Record: Serialize + DeserializeOwned {
 /// The key of a message's deletion in its bucket.
 pub(crate) fn deletion_key(channel: &ChannelName, message: Seq) -> String {
     format!("{}.{message}", channel.token())
+}
+
+/// The key of a person in the bucket of erasures.
+pub(crate) fn erasure_key(person: &Person) -> String {
+    match person {
+        Person::Account(uid) => uid.token().into_owned(),
+        Person::Guest(channel, uid) => member_key(channel, uid),
+    }
 }
 
 /// The key of a member in its bucket.
@@ -52,7 +62,7 @@ pub(crate) fn parse_member_key(key: &str) -> Option<(ChannelName, Uid)> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use goch_contract::{Actor, Role, Secret};
+    use goch_contract::{Actor, PersonKind, Role, Secret};
 
     use super::*;
     pub(crate) use super::{channel::tests::channel, member::tests::member};
@@ -65,6 +75,17 @@ pub(crate) mod tests {
         assert_eq!(parse_member_key(&key), Some((channel, uid)));
         assert_eq!(parse_member_key("c-1"), None);
         assert_eq!(parse_member_key("c.a.b"), None);
+    }
+
+    #[test]
+    fn people_of_one_uid_are_erased_each_on_their_own() {
+        let uid = Uid::parse("ann").unwrap();
+        let [one, other] = ["a", "b"].map(|name| ChannelName::parse(name).unwrap());
+        let mut keys = vec![erasure_key(&Person::Account(uid.clone()))];
+        for channel in [one, other] {
+            keys.push(erasure_key(&PersonKind::Guest.person(&channel, &uid)));
+        }
+        assert_eq!(keys, ["ann", "a.ann", "b.ann"]);
     }
 
     #[test]
@@ -104,7 +125,7 @@ pub(crate) mod tests {
             serde_json::from_str(&serde_json::to_string(&channel).unwrap()).unwrap();
         assert_eq!(stored.actor.as_ref(), Some(&actor));
         let uid = Uid::parse("ann").unwrap();
-        let erasure = ErasureRecord::new(uid, actor.clone()).unwrap();
+        let erasure = ErasureRecord::new(Person::Account(uid), actor.clone(), None).unwrap();
         let stored: ErasureRecord =
             serde_json::from_str(&serde_json::to_string(&erasure).unwrap()).unwrap();
         assert_eq!(stored.actor, actor);

@@ -49,6 +49,7 @@ use crate::{
         room::Room,
     },
     revoker::Revoker,
+    suspensions::Suspensions,
     waiting::Waiting,
 };
 
@@ -100,8 +101,8 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         members: Arc::clone(&members),
         projection: projection.clone(),
         announcer: announcer.clone(),
+        suspensions: Suspensions::new(Arc::clone(&buckets.suspensions), revoker.clone()),
         revoker,
-        services: nats.services(&chassis),
         room: room.clone(),
         metrics: metrics.clone(),
     };
@@ -178,6 +179,7 @@ async fn open_buckets(chassis: &Chassis, nats: &Nats) -> Result<Buckets, StartEr
         channels: open_bucket(chassis, nats, &subjects.channels_bucket()).await?,
         members: open_bucket(chassis, nats, &subjects.members_bucket()).await?,
         erasures: open_bucket(chassis, nats, &subjects.erasures_bucket()).await?,
+        suspensions: open_bucket(chassis, nats, &subjects.suspensions_bucket()).await?,
         deletions: open_bucket(chassis, nats, &subjects.deletions_bucket()).await?,
     })
 }

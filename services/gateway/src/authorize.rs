@@ -308,8 +308,8 @@ impl Authorizer {
         mark: Mark,
         now: Instant,
     ) -> Authorization {
-        let Authorized { display_name, role, membership, closed } = authorized;
-        let profile = Profile { uid: key.1.clone(), membership, display_name, role };
+        let Authorized { display_name, role, membership, kind, closed } = authorized;
+        let profile = Profile { uid: key.1.clone(), membership, kind, display_name, role };
         let authorization = Authorization { profile: Arc::new(profile), closed, mark };
         let mut remembered = lock(&self.remembered);
         forget_expired(&mut remembered, now);

@@ -1,6 +1,6 @@
 //! Who a member is to the others in a channel.
 
-use goch_contract::{MembershipId, Role, Uid, services::admin::Member};
+use goch_contract::{MembershipId, PersonKind, Role, Uid, services::admin::Member};
 
 /// What goes with everything that a member says. Shared by the member's sockets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,6 +8,8 @@ pub(crate) struct Profile {
     pub(crate) uid: Uid,
     /// What makes a message the member's own: whoever has the uid later has another one.
     pub(crate) membership: MembershipId,
+    /// What the member is, as long as the membership lasts.
+    pub(crate) kind: PersonKind,
     pub(crate) display_name: String,
     pub(crate) role: Role,
 }

@@ -28,8 +28,8 @@ struct Inner {
     latest: Mark,
     /// Everything that is marked earlier counts as revoked.
     horizon: Mark,
-    /// When a member of a channel, or the whole channel, was revoked last.
-    marks: LruCache<(ChannelName, Option<Uid>), Mark>,
+    /// When each was told last.
+    marks: LruCache<Revoked, Mark>,
 }
 
 impl Revocations {
@@ -54,7 +54,7 @@ impl Revocations {
         let mut inner = self.inner();
         inner.latest.0 += 1;
         let latest = inner.latest;
-        inner.marks.put((revoked.channel, revoked.uid), latest);
+        inner.marks.put(revoked, latest);
         if inner.marks.len() > REMEMBERED_MAX
             && let Some((_, forgotten)) = inner.marks.pop_lru()
         {
@@ -75,9 +75,13 @@ impl Revocations {
         if mark < inner.horizon {
             return true;
         }
-        let member = (channel.clone(), Some(uid.clone()));
-        let whole = (channel.clone(), None);
-        [member, whole].iter().any(|key| inner.marks.peek(key).is_some_and(|at| *at > mark))
+        let concerned = [
+            Revoked::Member(channel.clone(), uid.clone()),
+            Revoked::Channel(channel.clone()),
+            // Guests of this uid, too: they are asked for anew, and stay.
+            Revoked::Account(uid.clone()),
+        ];
+        concerned.iter().any(|key| inner.marks.peek(key).is_some_and(|at| *at > mark))
     }
 }
 
@@ -86,8 +90,11 @@ mod tests {
     use super::*;
 
     fn revoked(channel: &str, uid: Option<&str>) -> Revoked {
-        let uid = uid.map(|uid| Uid::parse(uid).unwrap());
-        Revoked { channel: ChannelName::parse(channel).unwrap(), uid }
+        let channel = ChannelName::parse(channel).unwrap();
+        match uid {
+            Some(uid) => Revoked::Member(channel, Uid::parse(uid).unwrap()),
+            None => Revoked::Channel(channel),
+        }
     }
 
     fn is_revoked(revocations: &Revocations, mark: Mark, channel: &str, uid: &str) -> bool {
@@ -114,6 +121,17 @@ mod tests {
         revocations.note(revoked("c", None));
         assert!(is_revoked(&revocations, before, "c", "ann"));
         assert!(!is_revoked(&revocations, before, "d", "ann"));
+    }
+
+    #[test]
+    fn a_suspended_account_is_concerned_in_all_channels() {
+        let revocations = Revocations::new();
+        let before = revocations.mark();
+        revocations.note(Revoked::Account(Uid::parse("ann").unwrap()));
+        assert!(is_revoked(&revocations, before, "c", "ann"));
+        assert!(is_revoked(&revocations, before, "d", "ann"));
+        assert!(!is_revoked(&revocations, before, "c", "bob"));
+        assert!(!is_revoked(&revocations, revocations.mark(), "c", "ann"));
     }
 
     #[test]

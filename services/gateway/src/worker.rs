@@ -215,9 +215,10 @@ impl Worker {
                 continue;
             };
             self.authorizer.revocations().note(revoked.clone());
-            match revoked.uid {
-                Some(uid) => self.rooms.hurry_verify(&revoked.channel, &uid),
-                None => self.rooms.put_out_all(&revoked.channel),
+            match revoked {
+                Revoked::Member(channel, uid) => self.rooms.hurry_verify(&channel, &uid),
+                Revoked::Channel(channel) => self.rooms.put_out_all(&channel),
+                Revoked::Account(uid) => self.rooms.verify_account(&uid),
             }
         }
     }

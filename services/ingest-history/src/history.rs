@@ -148,9 +148,9 @@ impl History {
 
     /// The messages of others after a member's read position.
     pub(crate) async fn unread(&self, request: Unread) -> Result<UnreadCount, Error> {
-        let Unread { channel, uid, fresh } = request;
+        let Unread { channel, uid, kind, fresh } = request;
         let reached = self.reached(slice::from_ref(&channel), fresh).await;
-        let position = self.positions.get(&channel, &uid).await?;
+        let position = self.positions.get(&channel, &uid, kind).await?;
         let (count, through) = if reached.may_answer(true) {
             self.count(reached.progress, &channel, &uid, position).await?
         } else {
@@ -223,7 +223,7 @@ impl History {
     /// Moves a read position, not beyond the channel's latest event: from there it would hide
     /// messages that are still to come.
     pub(crate) async fn read(&self, request: Read) -> Result<Seq, Error> {
-        let Read { channel, uid, seq } = request;
+        let Read { channel, uid, kind, seq } = request;
         let newest = self.store.newest(self.progress(), &channel).await.unwrap_or_default();
         let seq = if seq <= newest {
             seq
@@ -232,9 +232,9 @@ impl History {
             seq.min(tails.first().copied().unwrap_or_default())
         };
         if seq == Seq(0) {
-            return self.positions.get(&channel, &uid).await;
+            return self.positions.get(&channel, &uid, kind).await;
         }
-        self.positions.advance(&channel, &uid, seq).await
+        self.positions.advance(&channel, &uid, kind, seq).await
     }
 
     async fn tails(&self, channels: &[ChannelName]) -> Result<Vec<Seq>, Error> {

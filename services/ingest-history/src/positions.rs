@@ -1,4 +1,5 @@
-//! Read positions: one bucket, key `<channel>.<uid>`, value the sequence in decimal.
+//! Read positions: one bucket, key `<channel>.<uid>`, or `<channel>.<uid>.guest` for a guest, value the sequence in
+//! decimal.
 //!
 //! There is no copy of them in Redis. Reading one is a direct get, about as quick as Redis, and for who has read nothing
 //! another of the stream's leader; a copy that outlived a failure between two writes would count what was read as
@@ -18,7 +19,9 @@ use async_nats::{
     },
 };
 use bytes::Bytes;
-use goch_contract::{ChannelName, Error, Seq, Uid, services::history::ForgetPositions};
+use goch_contract::{
+    ChannelName, Error, Person, PersonKind, Seq, Uid, services::history::ForgetPositions,
+};
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -53,8 +56,13 @@ impl Positions {
     }
 
     /// The position of a member; 0 for one who has read nothing.
-    pub(crate) async fn get(&self, channel: &ChannelName, uid: &Uid) -> Result<Seq, Error> {
-        let stored = self.stored(&key(channel, uid)).await?;
+    pub(crate) async fn get(
+        &self,
+        channel: &ChannelName,
+        uid: &Uid,
+        kind: PersonKind,
+    ) -> Result<Seq, Error> {
+        let stored = self.stored(&key(channel, uid, kind)).await?;
         Ok(stored.map_or(Seq(0), |stored| stored.seq))
     }
 
@@ -63,9 +71,10 @@ impl Positions {
         &self,
         channel: &ChannelName,
         uid: &Uid,
+        kind: PersonKind,
         seq: Seq,
     ) -> Result<Seq, Error> {
-        let key = key(channel, uid);
+        let key = key(channel, uid, kind);
         for _ in 0..ATTEMPTS_MAX {
             let stored = self.stored(&key).await?;
             let value = Bytes::from(seq.to_string());
@@ -83,12 +92,8 @@ impl Positions {
 
     /// Forgets the positions that match, without a trace.
     pub(crate) async fn forget(&self, which: &ForgetPositions) -> Result<(), Error> {
-        let filter = match which {
-            ForgetPositions::OfChannel(channel) => format!("{}.*", channel.token()),
-            ForgetPositions::OfMember(channel, uid) => key(channel, uid),
-            ForgetPositions::OfPerson(uid) => format!("*.{}", uid.token()),
-        };
-        let purge = self.bucket.stream.purge().filter(format!("{}{filter}", self.bucket.prefix));
+        let filter = format!("{}{}", self.bucket.prefix, filter(which));
+        let purge = self.bucket.stream.purge().filter(filter);
         let purged = self.call(purge.into_future()).await?;
         purged.map(|_| ()).map_err(|error| failed(&error))
     }
@@ -135,8 +140,24 @@ impl Positions {
     }
 }
 
-fn key(channel: &ChannelName, uid: &Uid) -> String {
-    format!("{}.{}", channel.token(), uid.token())
+/// An account and a guest of the same uid have been in a channel one after the other, and have read what they have read.
+fn key(channel: &ChannelName, uid: &Uid, kind: PersonKind) -> String {
+    let (channel, uid) = (channel.token(), uid.token());
+    match kind {
+        PersonKind::Account => format!("{channel}.{uid}"),
+        PersonKind::Guest => format!("{channel}.{uid}.guest"),
+    }
+}
+
+/// What the keys match that are to be forgotten, and no others do.
+fn filter(which: &ForgetPositions) -> String {
+    match which {
+        ForgetPositions::OfChannel(channel) => format!("{}.>", channel.token()),
+        ForgetPositions::OfPerson(Person::Account(uid)) => format!("*.{}", uid.token()),
+        ForgetPositions::OfPerson(Person::Guest(channel, uid)) => {
+            key(channel, uid, PersonKind::Guest)
+        }
+    }
 }
 
 fn parse(value: &[u8]) -> Option<Seq> {
@@ -155,6 +176,40 @@ fn away() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_persons_positions_are_forgotten_and_no_namesakes() {
+        let uid = Uid::parse("ann").unwrap();
+        let [one, other] = ["a", "b"].map(|name| ChannelName::parse(name).unwrap());
+        let people = [
+            (&one, PersonKind::Account),
+            (&other, PersonKind::Account),
+            (&one, PersonKind::Guest),
+            (&other, PersonKind::Guest),
+        ];
+        let forgotten = |which: &ForgetPositions| {
+            let filter = filter(which);
+            people.map(|(channel, kind)| matches(&filter, &key(channel, &uid, kind)))
+        };
+        let of = |person| forgotten(&ForgetPositions::OfPerson(person));
+        assert_eq!(of(Person::Account(uid.clone())), [true, true, false, false]);
+        assert_eq!(of(Person::Guest(one.clone(), uid.clone())), [false, false, true, false]);
+        let of_channel = forgotten(&ForgetPositions::OfChannel(other.clone()));
+        assert_eq!(of_channel, [false, true, false, true]);
+    }
+
+    /// Whether NATS takes a subject for one that the filter means.
+    fn matches(filter: &str, subject: &str) -> bool {
+        let (mut wanted, mut tokens) = (filter.split('.'), subject.split('.'));
+        loop {
+            match (wanted.next(), tokens.next()) {
+                (Some(">"), Some(_)) | (None, None) => return true,
+                (Some("*"), Some(_)) => {}
+                (wanted, token) if wanted == token => {}
+                _ => return false,
+            }
+        }
+    }
 
     #[test]
     fn a_position_is_its_digits_and_nothing_else() {

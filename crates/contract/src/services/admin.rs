@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::{Service, ServiceRequest};
 use crate::{
     ids::{ChannelName, MembershipId, MessageId, Role, SecretDigest, Seq, Uid, UnixMillis},
+    person::PersonKind,
     rest::{AdminMember, PublicMember},
 };
 
 /// May this member use this channel?
 ///
-/// Refused with `unauthorized` for an unknown channel, an unknown member and a wrong secret alike.
+/// Refused with `unauthorized` for an unknown channel, an unknown member and a wrong secret alike, and for an
+/// account that is suspended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Authorize {
     /// The channel.
@@ -32,6 +34,8 @@ pub struct Authorized {
     pub role: Role,
     /// What makes a message the member's own.
     pub membership: MembershipId,
+    /// What the member is, as long as the membership lasts.
+    pub kind: PersonKind,
     /// Whether the channel takes no more messages.
     #[serde(default)]
     pub closed: bool,
@@ -39,12 +43,15 @@ pub struct Authorized {
 
 /// Told to every gateway on [`crate::subjects::Subjects::revoked`]: what it remembers of this no
 /// longer holds. A core message, which may be lost; what it tells is found out later then.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Revoked {
-    /// The channel.
-    pub channel: ChannelName,
-    /// The member who may not use it any more; none when the channel itself is gone.
-    pub uid: Option<Uid>,
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Revoked {
+    /// A channel is gone.
+    Channel(ChannelName),
+    /// Whoever has the uid in a channel may not use it any more, or is somebody else.
+    Member(ChannelName, Uid),
+    /// The account of this uid is suspended, in all channels.
+    Account(Uid),
 }
 
 impl ServiceRequest for Authorize {
@@ -57,7 +64,8 @@ impl ServiceRequest for Authorize {
 ///
 /// Such a member has no secret and can only come back with a token. Somebody who has joined over the
 /// public face as this uid is another person, who has to leave; a member whom ticketing has put in is
-/// the same, and keeps the secret. Refused with `unauthorized` for an unknown channel.
+/// the same, and keeps the secret. Refused with `unauthorized` for an unknown channel, and for an account that is
+/// suspended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Enrol {
     /// The channel.

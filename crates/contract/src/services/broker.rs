@@ -13,6 +13,7 @@ use crate::{
     error::{Error, ErrorCode},
     event::{Logged, Outline},
     ids::{ChannelName, MembershipId, Seq, Uid, UnixMillis},
+    person::{Person, PersonKind},
 };
 
 /// The events of a channel after a sequence, from the log.
@@ -190,6 +191,9 @@ pub struct Revised {
     pub message: Option<Logged>,
     /// Whose message it is; nobody's who is or was a member if ticketing posted it.
     pub membership: Option<MembershipId>,
+    /// What its author is.
+    #[serde(default)]
+    pub author: PersonKind,
     /// The latest event that edits or deletes the message.
     pub latest: Option<Logged>,
     /// The channel's latest event: the answer holds as long as no other one follows.
@@ -240,12 +244,12 @@ impl ServiceRequest for Purge {
     type Response = bool;
 }
 
-/// A person's events after a sequence, over all channels: messages, what the person or somebody else
-/// made of them, and the person's comings and goings. One request looks through a part of the log only.
+/// A person's events after a sequence: messages, what the person or somebody else made of them, and the
+/// person's comings and goings. One request looks through a part of the log only.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Find {
     /// Whose events.
-    pub uid: Uid,
+    pub person: Person,
     /// Events after this sequence are looked through; 0 for all.
     pub after: Seq,
     /// The most events of the answer.
@@ -277,7 +281,7 @@ impl ServiceRequest for Find {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Erase {
     /// Whose events.
-    pub uid: Uid,
+    pub person: Person,
     /// Which ones, at most [`ERASE_MAX`].
     pub events: Vec<Seq>,
 }

@@ -7,6 +7,7 @@ use crate::{
     error::Error,
     event::Logged,
     ids::{ChannelName, Seq, Uid, UnixMillis},
+    person::{Person, PersonKind},
 };
 
 /// Which events of a channel a page has.
@@ -104,6 +105,9 @@ pub struct Unread {
     pub channel: ChannelName,
     /// The member.
     pub uid: Uid,
+    /// What the member is: a guest and an account of one uid have each read on their own.
+    #[serde(default)]
+    pub kind: PersonKind,
     /// Whether everything that is stored by now has to be in the answer, even what is not yet in Redis.
     #[serde(default)]
     pub fresh: bool,
@@ -122,6 +126,9 @@ pub struct Read {
     pub channel: ChannelName,
     /// The member.
     pub uid: Uid,
+    /// What the member is, as in [`Unread`].
+    #[serde(default)]
+    pub kind: PersonKind,
     /// The latest event that was read.
     pub seq: Seq,
 }
@@ -175,10 +182,8 @@ impl ServiceRequest for ForgetEvents {
 pub enum ForgetPositions {
     /// Of every member of a channel.
     OfChannel(ChannelName),
-    /// Of whoever has been a member of a channel as this uid.
-    OfMember(ChannelName, Uid),
-    /// Of a person, in all channels.
-    OfPerson(Uid),
+    /// Of a person.
+    OfPerson(Person),
 }
 
 impl ServiceRequest for ForgetPositions {

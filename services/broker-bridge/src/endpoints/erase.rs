@@ -16,7 +16,7 @@ pub(super) async fn serve(endpoints: &Endpoints, eraser: Eraser) -> Result<(), S
                 let reason = format!("at most {ERASE_MAX} events can be erased at once");
                 return Err(Error::bad_request("events", reason));
             }
-            eraser.erase(&request.uid, request.events).await
+            eraser.erase(&request.person, request.events).await
         }
     };
     endpoints.serve(answer).await

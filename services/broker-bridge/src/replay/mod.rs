@@ -42,7 +42,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::{person::is_of, revised::Remains};
+pub(crate) use self::revised::Remains;
 use self::{
     reader::{Reader, Select},
     revisions::Memory,

@@ -1,15 +1,15 @@
-//! Where events are that are to be taken out: a channel's, or a person's over all channels.
+//! Where events are that are to be taken out: a channel's, or a person's.
 //!
-//! The log has no index by person, so it is read from one end to the other, without bodies, a part in
-//! each request. That is seldom needed, and headers are quick to read.
+//! The log has no index by person, so for an account it is read from one end to the other, and for a guest the one
+//! channel is, without bodies, a part in each request. That is seldom needed, and headers are quick to read.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use async_nats::{HeaderMap, jetstream::consumer::DeliverPolicy};
+use async_nats::jetstream::consumer::DeliverPolicy;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_contract::{
-    ChannelName, Error, Seq, Uid,
-    event::{FROM_HEADER, Logged, MEMBER_HEADER},
+    ChannelName, Error, Person, Seq,
+    event::{Logged, is_of},
     services::{
         broker::{Find, Found},
         history::PAGE_BYTES_MAX,
@@ -24,13 +24,6 @@ use super::{CONCURRENT_GETS_MAX, ReadError, Replay, STEP_TIMEOUT, Select, reader
 /// How long one request looks through the log.
 const LOOK_FOR: Duration = Duration::from_secs(2);
 
-/// Whether an event is a person's: a message, what became of one, a coming or a going.
-pub(crate) fn is_of(headers: &HeaderMap, uid: &Uid) -> bool {
-    [FROM_HEADER, MEMBER_HEADER]
-        .iter()
-        .any(|name| headers.get_all(*name).any(|value| value.as_str() == uid.as_str()))
-}
-
 impl Replay {
     /// A person's events in a part of the log.
     ///
@@ -38,7 +31,7 @@ impl Replay {
     /// `unavailable` when the log cannot be read in time.
     pub(crate) async fn find_person(&self, request: &Find) -> Result<Found, Error> {
         self.persist(|| async {
-            let mut found = self.read_person(&request.uid, request.after, request.limit).await?;
+            let mut found = self.read_person(&request.person, request.after, request.limit).await?;
             if request.shown {
                 self.show_all(&mut found.events).await?;
             }
@@ -97,7 +90,12 @@ impl Replay {
         Ok((seqs, false))
     }
 
-    async fn read_person(&self, uid: &Uid, after: Seq, limit: u32) -> Result<Found, ReadError> {
+    async fn read_person(
+        &self,
+        person: &Person,
+        after: Seq,
+        limit: u32,
+    ) -> Result<Found, ReadError> {
         let info = timeout(STEP_TIMEOUT, self.log.get_info()).await;
         let info = info.map_err(|_| ReadError::TimedOut)?.map_err(ReadError::nats)?;
         let end = Seq(info.state.last_sequence);
@@ -106,15 +104,17 @@ impl Replay {
         }
         let _permit = self.reading.acquire().await;
         let start = DeliverPolicy::ByStartSequence { start_sequence: after.0.saturating_add(1) };
-        let all = self.subjects.log_of_all();
+        // What a guest has done is in one channel.
+        let one = person.channel().map(|channel| self.subjects.log(channel));
+        let subject = one.unwrap_or_else(|| self.subjects.log_of_all());
         self.metrics.readers.inc();
         let mut reader =
-            Reader::open(&self.log, &self.tasks, all, start, Select::Headers, end).await?;
+            Reader::open(&self.log, &self.tasks, subject, start, Select::Headers, end).await?;
         let stop_at = Instant::now() + LOOK_FOR;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let (mut seqs, mut through) = (Vec::new(), end);
         while let Some(entry) = reader.next().await? {
-            if entry.headers.as_ref().is_some_and(|headers| is_of(headers, uid)) {
+            if entry.headers.as_ref().is_some_and(|headers| is_of(headers, person)) {
                 seqs.push(entry.seq);
             }
             if seqs.len() >= limit || Instant::now() >= stop_at {
@@ -163,28 +163,4 @@ fn channel_of(logged: &Logged) -> Option<ChannelName> {
         channel: ChannelName,
     }
     serde_json::from_str::<Place>(logged.event.get()).ok().map(|place| place.channel)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_and_a_coming_are_a_persons_and_a_name_that_begins_alike_is_not() {
-        let ann = Uid::parse("ann").unwrap();
-        let with = |name: &str, value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(name, value);
-            is_of(&headers, &ann)
-        };
-        assert!(with(FROM_HEADER, "ann"));
-        assert!(with(MEMBER_HEADER, "ann"));
-        assert!(!with(FROM_HEADER, "anna"));
-        assert!(!with("Nats-Msg-Id", "ann"));
-        // What an agent made of ann's message is of both.
-        let mut both = HeaderMap::new();
-        both.append(MEMBER_HEADER, "agent");
-        both.append(MEMBER_HEADER, "ann");
-        assert!(is_of(&both, &ann));
-    }
 }

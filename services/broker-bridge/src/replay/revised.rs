@@ -3,7 +3,7 @@
 use async_nats::jetstream::message::StreamMessage;
 use goch_contract::{
     ChannelName, Error, MembershipId, Seq,
-    event::{FROM_HEADER, Logged, MEMBERSHIP_HEADER},
+    event::{FROM_HEADER, Logged, MEMBERSHIP_HEADER, kind_of_sender},
     services::broker::{Revised, Revisions},
 };
 
@@ -47,7 +47,9 @@ impl Replay {
         }
         let membership = stored.as_ref().and_then(|stored| stored.headers.get(MEMBERSHIP_HEADER));
         let membership = membership.and_then(|id| MembershipId::parse(id.as_str()).ok());
-        Ok(Revised { message: stored.as_ref().and_then(logged), membership, latest, tail })
+        let author = stored.as_ref().map(|stored| kind_of_sender(&stored.headers));
+        let (message, author) = (stored.as_ref().and_then(logged), author.unwrap_or_default());
+        Ok(Revised { message, membership, author, latest, tail })
     }
 
     /// What is to be erased of a message that is deleted.

@@ -96,7 +96,7 @@ impl BucketWanted {
     }
 }
 
-pub(super) fn buckets(subjects: &Subjects, letters_max_age: Duration) -> [BucketWanted; 8] {
+pub(super) fn buckets(subjects: &Subjects, letters_max_age: Duration) -> [BucketWanted; 9] {
     let bucket = |word, name, parts| {
         let max_age = Duration::ZERO;
         BucketWanted { word, name, max_age, parts }
@@ -104,8 +104,9 @@ pub(super) fn buckets(subjects: &Subjects, letters_max_age: Duration) -> [Bucket
     [
         bucket("channels", subjects.channels_bucket(), 6),
         bucket("members", subjects.members_bucket(), 13),
-        bucket("positions", subjects.positions_bucket(), 6),
+        bucket("positions", subjects.positions_bucket(), 5),
         bucket("erasures", subjects.erasures_bucket(), 1),
+        bucket("suspensions", subjects.suspensions_bucket(), 1),
         bucket("deletions", subjects.deletions_bucket(), 1),
         bucket("webhooks", subjects.webhooks_bucket(), 1),
         bucket("deliveries", subjects.deliveries_bucket(), 2),

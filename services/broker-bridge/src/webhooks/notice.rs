@@ -142,7 +142,8 @@ impl Webhooks {
         member: AdminMember,
     ) -> Result<Option<UnreadData<'a>>, Error> {
         let (channel, uid) = (event.channel.clone(), member.uid);
-        let unread = Unread { channel: channel.clone(), uid: uid.clone(), fresh: false };
+        let kind = member.kind;
+        let unread = Unread { channel: channel.clone(), uid: uid.clone(), kind, fresh: false };
         let unread = self.services.call(&unread).await?;
         if unread.count == 0 || unread.position >= event.seq {
             return Ok(None);

@@ -1,10 +1,12 @@
 //! Messages that were edited and deleted, and people's events, as the log has them.
 
 use goch_contract::{
-    Seq,
-    event::{DELETED_HEADER, FROM_HEADER, MEMBER_HEADER, MEMBERSHIP_HEADER, MESSAGE_HEADER},
+    Person, PersonKind, Seq,
+    event::{
+        DELETED_HEADER, FROM_HEADER, GUEST_HEADER, MEMBER_HEADER, MEMBERSHIP_HEADER, MESSAGE_HEADER,
+    },
     services::{
-        broker::{Find, LogPage, Revisions},
+        broker::{Erase, Find, LogPage, Revisions},
         history::{Page, Window},
     },
 };
@@ -149,7 +151,7 @@ async fn a_persons_events_are_found_in_all_channels_a_part_at_a_time() {
     of_ann.push(edit(&broker, "b", of_ann[1], "agent", "edited").await);
     let end = broker.say("a", "bob", "the last word").await;
     let find = async |after, limit, shown| {
-        let request = Find { uid: uid("ann"), after, limit, shown };
+        let request = Find { person: Person::Account(uid("ann")), after, limit, shown };
         let found = broker.services.call(&request).await.unwrap();
         let seqs: Vec<_> = found.events.iter().map(|logged| logged.seq).collect();
         (seqs, found)
@@ -166,5 +168,55 @@ async fn a_persons_events_are_found_in_all_channels_a_part_at_a_time() {
     let (_, shown) = find(Seq(0), 100, true).await;
     let shown = texts(&Page { events: shown.events, more: false });
     assert_eq!(shown, ["mine", "edited", "mine", "<joined>", "<edited>"]);
+    broker.finish();
+}
+
+#[tokio::test]
+async fn an_account_and_guests_of_one_uid_have_their_own_events() {
+    let broker = Broker::start(&[]).await;
+    let said = |channel: &str| {
+        json!({"type": "message", "channel": channel, "time": 1, "id": "m", "from_uid": "ann",
+               "from_name": "Ann", "from_role": "guest", "text": "mine"})
+    };
+    let guests = [(FROM_HEADER, "ann"), (GUEST_HEADER, "ann")];
+    let in_a = broker.store("a", &guests, &said("a")).await;
+    let in_b = broker.store("b", &guests, &said("b")).await;
+    let left = json!({"type": "left", "channel": "a", "time": 1, "uid": "ann"});
+    let left = broker.store("a", &[(GUEST_HEADER, "ann")], &left).await;
+    // The account came into the same channel later, and edited what the guest had said.
+    let of_account = broker.say("a", "ann", "the account's").await;
+    let message = in_a.to_string();
+    let edited = json!({"type": "edited", "channel": "a", "time": 1, "id": "e", "message": in_a,
+                        "uid": "ann", "text": "edited"});
+    let edit = [(MESSAGE_HEADER, &*message), (MEMBER_HEADER, "ann"), (GUEST_HEADER, "ann")];
+    let edited = broker.store("a", &edit, &edited).await;
+
+    let find = async |person: Person| {
+        let find = Find { person, after: Seq(0), limit: 100, shown: false };
+        let found = broker.services.call(&find).await.unwrap();
+        assert!(!found.more);
+        found.events.iter().map(|logged| logged.seq).collect::<Vec<_>>()
+    };
+    let account = || Person::Account(uid("ann"));
+    let guest = |name: &str| Person::Guest(channel(name), uid("ann"));
+    assert_eq!(find(account()).await, [of_account, edited]);
+    assert_eq!(find(guest("a")).await, [in_a, left, edited]);
+    assert_eq!(find(guest("b")).await, [in_b]);
+    assert_eq!(find(guest("c")).await, []);
+    for (seq, author) in [(in_a, PersonKind::Guest), (of_account, PersonKind::Account)] {
+        let request = Revisions { channel: channel("a"), message: seq };
+        assert_eq!(broker.services.call(&request).await.unwrap().author, author);
+    }
+
+    // Whatever sequences are named, only the person's own events go.
+    let all = vec![in_a, in_b, left, of_account, edited];
+    let erase = Erase { person: guest("b"), events: all.clone() };
+    broker.services.call(&erase).await.unwrap();
+    assert_eq!(find(guest("b")).await, []);
+    assert_eq!(find(guest("a")).await, [in_a, left, edited]);
+    let erase = Erase { person: account(), events: all };
+    broker.services.call(&erase).await.unwrap();
+    assert_eq!(find(account()).await, []);
+    assert_eq!(find(guest("a")).await, [in_a, left]);
     broker.finish();
 }

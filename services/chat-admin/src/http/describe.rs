@@ -13,9 +13,9 @@ use utoipa::{
 };
 
 use super::{
-    bans, channel, channels, create_channel, delete_channel, erase_user, export_user, legacy,
-    member, members, messages, post_message, presence, put_member, remove_member, revise_message,
-    transcript, turn_channel, webhooks,
+    bans, channel, channels, create_channel, delete_channel, erase, export, legacy, member,
+    members, messages, post_message, presence, put_member, remove_member, revise_message,
+    suspensions, transcript, turn_channel, webhooks,
 };
 
 /// What the whole interface is described by.
@@ -35,7 +35,7 @@ use super::{
         (name = "channels", description = "A channel per ticket."),
         (name = "members", description = "Who is in a channel, and who may not be."),
         (name = "messages", description = "What is said."),
-        (name = "personal data", description = "What is stored of a person, in all channels."),
+        (name = "personal data", description = "What is stored of one person: an account in all its channels, a guest in one."),
         (name = "webhooks", description = "What the ticketing system is told."),
         (name = "description", description = "This document."),
         (name = "first Goch", description = "Paths of the first Goch, for its clients: docs/versioning.md."),
@@ -65,8 +65,14 @@ struct Described;
     revise_message::edit,
     revise_message::delete,
     transcript::transcript,
-    export_user::export_user,
-    erase_user::erase_user,
+    export::export_account,
+    export::export_guest,
+    erase::erase_account,
+    erase::erase_guest,
+    suspensions::suspend,
+    suspensions::suspension,
+    suspensions::lift,
+    suspensions::suspensions,
     webhooks::list,
     webhooks::create,
     webhooks::show,

@@ -134,7 +134,7 @@ async fn count_unread(
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Refusal> {
     let (channel, uid) = desk.channel_and_uid(path).await?;
-    desk.member(&channel, &uid).await?;
-    let count = member::unread(&desk, channel, uid).await?;
+    let kind = desk.member(&channel, &uid).await?.kind();
+    let count = member::unread(&desk, channel, uid, kind).await?;
     Ok(HttpResponse::Ok().json(UnreadBody { count }))
 }

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{
-    ChannelName, Error, Uid, rest::MemberBody, schemas::problems::NotFound,
+    ChannelName, Error, PersonKind, Uid, rest::MemberBody, schemas::problems::NotFound,
     services::history::Unread,
 };
 
@@ -28,7 +28,7 @@ pub(super) async fn member(
     let (channel, uid) = desk.channel_and_uid(path).await?;
     let member = desk.member(&channel, &uid).await?.into_admin();
     // Who the member is can be told without the count.
-    let unread = unread(&desk, channel.clone(), uid).await;
+    let unread = unread(&desk, channel.clone(), uid, member.kind).await;
     let unread = unread.inspect_err(|error| tracing::debug!(%error, "a count is left out")).ok();
     Ok(HttpResponse::Ok().json(MemberBody { channel, member, unread }))
 }
@@ -37,6 +37,11 @@ pub(super) async fn member(
 ///
 /// # Errors
 /// `unavailable` when ingest-history cannot tell in time.
-pub(super) async fn unread(desk: &Desk, channel: ChannelName, uid: Uid) -> Result<u64, Error> {
-    Ok(desk.services.call(&Unread { channel, uid, fresh: true }).await?.count)
+pub(super) async fn unread(
+    desk: &Desk,
+    channel: ChannelName,
+    uid: Uid,
+    kind: PersonKind,
+) -> Result<u64, Error> {
+    Ok(desk.services.call(&Unread { channel, uid, kind, fresh: true }).await?.count)
 }

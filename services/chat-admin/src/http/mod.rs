@@ -8,8 +8,8 @@ mod channels;
 mod create_channel;
 mod delete_channel;
 mod describe;
-mod erase_user;
-mod export_user;
+mod erase;
+mod export;
 mod legacy;
 mod member;
 mod members;
@@ -22,6 +22,7 @@ mod presence;
 mod put_member;
 mod remove_member;
 mod revise_message;
+mod suspensions;
 mod throttle;
 mod transcript;
 mod turn_channel;
@@ -188,8 +189,28 @@ fn configure_lifecycle(scope: &mut ServiceConfig) {
         .service(
             resource("/channels/{name}/transcript").route(web::get().to(transcript::transcript)),
         )
-        .service(resource("/users/{uid}").route(web::delete().to(erase_user::erase_user)))
-        .service(resource("/users/{uid}/export").route(web::get().to(export_user::export_user)));
+        .configure(configure_people);
+}
+
+/// Adds the routes of what is one person's.
+fn configure_people(scope: &mut ServiceConfig) {
+    scope
+        .service(resource("/accounts/{uid}").route(web::delete().to(erase::erase_account)))
+        .service(resource("/accounts/{uid}/export").route(web::get().to(export::export_account)))
+        .service(
+            resource("/accounts/{uid}/suspension")
+                .route(web::get().to(suspensions::suspension))
+                .route(web::put().to(suspensions::suspend))
+                .route(web::delete().to(suspensions::lift)),
+        )
+        .service(resource("/suspensions").route(web::get().to(suspensions::suspensions)))
+        .service(
+            resource("/channels/{name}/guests/{uid}").route(web::delete().to(erase::erase_guest)),
+        )
+        .service(
+            resource("/channels/{name}/guests/{uid}/export")
+                .route(web::get().to(export::export_guest)),
+        );
 }
 
 /// Adds the routes of what ticketing is told.

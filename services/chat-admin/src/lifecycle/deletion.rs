@@ -11,6 +11,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_contract::{
     Actor, ChannelName, Error, ErrorCode, Seq,
     services::{
+        admin::Revoked,
         broker::{Purge, Tails},
         history::{ForgetEvents, ForgetPositions},
     },
@@ -70,7 +71,7 @@ impl Lifecycle {
         }
         let revision = stored.revision;
         self.project(Key::Channel(name.clone()), revision, &stored.record).await;
-        self.memberships.revoker.revoke(name, None).await;
+        self.memberships.revoker.revoke(Revoked::Channel(name.clone())).await;
         self.remove_members(name, revision).await?;
         self.empty_log(name, revision).await?;
         if self.buckets.channels.remove(&name.token(), Some(revision)).await? {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use goch_chassis::shutdown::Shutdown;
-use goch_contract::{ChannelName, Error, Seq, Uid};
+use goch_contract::{ChannelName, Error, Person, Seq};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Lifecycle;
@@ -35,7 +35,7 @@ pub(crate) enum Unfinished {
     /// A channel is being deleted, or the log lacks the event of its last turn.
     Channel(ChannelName),
     /// A person's data is being erased.
-    Erasure(Uid),
+    Erasure(Person),
     /// A message is being deleted.
     Message(ChannelName, Seq),
 }
@@ -98,7 +98,7 @@ impl Lifecycle {
                 }
                 Ok(())
             }
-            Unfinished::Erasure(uid) => self.finish_erasure(uid).await,
+            Unfinished::Erasure(person) => self.finish_erasure(person).await,
             Unfinished::Message(channel, message) => self.finish_message(channel, *message).await,
         }
     }
@@ -107,7 +107,7 @@ impl Lifecycle {
         match self.buckets.erasures.records(">", ERASURES_MAX).await {
             Ok(records) => {
                 for record in records {
-                    self.unfinished.add(Unfinished::Erasure(record.uid));
+                    self.unfinished.add(Unfinished::Erasure(record.person));
                 }
             }
             Err(error) => tracing::debug!(%error, "erasures cannot be read"),

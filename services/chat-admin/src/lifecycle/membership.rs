@@ -5,7 +5,7 @@
 
 use goch_chassis::bucket::Entry;
 use goch_contract::{
-    Actor, ChannelName, Error, ErrorCode, Uid, UnixMillis,
+    Actor, ChannelName, Error, ErrorCode, Person, Uid, UnixMillis,
     rest::{Ban, Membership},
 };
 
@@ -66,7 +66,7 @@ impl Lifecycle {
         for _ in 0..ATTEMPTS_MAX {
             let banned = match self.buckets.members.get(&key).await? {
                 None => {
-                    let mut record = MemberRecord::banned(uid.clone())?;
+                    let mut record = MemberRecord::banned(uid.clone(), UnixMillis::now())?;
                     record.actor = Some(actor.clone());
                     match bucket::create(&self.buckets.members, &key, &record).await? {
                         Creation::Done(revision) => {
@@ -152,15 +152,20 @@ impl Lifecycle {
     ///
     /// # Errors
     /// `unavailable`.
-    pub(crate) async fn memberships(&self, uid: &Uid) -> Result<Vec<Membership>, Error> {
-        let filter = format!("*.{}", uid.token());
+    pub(crate) async fn memberships(&self, person: &Person) -> Result<Vec<Membership>, Error> {
+        let filter = match person {
+            Person::Account(uid) => format!("*.{}", uid.token()),
+            Person::Guest(channel, uid) => member_key(channel, uid),
+        };
         let members = &self.buckets.members;
         let found = members.list(&filter, RECORDS_MAX).await?;
         let channels = found.iter().filter_map(|entry| parse_member_key(&entry.key));
         let mut memberships = Vec::new();
         for (channel, uid) in channels {
             let stored = members.get(&member_key(&channel, &uid)).await?;
-            memberships.extend(stored.and_then(|stored| stored.record.into_membership(channel)));
+            let kind = person.kind();
+            memberships
+                .extend(stored.and_then(|stored| stored.record.into_membership(channel, kind)));
         }
         memberships.sort_unstable_by(|one, other| one.channel.cmp(&other.channel));
         Ok(memberships)

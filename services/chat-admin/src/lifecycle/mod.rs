@@ -27,7 +27,9 @@ use crate::{
     announcer::Announcer,
     log::Log,
     memberships::{ATTEMPTS_MAX, Memberships, too_many_changes},
-    record::{ChannelRecord, DeletionRecord, ErasureRecord, MemberRecord, Record},
+    record::{
+        ChannelRecord, DeletionRecord, ErasureRecord, MemberRecord, Record, SuspensionRecord,
+    },
     registry::{
         bucket::{Bucket, Revised},
         projection::{Key, Projection, Write},
@@ -53,6 +55,7 @@ pub(crate) struct Buckets {
     pub(crate) channels: Arc<Bucket<ChannelRecord>>,
     pub(crate) members: Arc<Bucket<MemberRecord>>,
     pub(crate) erasures: Arc<Bucket<ErasureRecord>>,
+    pub(crate) suspensions: Arc<Bucket<SuspensionRecord>>,
     pub(crate) deletions: Arc<Bucket<DeletionRecord>>,
 }
 

@@ -12,7 +12,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use goch_contract::{
-    Actor, ChannelName, Error, ErrorCode, MembershipId, MessageId, Seq, Uid, UnixMillis,
+    Actor, ChannelName, Error, ErrorCode, MembershipId, MessageId, PersonKind, Seq, Uid,
+    UnixMillis,
     event::{Deleted, Edited, Event, Message, Sender, revision_deduplication_id},
     services::{
         admin::{Change, Revise, Revision},
@@ -23,7 +24,7 @@ use goch_contract::{
 
 use super::{Lifecycle, Progress, finisher::Unfinished, no_channel, too_many_changes};
 use crate::{
-    log::{About, is_full},
+    log::{About, Whom, is_full},
     record::{ChannelRecord, DeletionRecord, MemberRecord, deletion_key, member_key},
     registry::bucket::{self, Creation, Revised},
 };
@@ -37,8 +38,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// On whose word a message is revised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Right {
-    /// A member's, who may revise what was said in this membership.
-    Own(MembershipId),
+    /// A member's of this kind, who may revise what was said in this membership.
+    Own(MembershipId, PersonKind),
     /// Ticketing's, which may revise everything, and may delete in a closed channel too.
     Any,
 }
@@ -47,9 +48,18 @@ impl Right {
     /// Whose id an edit or a deletion has.
     fn sender<'a>(&'a self, uid: &'a Uid) -> Sender<'a> {
         match self {
-            Self::Own(membership) => Sender::Member(membership),
+            Self::Own(membership, _) => Sender::Member(membership),
             Self::Any => Sender::Ticketing(uid),
         }
+    }
+
+    /// Who revises: ticketing speaks as an account.
+    fn whom<'a>(&self, uid: &'a Uid) -> Whom<'a> {
+        let kind = match self {
+            Self::Own(_, kind) => *kind,
+            Self::Any => PersonKind::Account,
+        };
+        Whom { kind, uid }
     }
 }
 
@@ -82,6 +92,8 @@ struct Standing {
     message: Message,
     /// Whose it is; nobody's if ticketing posted it.
     membership: Option<MembershipId>,
+    /// What its author is.
+    author: PersonKind,
     latest: Option<(Seq, Event)>,
     tail: Seq,
 }
@@ -93,8 +105,8 @@ impl Lifecycle {
     /// As [`Revise`] says; `unavailable`.
     pub(crate) async fn revise(&self, request: Revise) -> Result<Revision, Error> {
         let Revise { channel, message, uid, membership, id, change } = request;
-        self.require_membership(&channel, &uid, &membership).await?;
-        let right = Right::Own(membership);
+        let kind = self.require_membership(&channel, &uid, &membership).await?;
+        let right = Right::Own(membership, kind);
         match change {
             Change::Edit { text, meta } => {
                 let edit = Edit { channel, message, uid, id, text, meta, actor: None };
@@ -136,8 +148,8 @@ impl Lifecycle {
                 text: text.clone(),
                 meta: standing.meta_after(meta.as_ref()),
             });
-            let author = &standing.message.from_uid;
-            let about = About::Revision { message, deletes: false, by: &uid, author };
+            let author = Some(Whom { kind: standing.author, uid: &standing.message.from_uid });
+            let about = About::Revision { message, deletes: false, by: right.whom(&uid), author };
             let expected = turn.expect(standing.tail);
             let stored = self.log.publish_after(
                 &channel,
@@ -196,11 +208,11 @@ impl Lifecycle {
         if let Some(standing) = &standing {
             standing.require_right(&right)?;
         }
-        let membership = match right {
-            Right::Own(membership) => Some(membership),
+        let by = match right {
+            Right::Own(membership, kind) => Some((membership, kind)),
             Right::Any => None,
         };
-        let record = DeletionRecord::new(&channel_record, message, uid, membership, id, actor)?;
+        let record = DeletionRecord::new(&channel_record, message, uid, by, id, actor)?;
         let mut stored = if standing.is_some() {
             match bucket::create(&self.buckets.deletions, &key, &record).await? {
                 Creation::Done(revision) => Revised { revision, record },
@@ -346,8 +358,9 @@ impl Lifecycle {
             if Standing::of(revised).is_none() && !self.is_still_to_be_told(record).await? {
                 return Ok(None);
             }
+            let by = Whom { kind: record.kind, uid };
             // Nothing of the author's is in the event.
-            let about = About::Revision { message: *message, deletes: true, by: uid, author: uid };
+            let about = About::Revision { message: *message, deletes: true, by, author: None };
             let expected = turn.expect(tail);
             let stored = self.log.publish_after(
                 channel,
@@ -388,20 +401,23 @@ impl Lifecycle {
         Ok(stored.record)
     }
 
-    /// Checks that a membership has not ended: a gateway may not have heard of it yet.
+    /// Checks that a membership has not ended, and its account is not suspended: a gateway may not have heard of it
+    /// yet. Returns what the member is.
     async fn require_membership(
         &self,
         channel: &ChannelName,
         uid: &Uid,
         membership: &MembershipId,
-    ) -> Result<(), Error> {
+    ) -> Result<PersonKind, Error> {
         // Of the leader: a replica that lags may not know who has just come, nor who has just gone.
         let stored = self.buckets.members.get(&member_key(channel, uid)).await?;
         let is_member = |it: &MemberRecord| it.is_member() && it.membership() == membership;
-        if stored.is_some_and(|stored| is_member(&stored.record)) {
-            return Ok(());
-        }
-        Err(Error::new(ErrorCode::Unauthorized, "the membership has ended"))
+        let member = stored
+            .map(|stored| stored.record)
+            .filter(is_member)
+            .ok_or_else(|| Error::new(ErrorCode::Unauthorized, "the membership has ended"))?;
+        self.memberships.require_not_suspended(&member).await?;
+        Ok(member.kind())
     }
 
     async fn revised(&self, channel: &ChannelName, message: Seq) -> Result<RevisedMessage, Error> {
@@ -423,8 +439,8 @@ impl Standing {
         let latest = latest_of(&revised);
         match serde_json::from_str(revised.message?.event.get()).ok()? {
             Event::Message(message) => {
-                let (membership, tail) = (revised.membership, revised.tail);
-                Some(Self { message, membership, latest, tail })
+                let (membership, author, tail) = (revised.membership, revised.author, revised.tail);
+                Some(Self { message, membership, author, latest, tail })
             }
             _ => None,
         }
@@ -432,7 +448,7 @@ impl Standing {
 
     fn require_right(&self, right: &Right) -> Result<(), Error> {
         let is_allowed = match right {
-            Right::Own(membership) => self.membership.as_ref() == Some(membership),
+            Right::Own(membership, _) => self.membership.as_ref() == Some(membership),
             Right::Any => true,
         };
         if is_allowed {
@@ -503,6 +519,10 @@ mod tests {
         MembershipId::parse(id).unwrap()
     }
 
+    fn own(membership_id: &str) -> Right {
+        Right::Own(membership(membership_id), PersonKind::Guest)
+    }
+
     fn standing(meta: &serde_json::Value, latest: Option<Logged>) -> Option<Standing> {
         let message = json!({"type": "message", "channel": "c", "time": 1, "id": "m", "text": "x",
                              "from_uid": "ann", "from_name": "Ann", "meta": meta});
@@ -510,6 +530,7 @@ mod tests {
         Standing::of(RevisedMessage {
             message,
             membership: Some(membership("a")),
+            author: PersonKind::Guest,
             latest,
             tail: Seq(9),
         })
@@ -518,13 +539,13 @@ mod tests {
     #[test]
     fn a_message_is_revised_by_the_membership_that_sent_it_or_by_ticketing() {
         let mut message = standing(&json!(null), None).unwrap();
-        assert!(message.require_right(&Right::Own(membership("a"))).is_ok());
+        assert!(message.require_right(&own("a")).is_ok());
         assert!(message.require_right(&Right::Any).is_ok());
-        let refused = message.require_right(&Right::Own(membership("b"))).unwrap_err();
+        let refused = message.require_right(&own("b")).unwrap_err();
         assert_eq!((refused.code, refused.field.as_deref()), (ErrorCode::Forbidden, Some("seq")));
         // What ticketing posted is nobody's.
         message.membership = None;
-        assert!(message.require_right(&Right::Own(membership("a"))).is_err());
+        assert!(message.require_right(&own("a")).is_err());
         assert!(message.require_right(&Right::Any).is_ok());
     }
 
@@ -533,7 +554,9 @@ mod tests {
         let joined = json!({"type": "joined", "channel": "c", "time": 1, "uid": "ann",
                             "display_name": "Ann", "membership": "a"});
         let message = Some(logged(7, &joined));
-        let joined = RevisedMessage { message, membership: None, latest: None, tail: Seq(7) };
+        let author = PersonKind::default();
+        let joined =
+            RevisedMessage { message, membership: None, author, latest: None, tail: Seq(7) };
         assert!(Standing::of(joined).is_none());
     }
 

@@ -1,8 +1,8 @@
 //! A message that is being deleted.
 
 use goch_contract::{
-    Actor, ChannelName, Error, MembershipId, MessageId, Seq, Uid, UnixMillis, event::Sender,
-    ids::random_hex,
+    Actor, ChannelName, Error, MembershipId, MessageId, Person, PersonKind, Seq, Uid, UnixMillis,
+    event::Sender, ids::random_hex,
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,9 @@ pub(crate) struct DeletionRecord {
     /// By which membership; none for ticketing.
     #[serde(default)]
     membership: Option<MembershipId>,
+    /// What the member is; ticketing speaks as an account.
+    #[serde(default)]
+    pub(crate) kind: PersonKind,
     pub(crate) id: MessageId,
     pub(crate) time: UnixMillis,
     /// Which credential asked for it; none if its author did.
@@ -38,22 +41,24 @@ pub(crate) struct DeletionRecord {
 }
 
 impl DeletionRecord {
-    /// A deletion that has not begun, by a member of that membership or by ticketing.
+    /// A deletion that has not begun, by a member of that membership and kind or by ticketing.
     pub(crate) fn new(
         channel: &ChannelRecord,
         message: Seq,
         uid: Uid,
-        membership: Option<MembershipId>,
+        by: Option<(MembershipId, PersonKind)>,
         id: MessageId,
         actor: Option<Actor>,
     ) -> Result<Self, Error> {
         let creation = random_hex::<CREATION_BYTES>()?;
         let time = UnixMillis::now();
+        let (membership, kind) = by.unzip();
         Ok(Self {
             channel: channel.name.clone(),
             message,
             uid,
             membership,
+            kind: kind.unwrap_or_default(),
             id,
             time,
             actor,
@@ -67,6 +72,11 @@ impl DeletionRecord {
     /// Whose id the deletion has.
     pub(crate) fn sender(&self) -> Sender<'_> {
         self.membership.as_ref().map_or(Sender::Ticketing(&self.uid), Sender::Member)
+    }
+
+    /// Who deletes it, as one person.
+    pub(crate) fn person(&self) -> Person {
+        self.kind.person(&self.channel, &self.uid)
     }
 
     /// Whether the message was in this channel, and not in an earlier one of the same name.

@@ -1,7 +1,7 @@
 //! A member of a channel, or whoever may not become one.
 
 use goch_contract::{
-    Actor, ChannelName, Error, MembershipId, Role, Uid, UnixMillis,
+    Actor, ChannelName, Error, MembershipId, PersonKind, Role, Uid, UnixMillis,
     event::{Event, Joined, Left, Updated, lifecycle_deduplication_id},
     rest::{AdminMember, Ban, Membership, PublicMember},
 };
@@ -96,6 +96,21 @@ pub(crate) struct MemberUpdate {
     pub(crate) origin: Option<Origin>,
 }
 
+/// What is next to be done with a record for the erasure of a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EraseStep {
+    /// It has nothing of the person.
+    Nothing,
+    /// The membership is to be ended.
+    Dismiss,
+    /// The log is to have the event of its end.
+    Announce,
+    /// What it has of the person is to be taken out of it ([`MemberRecord::stripped`]).
+    Strip,
+    /// It is to go.
+    Remove,
+}
+
 impl MemberRecord {
     /// A new member, not yet announced.
     pub(crate) fn new(new: NewMember) -> Result<Self, Error> {
@@ -119,13 +134,15 @@ impl MemberRecord {
     }
 
     /// A ban of somebody who is no member: there is no event to publish.
-    pub(crate) fn banned(uid: Uid) -> Result<Self, Error> {
-        Self::of_nobody(uid, Standing::Banned(UnixMillis::now()))
+    pub(crate) fn banned(uid: Uid, banned_at: UnixMillis) -> Result<Self, Error> {
+        let record = Self::of_nobody(uid, Standing::Banned(banned_at))?;
+        Ok(Self { joined_at: banned_at, ..record })
     }
 
     /// A uid that ticketing has spoken as, which is no member's.
     pub(crate) fn reserved(uid: Uid) -> Result<Self, Error> {
-        Ok(Self { is_reserved: true, ..Self::of_nobody(uid, Standing::Reserved)? })
+        let record = Self::of_nobody(uid, Standing::Reserved)?;
+        Ok(Self { is_reserved: true, origin: Origin::Registered, ..record })
     }
 
     fn of_nobody(uid: Uid, standing: Standing) -> Result<Self, Error> {
@@ -139,6 +156,14 @@ impl MemberRecord {
             actor: None,
         };
         Ok(Self { standing, announced: true, ..Self::new(nobody)? })
+    }
+
+    /// What the member is, or was, as a person. It never changes in a membership.
+    pub(crate) fn kind(&self) -> PersonKind {
+        match self.origin {
+            Origin::Joined => PersonKind::Guest,
+            Origin::Token | Origin::Registered => PersonKind::Account,
+        }
     }
 
     /// Whether the channel may be used.
@@ -181,6 +206,45 @@ impl MemberRecord {
             self.updated_at = Some(UnixMillis::now());
             self.announced = false;
         }
+    }
+
+    /// What is next to be done so that the record has nothing of the person of this kind any more. A ban stays, by
+    /// which others of the uid are kept out, too.
+    pub(crate) fn next_to_erase(&self, kind: PersonKind) -> EraseStep {
+        let is_theirs = self.kind() == kind;
+        let is_ban = matches!(self.standing, Standing::Banned(_));
+        match self.standing {
+            Standing::Member if is_theirs => EraseStep::Dismiss,
+            Standing::Removed(_) if is_theirs => EraseStep::Announce,
+            Standing::Banned(_) if is_theirs && !self.announced => EraseStep::Announce,
+            Standing::Reserved if is_theirs => EraseStep::Remove,
+            _ if is_ban && is_theirs && !self.is_bare_ban() => EraseStep::Strip,
+            // What ticketing has said in the name of the account was taken for the account.
+            _ if self.is_reserved && kind == PersonKind::Account => EraseStep::Strip,
+            _ => EraseStep::Nothing,
+        }
+    }
+
+    /// The record without what it has of the person of this kind beside the uid, and, of a ban, its time.
+    ///
+    /// # Errors
+    /// `internal` when the system has no randomness.
+    pub(crate) fn stripped(&self, kind: PersonKind) -> Result<Self, Error> {
+        let is_reserved = self.is_reserved && kind != PersonKind::Account;
+        let record = match self.standing {
+            Standing::Banned(banned_at) if self.kind() == kind => {
+                Self::banned(self.uid.clone(), banned_at)?
+            }
+            _ => self.clone(),
+        };
+        Ok(Self { is_reserved, ..record })
+    }
+
+    /// Whether it is a ban that has nothing but uid and time.
+    fn is_bare_ban(&self) -> bool {
+        let is_of_nobody = self.origin == Origin::default() && self.actor.is_none();
+        let is_unchanged = self.updates == 0 && self.updated_at.is_none();
+        self.standing == Standing::Banned(self.joined_at) && is_of_nobody && is_unchanged
     }
 
     /// What stays under the key when nothing else of the record is needed any more.
@@ -231,12 +295,17 @@ impl MemberRecord {
         }
     }
 
-    /// The membership or ban, for the person; nothing of somebody who was removed.
-    pub(crate) fn into_membership(self, channel: ChannelName) -> Option<Membership> {
+    /// The membership of a person of this kind, or the ban, which is one of everybody who has the uid; nothing of
+    /// somebody who was removed.
+    pub(crate) fn into_membership(
+        self,
+        channel: ChannelName,
+        kind: PersonKind,
+    ) -> Option<Membership> {
         let banned_at = match self.standing {
-            Standing::Member => None,
+            Standing::Member if self.kind() == kind => None,
             Standing::Banned(banned_at) => Some(banned_at),
-            Standing::Removed(_) | Standing::Reserved => return None,
+            Standing::Member | Standing::Removed(_) | Standing::Reserved => return None,
         };
         Some(Membership { channel, member: self.into_admin(), banned_at })
     }
@@ -257,6 +326,7 @@ impl MemberRecord {
     /// The member as ticketing sees it.
     pub(crate) fn into_admin(self) -> AdminMember {
         AdminMember {
+            kind: self.kind(),
             uid: self.uid,
             display_name: self.display_name,
             email: self.email,
@@ -345,6 +415,104 @@ pub(crate) mod tests {
         ann.update(&update);
         assert!(ann.is_reserved && ann.announced && !ann.is_changed_by(&update));
         assert_eq!(ann.origin, Origin::Registered);
+    }
+
+    /// What is left of a record when its person is erased, if no event is waited for, and how.
+    fn erased(
+        mut record: MemberRecord,
+        kind: PersonKind,
+    ) -> (Vec<EraseStep>, Option<MemberRecord>) {
+        let mut steps = Vec::new();
+        loop {
+            let step = record.next_to_erase(kind);
+            steps.push(step);
+            assert!(steps.len() < 5, "{steps:?}");
+            match step {
+                EraseStep::Nothing => return (steps, Some(record)),
+                EraseStep::Remove => return (steps, None),
+                EraseStep::Dismiss => record.dismiss(Standing::Removed(UnixMillis(9))),
+                EraseStep::Strip => record = record.stripped(kind).unwrap(),
+                EraseStep::Announce => {
+                    record.announced = true;
+                    if matches!(record.standing, Standing::Removed(_)) {
+                        match record.remains().unwrap() {
+                            Some(remains) => record = remains,
+                            None => return (steps, None),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_erasure_takes_the_records_of_its_person_and_leaves_a_namesakes() {
+        use EraseStep::{Announce, Dismiss, Nothing, Remove};
+        let (account, guest) = (PersonKind::Account, PersonKind::Guest);
+        let of = |origin| member("ann", origin, None);
+        assert_eq!(erased(of(Origin::Joined), guest), (vec![Dismiss, Announce], None));
+        assert_eq!(erased(of(Origin::Token), account), (vec![Dismiss, Announce], None));
+        let put_in = erased(of(Origin::Registered), account);
+        assert_eq!(put_in, (vec![Dismiss, Announce, Remove], None), "the uid is free");
+        for (origin, other) in [(Origin::Joined, account), (Origin::Token, guest)] {
+            let theirs = of(origin);
+            assert_eq!(erased(theirs.clone(), other), (vec![Nothing], Some(theirs)));
+        }
+        let reserved = MemberRecord::reserved(Uid::parse("ann").unwrap()).unwrap();
+        assert_eq!(erased(reserved.clone(), guest), (vec![Nothing], Some(reserved.clone())));
+        assert_eq!(erased(reserved, account), (vec![Remove], None));
+    }
+
+    #[test]
+    fn what_ticketing_took_for_an_account_is_free_and_the_guest_who_has_it_stays() {
+        let mut guest = member("ann", Origin::Joined, None);
+        guest.is_reserved = true;
+        let (steps, left) = erased(guest.clone(), PersonKind::Account);
+        assert_eq!(steps, [EraseStep::Strip, EraseStep::Nothing]);
+        assert_eq!(left, Some(MemberRecord { is_reserved: false, ..guest.clone() }));
+        // And the other way round.
+        let (_, left) = erased(guest, PersonKind::Guest);
+        assert!(left.is_some_and(|left| left.is_reserved && left.standing == Standing::Reserved));
+    }
+
+    #[test]
+    fn of_a_ban_uid_and_time_outlive_an_erasure() {
+        for (origin, kind) in
+            [(Origin::Joined, PersonKind::Guest), (Origin::Registered, PersonKind::Account)]
+        {
+            let mut banned = member("ann", origin, None);
+            banned.actor = Some(Actor::parse("help-desk").unwrap());
+            banned.dismiss(Standing::Banned(UnixMillis(7)));
+            let membership = banned.membership().clone();
+            let (steps, left) = erased(banned, kind);
+            assert_eq!(steps, [EraseStep::Announce, EraseStep::Strip, EraseStep::Nothing]);
+            let left = left.unwrap();
+            assert_eq!(
+                (left.standing, left.joined_at),
+                (Standing::Banned(UnixMillis(7)), UnixMillis(7))
+            );
+            assert!(left.announced && !left.is_reserved && left.actor.is_none());
+            assert_ne!(*left.membership(), membership);
+            // Nothing is left to be done for whoever is erased next.
+            for kind in [PersonKind::Guest, PersonKind::Account] {
+                assert_eq!(left.next_to_erase(kind), EraseStep::Nothing);
+            }
+        }
+    }
+
+    #[test]
+    fn an_export_has_the_membership_of_its_person_and_the_ban_of_the_uid() {
+        let channel = ChannelName::parse("c").unwrap();
+        let (account, guest) = (PersonKind::Account, PersonKind::Guest);
+        let joined = member("ann", Origin::Joined, None);
+        let exported = |record: &MemberRecord, kind| {
+            record.clone().into_membership(channel.clone(), kind).map(|it| it.banned_at)
+        };
+        assert_eq!([account, guest].map(|kind| exported(&joined, kind)), [None, Some(None)]);
+        let mut banned = joined;
+        banned.dismiss(Standing::Banned(UnixMillis(7)));
+        let ban = Some(Some(UnixMillis(7)));
+        assert_eq!([account, guest].map(|kind| exported(&banned, kind)), [ban, ban]);
     }
 
     #[test]

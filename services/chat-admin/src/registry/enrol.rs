@@ -7,7 +7,7 @@ use goch_contract::{
 
 use super::{Registry, authorized};
 use crate::{
-    memberships::{Entry, too_many_changes},
+    memberships::{Entry, suspended, too_many_changes},
     record::{MemberRecord, MemberUpdate, NewMember, Origin, Standing, member_key},
 };
 
@@ -19,13 +19,22 @@ impl Registry {
     /// strangers must not be able to keep out whom the product sends.
     ///
     /// # Errors
-    /// `unauthorized` for an unknown channel, and for somebody who is banned from it.
+    /// `unauthorized` for an unknown channel, for somebody who is banned from it, and for an account that is
+    /// suspended.
     pub(crate) async fn enrol(&self, request: Enrol) -> Result<Authorized, Error> {
         let Enrol { channel: name, uid, display_name, email, role } = request;
         let key = member_key(&name, &uid);
         for _ in 0..ATTEMPTS_MAX {
-            let (channel, stored) = tokio::try_join!(self.living(&name), self.members.find(&key))?;
+            let suspensions = &self.memberships.suspensions;
+            let (channel, stored, suspension) = tokio::try_join!(
+                self.living(&name),
+                self.members.find(&key),
+                suspensions.find(&uid),
+            )?;
             let channel = channel.ok_or_else(refused)?;
+            if suspension.is_some() {
+                return Err(suspended());
+            }
             let stored = match stored {
                 Some(stored) if is_same_person(&stored.record) => stored,
                 _ => {

@@ -171,18 +171,21 @@ impl Registry {
         let (channel, member) =
             tokio::try_join!(self.channels.peek(&token), self.members.peek(&key))?;
         let seen = (revision(channel.as_ref()), revision(member.as_ref()));
-        if let Some(authorized) = self.allow(channel, member, &secret).await? {
-            return Ok(authorized);
+        if let Some((channel, member)) = self.allow(channel, member, &secret).await? {
+            self.memberships.require_not_suspended(&member).await?;
+            return Ok(authorized(&channel, member));
         }
         // Whoever has joined a moment ago may not be known to the replica that answered.
         let (channel, member) =
             tokio::try_join!(self.channels.get(&token), self.members.get(&key))?;
         let is_news = (revision(channel.as_ref()), revision(member.as_ref())) != seen;
-        let authorized = if is_news { self.allow(channel, member, &secret).await? } else { None };
-        authorized.ok_or_else(|| {
+        let allowed = if is_news { self.allow(channel, member, &secret).await? } else { None };
+        let (channel, member) = allowed.ok_or_else(|| {
             let message = "there is no such member of such a channel, or the secret is wrong";
             Error::new(ErrorCode::Unauthorized, message)
-        })
+        })?;
+        self.memberships.require_not_suspended(&member).await?;
+        Ok(authorized(&channel, member))
     }
 
     /// Whether a member may use a channel. With a secret that was generated, it takes the same time when
@@ -192,13 +195,12 @@ impl Registry {
         channel: Option<Revised<ChannelRecord>>,
         member: Option<Revised<MemberRecord>>,
         secret: &SecretDigest,
-    ) -> Result<Option<Authorized>, Error> {
+    ) -> Result<Option<(ChannelRecord, MemberRecord)>, Error> {
         let member = member.map(|stored| stored.record).filter(MemberRecord::is_member);
         let stored = member.as_ref().and_then(|member| member.secret.as_ref());
         let matches = self.secrets.verify(stored, secret).await?;
-        let channel = channel.filter(|channel| !channel.record.deleting);
-        let both = channel.zip(member.filter(|_| matches));
-        Ok(both.map(|(channel, member)| authorized(&channel.record, member)))
+        let channel = channel.map(|stored| stored.record).filter(|channel| !channel.deleting);
+        Ok(channel.zip(member.filter(|_| matches)))
     }
 
     /// Which of these members may still use these channels.
@@ -229,15 +231,21 @@ impl Registry {
         Ok(Verified { exists: true, closed: channel.closed_at.is_some(), gone })
     }
 
-    /// Whether a membership has not ended.
+    /// Whether a membership has not ended, and may be used.
     async fn holds(&self, channel: &ChannelName, member: &Member) -> Result<bool, Error> {
-        let is_it = |stored: Option<Revised<MemberRecord>>| {
-            stored.is_some_and(|stored| {
-                stored.record.is_member() && *stored.record.membership() == member.membership
-            })
+        let it = |stored: Option<Revised<MemberRecord>>| {
+            let record = stored.map(|stored| stored.record);
+            record.filter(|it| it.is_member() && *it.membership() == member.membership)
         };
         let key = member_key(channel, &member.uid);
-        Ok(is_it(self.members.peek(&key).await?) || is_it(self.members.get(&key).await?))
+        let mut record = it(self.members.peek(&key).await?);
+        if record.is_none() {
+            record = it(self.members.get(&key).await?);
+        }
+        match record {
+            Some(record) => Ok(!self.memberships.is_suspended(&record).await?),
+            None => Ok(false),
+        }
     }
 
     /// A channel that is not being deleted, as the bucket has it.
@@ -356,6 +364,7 @@ fn revision<R>(stored: Option<&Revised<R>>) -> Option<u64> {
 fn authorized(channel: &ChannelRecord, member: MemberRecord) -> Authorized {
     Authorized {
         membership: member.membership().clone(),
+        kind: member.kind(),
         display_name: member.display_name,
         role: member.role,
         closed: channel.closed_at.is_some(),

@@ -1,7 +1,7 @@
 //! What is remembered of authorisations, and which questions are shared.
 
 use futures_util::future;
-use goch_contract::{MembershipId, services::admin::Revoked};
+use goch_contract::{MembershipId, PersonKind, services::admin::Revoked};
 
 use super::*;
 
@@ -10,6 +10,7 @@ fn until(until: Instant) -> Remembered {
     let profile = Arc::new(Profile {
         uid: Uid::parse("ann").unwrap(),
         membership: MembershipId::parse("a").unwrap(),
+        kind: PersonKind::Guest,
         display_name: "Ann".to_owned(),
         role: Role::guest(),
     });
@@ -50,6 +51,7 @@ fn remember_as(authorizer: &Authorizer, key: Key, proof: &Proof, now: Instant) -
         display_name: "Ann".to_owned(),
         role: Role::guest(),
         membership: MembershipId::parse("a").unwrap(),
+        kind: PersonKind::Guest,
         closed: false,
     };
     let mark = authorizer.revocations().mark();
@@ -99,7 +101,7 @@ fn nothing_is_answered_from_memory_that_was_revoked_or_is_too_old() {
     let authorization = remember(&revoked, &secret("s"));
     let (channel, uid) = key();
     assert!(revoked.still_holds(&authorization, &channel, &uid));
-    revoked.revocations().note(Revoked { channel: channel.clone(), uid: Some(uid.clone()) });
+    revoked.revocations().note(Revoked::Member(channel.clone(), uid.clone()));
     assert!(!revoked.still_holds(&authorization, &channel, &uid));
     assert!(recall(&revoked, &key(), &secret("s")).is_none());
     assert!(lock(&revoked.remembered).is_empty());
@@ -169,7 +171,7 @@ fn a_question_under_way_is_shared_by_whoever_shows_the_same_unless_a_revocation_
     assert!(!is_under_way(&authorizer, &secret("wrong")));
     assert!(!is_under_way(&authorizer, &token(None, None)));
     let (channel, uid) = key();
-    authorizer.revocations().note(Revoked { channel, uid: Some(uid) });
+    authorizer.revocations().note(Revoked::Member(channel, uid));
     assert!(!is_under_way(&authorizer, &secret("s")), "its answer may be older");
 }
 

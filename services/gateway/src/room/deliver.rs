@@ -10,11 +10,11 @@ use goch_contract::{
     services::admin::Member,
 };
 
-use super::{Kept, Room, State, Subscriber, turn::Turn};
-use crate::{
-    profile::Profile,
-    socket::{budget::Shared, encode},
+use super::{
+    Kept, Room, State, Subscriber,
+    turn::{Turn, Update},
 };
+use crate::socket::{budget::Shared, encode};
 
 /// What became of delivered events.
 #[derive(Default)]
@@ -70,8 +70,8 @@ impl Room {
                 self.state.borrow_mut().reading.forget(&member.uid);
                 self.put_out(&member)
             }
-            Turn::Updated(profile) => {
-                self.update(&Arc::new(profile));
+            Turn::Updated(update) => {
+                self.update(&update);
                 0
             }
             Turn::Deleted(message) => {
@@ -85,15 +85,17 @@ impl Room {
     }
 
     /// Has everything that a member says from now on go out under another name or role.
-    fn update(self: &Rc<Self>, profile: &Arc<Profile>) {
+    fn update(self: &Rc<Self>, update: &Update) {
         let mut state = self.state.borrow_mut();
         let State { subscribers, presence, .. } = &mut *state;
-        let member = profile.member();
+        let mut updated = None;
         for (_, subscriber) in subscribers {
             let mut known = subscriber.profile.borrow_mut();
-            if known.is_of(&member) {
-                *known = Arc::clone(profile);
-                presence.note_role(&profile.uid, &profile.role);
+            if known.is_of(&update.member) {
+                let profile = updated.get_or_insert_with(|| Arc::new(update.of(&known)));
+                let profile = Arc::clone(profile);
+                *known = profile;
+                presence.note_role(&update.member.uid, &update.role);
                 self.stir();
             }
         }

@@ -28,7 +28,7 @@ use std::{
 };
 
 use goch_contract::{
-    ChannelName, Seq, Uid,
+    ChannelName, PersonKind, Seq, Uid,
     presence::{OnlineMember, PresenceReport},
     services::admin::Member,
 };
@@ -225,7 +225,7 @@ impl Room {
 
     /// Notes that a member has read up to `seq`; it is stored soon. Tells whether there is room for
     /// that.
-    pub(crate) fn mark(self: &Rc<Self>, uid: &Uid, seq: Seq) -> bool {
+    pub(crate) fn mark(self: &Rc<Self>, uid: &Uid, kind: PersonKind, seq: Seq) -> bool {
         let mut state = self.state.borrow_mut();
         // Nobody has read what is not in the log.
         let seq = seq.min(state.ring.last_seq().max(state.acked));
@@ -233,14 +233,14 @@ impl Room {
             return true;
         }
         self.stir();
-        state.reading.mark(uid, seq)
+        state.reading.mark(uid, kind, seq)
     }
 
-    fn take_marks(&self) -> Vec<(Uid, Seq)> {
+    fn take_marks(&self) -> Vec<(Uid, (PersonKind, Seq))> {
         self.state.borrow_mut().reading.take_marks()
     }
 
-    fn uncounted(&self) -> Vec<Uid> {
+    fn uncounted(&self) -> Vec<(Uid, PersonKind)> {
         self.state.borrow().reading.uncounted()
     }
 

@@ -7,7 +7,9 @@
 
 use std::{collections::HashMap, rc::Rc, sync::Arc};
 
-use goch_contract::{ChannelName, Seq, Uid, frame::ServerFrame, services::admin::Member};
+use goch_contract::{
+    ChannelName, PersonKind, Seq, Uid, frame::ServerFrame, services::admin::Member,
+};
 use slab::Slab;
 
 use super::{
@@ -31,6 +33,8 @@ struct Watcher {
 #[derive(Default)]
 struct Tally {
     watchers: usize,
+    /// What those who watch are.
+    kind: PersonKind,
     position: Option<Seq>,
     /// None while it has to be counted anew.
     count: Option<u64>,
@@ -39,6 +43,11 @@ struct Tally {
 }
 
 impl Tally {
+    /// Forgets what is known of whoever has the uid.
+    fn forget(&mut self) {
+        *self = Self { watchers: self.watchers, kind: self.kind, ..Self::default() };
+    }
+
     /// Counts from the room's memory, as far as that reaches back.
     fn recount(&mut self, uid: &Uid, ring: &Ring) {
         self.count = self.position.and_then(|position| ring.unread(uid, position));
@@ -54,7 +63,7 @@ pub(super) struct Reading {
     tallies: HashMap<Uid, Tally>,
     watchers: Slab<Watcher>,
     /// What members have read that is not stored yet.
-    marks: HashMap<Uid, Seq>,
+    marks: HashMap<Uid, (PersonKind, Seq)>,
 }
 
 impl Reading {
@@ -172,9 +181,10 @@ impl Reading {
     }
 
     /// Seats a watcher.
-    pub(super) fn watch(&mut self, outbox: Rc<Outbox>, member: Member) -> usize {
+    pub(super) fn watch(&mut self, outbox: Rc<Outbox>, member: Member, kind: PersonKind) -> usize {
         let known = self.position(&member.uid);
         let tally = self.tallies.entry(member.uid.clone()).or_default();
+        tally.kind = kind;
         tally.position = tally.position.or(known);
         tally.watchers += 1;
         self.watchers.insert(Watcher { outbox, member, told: None })
@@ -218,9 +228,9 @@ impl Reading {
     }
 
     /// Members whose count must be made anew.
-    pub(super) fn uncounted(&self) -> Vec<Uid> {
+    pub(super) fn uncounted(&self) -> Vec<(Uid, PersonKind)> {
         let uncounted = self.tallies.iter().filter(|(_, tally)| tally.count.is_none());
-        uncounted.map(|(uid, _)| uid.clone()).collect()
+        uncounted.map(|(uid, tally)| (uid.clone(), tally.kind)).collect()
     }
 
     /// Forgets how far somebody has read who has left: whoever has the uid next may be another person.
@@ -228,7 +238,7 @@ impl Reading {
         self.marks.remove(uid);
         self.positions.forget_member(uid);
         if let Some(tally) = self.tallies.get_mut(uid) {
-            *tally = Tally { watchers: tally.watchers, ..Tally::default() };
+            tally.forget();
         }
     }
 
@@ -239,20 +249,18 @@ impl Reading {
     }
 
     fn forget_tallies(&mut self) {
-        for tally in self.tallies.values_mut() {
-            *tally = Tally { watchers: tally.watchers, ..Tally::default() };
-        }
+        self.tallies.values_mut().for_each(Tally::forget);
     }
 
     /// Notes that a member has read up to `seq`, to be stored soon. Tells whether it will be.
-    pub(super) fn mark(&mut self, uid: &Uid, seq: Seq) -> bool {
-        if let Some(marked) = self.marks.get_mut(uid) {
+    pub(super) fn mark(&mut self, uid: &Uid, kind: PersonKind, seq: Seq) -> bool {
+        if let Some((_, marked)) = self.marks.get_mut(uid).filter(|(of, _)| *of == kind) {
             *marked = seq.max(*marked);
             return true;
         }
-        let has_room = self.marks.len() < MARKS_MAX;
+        let has_room = self.marks.len() < MARKS_MAX || self.marks.contains_key(uid);
         if has_room {
-            self.marks.insert(uid.clone(), seq);
+            self.marks.insert(uid.clone(), (kind, seq));
         }
         has_room
     }
@@ -262,7 +270,7 @@ impl Reading {
     }
 
     /// What is to be stored.
-    pub(super) fn take_marks(&mut self) -> Vec<(Uid, Seq)> {
+    pub(super) fn take_marks(&mut self) -> Vec<(Uid, (PersonKind, Seq))> {
         std::mem::take(&mut self.marks).into_iter().collect()
     }
 }
@@ -310,7 +318,7 @@ mod tests {
 
     fn watched_by_ann() -> (Reading, usize) {
         let mut reading = reading();
-        let key = reading.watch(Outbox::unconnected(1_000), ann());
+        let key = reading.watch(Outbox::unconnected(1_000), ann(), PersonKind::Account);
         (reading, key)
     }
 
@@ -341,7 +349,7 @@ mod tests {
         assert_eq!(count(&reading), Some(1));
         reading.distrust();
         assert!(reading.note_position(&uid("ann"), Seq(5), &ring));
-        assert_eq!(reading.uncounted(), [uid("ann")]);
+        assert_eq!(reading.uncounted(), [(uid("ann"), PersonKind::Account)]);
     }
 
     #[test]
@@ -375,7 +383,7 @@ mod tests {
         assert_eq!(count(&reading), Some(5));
         reading.distrust();
         reading.count_without(Seq(11), &ring);
-        assert_eq!(reading.uncounted(), [uid("ann")]);
+        assert_eq!(reading.uncounted(), [(uid("ann"), PersonKind::Account)]);
     }
 
     #[test]
@@ -397,9 +405,9 @@ mod tests {
     fn reads_of_a_moment_are_stored_as_one() {
         let mut reading = reading();
         for seq in [4, 9, 7] {
-            assert!(reading.mark(&uid("ann"), Seq(seq)));
+            assert!(reading.mark(&uid("ann"), PersonKind::Account, Seq(seq)));
         }
-        assert_eq!(reading.take_marks(), [(uid("ann"), Seq(9))]);
+        assert_eq!(reading.take_marks(), [(uid("ann"), (PersonKind::Account, Seq(9)))]);
         assert!(!reading.has_marks());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Instant};
 
-use goch_contract::{Seq, services::admin::Member};
+use goch_contract::Seq;
 
 use super::{Room, Subscriber};
 use crate::{profile::Profile, socket::outbox::Outbox};
@@ -41,10 +41,10 @@ impl Room {
     }
 
     /// Seats a watcher: once it was told a count, it gets every other one.
-    pub(crate) fn watch(self: &Rc<Self>, outbox: Rc<Outbox>, member: Member) -> WatchSeat {
+    pub(crate) fn watch(self: &Rc<Self>, outbox: Rc<Outbox>, profile: &Profile) -> WatchSeat {
         let mut state = self.state.borrow_mut();
         state.empty_since = None;
-        let key = state.reading.watch(outbox, member);
+        let key = state.reading.watch(outbox, profile.member(), profile.kind);
         WatchSeat { room: Rc::clone(self), key }
     }
 }

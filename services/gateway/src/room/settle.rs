@@ -14,7 +14,7 @@ use actix_web::rt;
 use async_nats::connection::State;
 use futures_util::{StreamExt as _, stream};
 use goch_contract::{
-    ErrorCode, Seq, Uid,
+    ErrorCode, PersonKind, Seq, Uid,
     frame::Signal,
     presence::{PresenceReport, PresenceSignal},
     services::history::Read,
@@ -81,18 +81,18 @@ impl Rooms {
         // Never closed.
         let Ok(_permit) = self.working.acquire().await else { return };
         let marks = stream::iter(room.take_marks());
-        let stored = marks.map(|(uid, seq)| self.store(&room, uid, seq));
+        let stored = marks.map(|(uid, (kind, seq))| self.store(&room, uid, kind, seq));
         let all_stored = stored.buffer_unordered(REQUESTS_PER_ROOM);
         let all_stored = all_stored.fold(true, |all, one| std::future::ready(all && one)).await;
         let counted = stream::iter(room.uncounted())
-            .map(|uid| async { self.count(&room, uid).await })
+            .map(|(uid, kind)| self.count(&room, uid, kind))
             .buffer_unordered(REQUESTS_PER_ROOM);
         let all_counted = counted.fold(true, |all, one| std::future::ready(all && one)).await;
         room.end_work(all_stored && all_counted);
     }
 
-    async fn count(&self, room: &Rc<Room>, uid: Uid) -> bool {
-        let counted = room.count_unread(&self.context.services, &uid).await;
+    async fn count(&self, room: &Rc<Room>, uid: Uid, kind: PersonKind) -> bool {
+        let counted = room.count_unread(&self.context.services, &uid, kind).await;
         if let Err(error) = &counted {
             tracing::debug!(channel = %room.channel(), %error, "unread messages are unknown");
         }
@@ -100,14 +100,14 @@ impl Rooms {
     }
 
     /// Stores a read position and tells the channel. False if it has to be tried again.
-    async fn store(&self, room: &Rc<Room>, uid: Uid, seq: Seq) -> bool {
+    async fn store(&self, room: &Rc<Room>, uid: Uid, kind: PersonKind, seq: Seq) -> bool {
         let channel = room.channel();
-        let request = Read { channel: channel.clone(), uid, seq };
+        let request = Read { channel: channel.clone(), uid, kind, seq };
         let position = match self.context.services.call(&request).await {
             Ok(position) => position,
             Err(error) => {
                 tracing::debug!(%channel, %error, "a read position was not stored");
-                return error.code != ErrorCode::Unavailable || !room.mark(&request.uid, seq);
+                return error.code != ErrorCode::Unavailable || !room.mark(&request.uid, kind, seq);
             }
         };
         room.note_position(&request.uid, position);

@@ -7,6 +7,22 @@ use serde::Deserialize;
 use super::{Kept, Ring};
 use crate::profile::Profile;
 
+/// Who a member is to the others from now on.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Update {
+    pub(super) member: Member,
+    pub(super) display_name: String,
+    pub(super) role: Role,
+}
+
+impl Update {
+    /// The profile of the member whom the update is about.
+    pub(super) fn of(&self, profile: &Profile) -> Profile {
+        let (display_name, role) = (self.display_name.clone(), self.role.clone());
+        Profile { display_name, role, ..profile.clone() }
+    }
+}
+
 /// What a room does because of an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Turn {
@@ -15,7 +31,7 @@ pub(super) enum Turn {
     /// A membership has ended.
     Left(Member),
     /// A member has another name or role.
-    Updated(Profile),
+    Updated(Update),
     /// A message was deleted: what is unread is less.
     Deleted(Seq),
 }
@@ -39,14 +55,12 @@ impl Turn {
         }
         let fields: Fields<'_> = serde_json::from_slice(&kept.json).ok()?;
         let Fields { kind, uid, membership, display_name, role } = fields;
-        let member = uid.zip(membership);
+        let member = uid.zip(membership).map(|(uid, membership)| Member { uid, membership });
         match kind {
             "closed" => Some(Self::Closed(true)),
             "reopened" => Some(Self::Closed(false)),
-            "left" => member.map(|(uid, membership)| Self::Left(Member { uid, membership })),
-            "updated" => member.map(|(uid, membership)| {
-                Self::Updated(Profile { uid, membership, display_name, role })
-            }),
+            "left" => member.map(Self::Left),
+            "updated" => member.map(|member| Self::Updated(Update { member, display_name, role })),
             "deleted" => kept.revision().map(|it| Self::Deleted(it.message)),
             _ => None,
         }
@@ -86,12 +100,12 @@ mod tests {
     fn a_member_who_left_or_changed_is_named() {
         let left = kept(1, r#"{"type":"left","channel":"c","uid":"ann","membership":"a1"}"#, None);
         let (uid, membership) = (Uid::parse("ann").unwrap(), MembershipId::parse("a1").unwrap());
-        let member = Member { uid: uid.clone(), membership: membership.clone() };
-        assert_eq!(Turn::of(&left), Some(Turn::Left(member)));
+        let member = Member { uid, membership };
+        assert_eq!(Turn::of(&left), Some(Turn::Left(member.clone())));
         let updated = r#"{"type":"updated","uid":"ann","display_name":"Ann","role":"agent","membership":"a1"}"#;
         let (display_name, role) = ("Ann".to_owned(), Role::agent());
-        let profile = Profile { uid, membership, display_name, role };
-        assert_eq!(Turn::of(&kept(2, updated, None)), Some(Turn::Updated(profile)));
+        let update = Update { member, display_name, role };
+        assert_eq!(Turn::of(&kept(2, updated, None)), Some(Turn::Updated(update)));
         assert_eq!(Turn::of(&kept(1, r#"{"type":"pinned"}"#, None)), None);
     }
 }

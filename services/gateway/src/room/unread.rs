@@ -8,7 +8,7 @@
 use std::{rc::Rc, time::Instant};
 
 use goch_contract::{
-    Error, Seq, Uid,
+    Error, PersonKind, Seq, Uid,
     services::{
         broker::{Span, count_span},
         history::{Unread, UnreadCount},
@@ -34,6 +34,7 @@ impl Room {
         self: &Rc<Self>,
         services: &ServiceClient,
         uid: &Uid,
+        kind: PersonKind,
     ) -> Result<Counted, Error> {
         if let Some(counted) = self.known_count(uid) {
             return Ok(counted);
@@ -44,7 +45,7 @@ impl Room {
             let recalled = known.and_then(|known| self.with_ring(|ring| recall(ring, uid, known)));
             let counted = if let Some(recalled) = recalled {
                 recalled
-            } else if let Some(asked) = self.ask(services, uid, known, epoch).await? {
+            } else if let Some(asked) = self.ask(services, (uid, kind), known, epoch).await? {
                 self.remember(epoch, uid, asked);
                 asked
             } else {
@@ -61,11 +62,13 @@ impl Room {
     async fn ask(
         self: &Rc<Self>,
         services: &ServiceClient,
-        uid: &Uid,
+        (uid, kind): (&Uid, PersonKind),
         known: Option<Known>,
         epoch: u64,
     ) -> Result<Option<Counted>, Error> {
-        let request = Unread { channel: self.channel().clone(), uid: uid.clone(), fresh: false };
+        let (channel, uid) = (self.channel().clone(), uid.clone());
+        let request = Unread { channel, uid, kind, fresh: false };
+        let uid = &request.uid;
         let answered = match services.call(&request).await {
             Ok(UnreadCount { count, position, through }) => {
                 if !self.note_answer(epoch, uid, position) {

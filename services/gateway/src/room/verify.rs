@@ -35,6 +35,12 @@ impl Rooms {
         }
     }
 
+    /// Has the seats of an account that was suspended looked after at once, in all rooms: no event tells of it.
+    pub(crate) fn verify_account(&self, uid: &Uid) {
+        let now = Instant::now();
+        self.for_each(|room| room.hurry_verify(uid, now));
+    }
+
     /// Looks after the rooms whose turn it is, and after members who were revoked, many in one request.
     pub(crate) async fn verify(&self, now: Instant) {
         let due = self.open_rooms(|room| room.is_verify_due(now));

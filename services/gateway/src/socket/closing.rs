@@ -23,7 +23,7 @@ pub(crate) enum Closing {
     Overloaded,
     /// 4000: the client reads too slowly.
     TooSlow,
-    /// 4001: the member was removed from a channel, or the channel is gone; see
+    /// 4001: the member was removed from a channel, the channel is gone, or the account is suspended; see
     /// [`Outbox::put_out`](super::outbox::Outbox::put_out).
     Removed,
 }

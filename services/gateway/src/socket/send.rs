@@ -12,7 +12,7 @@ use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use goch_chassis::nats::REQUEST_TIMEOUT;
 use goch_contract::{
     Error, ErrorCode, MessageId, Seq, UnixMillis,
-    event::{Event, FROM_HEADER, MEMBERSHIP_HEADER, Message, Sender, deduplication_id},
+    event::{Event, MEMBERSHIP_HEADER, Message, Sender, deduplication_id, name_sender},
     frame::{Send, ServerFrame},
     services::broker::stored_time,
     trace,
@@ -56,7 +56,7 @@ impl Connection {
             let sender = Sender::Member(&profile.membership);
             let deduplication = deduplication_id(&send.channel, sender, send.id.as_str());
             headers.insert(NATS_MESSAGE_ID, deduplication);
-            headers.insert(FROM_HEADER, profile.uid.as_str());
+            name_sender(&mut headers, profile.kind, &profile.uid);
             headers.insert(MEMBERSHIP_HEADER, profile.membership.as_str());
             trace::inject(&mut headers);
             headers

@@ -14,7 +14,8 @@ impl Connection {
     /// once, and told to the channel when it is.
     pub(super) fn read(&self, channel: &ChannelName, seq: Seq) -> Result<(), Error> {
         let subscription = self.subscription(channel)?;
-        if subscription.seat.room().mark(&subscription.uid, seq) {
+        let kind = subscription.seat.profile().kind;
+        if subscription.seat.room().mark(&subscription.uid, kind, seq) {
             return Ok(());
         }
         Err(Error::unavailable("too many read positions wait to be stored"))

@@ -31,7 +31,8 @@ impl Connection {
             Ok(admitted)
         };
         let prepare = async |admitted: &Admitted, room: &Rc<Room>| {
-            let counting = room.count_unread(&worker.services, &admitted.uid);
+            let kind = admitted.authorization.profile.kind;
+            let counting = room.count_unread(&worker.services, &admitted.uid, kind);
             let counting = timeout(UNREAD_WITHIN, counting);
             let (counted, fetched) = join(counting, page::fetch(&worker, room, &subscribe)).await;
             let fetched = page::reach(&worker, room, subscribe.limit, fetched?).await?;

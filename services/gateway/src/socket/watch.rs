@@ -155,8 +155,9 @@ async fn open(
     let admit = async || admit(worker, &channel, credentials.clone(), caller).await;
     let prepare = async |admitted: &Admitted, room: &Rc<Room>| {
         // Seated before it is counted, so that no change falls in between.
-        let seat = room.watch(Rc::clone(outbox), admitted.authorization.profile.member());
-        let counted = room.count_unread(&worker.services, &admitted.uid).await?;
+        let profile = &admitted.authorization.profile;
+        let seat = room.watch(Rc::clone(outbox), profile);
+        let counted = room.count_unread(&worker.services, &profile.uid, profile.kind).await?;
         Ok((seat, counted.count))
     };
     let opened = admit_to_room(worker, &channel, admit, prepare).await;

@@ -267,6 +267,7 @@ mod tests {
         let profile = |display_name: &str, role| Profile {
             uid: Uid::parse("ann").unwrap(),
             membership: goch_contract::MembershipId::parse("a").unwrap(),
+            kind: goch_contract::PersonKind::Account,
             display_name: display_name.to_owned(),
             role,
         };

@@ -278,7 +278,10 @@ mod tests {
 
     #[test]
     fn who_is_banned_is_no_member_and_yet_where_the_next_page_begins() {
-        let (ann, bob) = (member("ann"), MemberRecord::banned(Uid::parse("bob").unwrap()).unwrap());
+        let (ann, bob) = (
+            member("ann"),
+            MemberRecord::banned(Uid::parse("bob").unwrap(), goch_contract::UnixMillis(7)).unwrap(),
+        );
         let value = |record: &MemberRecord| {
             Value::from(format!("7 1 {}", serde_json::to_string(record).unwrap()))
         };

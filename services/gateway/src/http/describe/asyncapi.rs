@@ -43,7 +43,10 @@ const CLOSINGS: [(Closing, &str); 9] = [
         Closing::TooSlow,
         "Events could not be handed over in time: connect again at once and resume.",
     ),
-    (Closing::Removed, "Removed from the channel that the reason names, or it was deleted."),
+    (
+        Closing::Removed,
+        "Removed from the channel that the reason names, it was deleted, or the account is suspended.",
+    ),
 ];
 
 /// Who says a message.
