@@ -460,6 +460,17 @@ fn the_openapi_documents_are_whole() {
                 assert_examples_fit(&document, operation);
             }
         }
+        for (kind, item) in api["webhooks"].as_object().into_iter().flatten() {
+            let operation = &item["post"];
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(ids.insert(id), "{id} is there twice");
+            assert!(tags.contains(&&operation["tags"][0]), "{kind} has no tag");
+            assert_eq!(
+                operation["requestBody"]["content"]["application/json"]["example"]["type"],
+                *kind
+            );
+            assert_examples_fit(&document, operation);
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! What Goch's services promise each other and the people who use them.
 //!
-//! Wire types live here and nowhere else: names ([`ids`]), the log's events ([`event`]), WebSocket
+//! Wire types live here and nowhere else: names ([`ids`]), the log's events ([`event`]) and what has
+//! [`ended`], WebSocket
 //! frames ([`frame`]), presence ([`presence`]), REST bodies ([`rest`]), [`webhook`]s, error codes
 //! ([`error`]), limits ([`limits`]), NATS subjects ([`subjects`]) and typed request/reply clients
 //! ([`services`]). Services depend on this crate and never on each other.
 
+pub mod ended;
 pub mod error;
 pub mod event;
 pub mod frame;

@@ -3,6 +3,7 @@
 use crate::{
     error::{Error, ErrorCode},
     ids::{ChannelName, InvalidName, MessageId, Secret, Uid},
+    webhook::ChannelPattern,
 };
 
 /// The fewest and the most characters of a value.
@@ -130,6 +131,17 @@ impl Limits {
     pub fn parse_channel(&self, field: &'static str, value: &str) -> Result<ChannelName, Error> {
         self.channel.check(field, value)?;
         ChannelName::parse(value).map_err(|reason| invalid(field, reason))
+    }
+
+    /// Parses a channel's name or the beginning of names, with a star behind it, found in `field`.
+    ///
+    /// # Errors
+    /// Names the field and the rule or limit it breaks.
+    pub fn parse_pattern(&self, field: &'static str, value: &str) -> Result<ChannelPattern, Error> {
+        // The star is none of the name's characters.
+        let length = Length { min: 1, max: self.channel.max + 1 };
+        length.check(field, value)?;
+        ChannelPattern::parse(value).map_err(|reason| invalid(field, reason))
     }
 
     /// Parses a uid found in `field`.

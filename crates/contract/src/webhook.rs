@@ -3,11 +3,21 @@
 //! Requests are signed and their bodies shaped as Standard Webhooks says
 //! (<https://www.standardwebhooks.com>).
 
+mod pattern;
+mod payload;
+
 use std::{borrow::Cow, collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+pub use self::{
+    pattern::ChannelPattern,
+    payload::{Body, MessageUnread, VERSION},
+};
 use crate::ids::{Secret, Seq, UnixMillis};
+
+/// The most names and beginnings of names that a webhook's channels are told by.
+pub const CHANNELS_MAX: usize = 100;
 
 /// What happened, as a webhook calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +28,8 @@ pub enum EventKind {
     ChannelClosed,
     /// A channel takes messages again.
     ChannelReopened,
+    /// A channel is deleted, with everything of it.
+    ChannelDeleted,
     /// Somebody became a member.
     MemberJoined,
     /// A member has another name or role.
@@ -32,14 +44,17 @@ pub enum EventKind {
     MessageDeleted,
     /// A member has not read a message for some time.
     MessageUnread,
+    /// A person's data is erased.
+    PersonErased,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::ChannelCreated,
         Self::ChannelClosed,
         Self::ChannelReopened,
+        Self::ChannelDeleted,
         Self::MemberJoined,
         Self::MemberUpdated,
         Self::MemberLeft,
@@ -47,6 +62,7 @@ impl EventKind {
         Self::MessageEdited,
         Self::MessageDeleted,
         Self::MessageUnread,
+        Self::PersonErased,
     ];
 
     /// The kind's word on the wire.
@@ -56,6 +72,7 @@ impl EventKind {
             Self::ChannelCreated => "channel.created",
             Self::ChannelClosed => "channel.closed",
             Self::ChannelReopened => "channel.reopened",
+            Self::ChannelDeleted => "channel.deleted",
             Self::MemberJoined => "member.joined",
             Self::MemberUpdated => "member.updated",
             Self::MemberLeft => "member.left",
@@ -63,6 +80,7 @@ impl EventKind {
             Self::MessageEdited => "message.edited",
             Self::MessageDeleted => "message.deleted",
             Self::MessageUnread => "message.unread",
+            Self::PersonErased => "person.erased",
         }
     }
 
@@ -72,7 +90,7 @@ impl EventKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
-    /// The kind of an event of the log, by its `type`; none for one that is not sent.
+    /// The kind of an event of a channel, by its `type`; none for one that is not sent.
     #[must_use]
     pub fn of_event(kind: &str) -> Option<Self> {
         match kind {
@@ -85,6 +103,16 @@ impl EventKind {
             "message" => Some(Self::MessageCreated),
             "edited" => Some(Self::MessageEdited),
             "deleted" => Some(Self::MessageDeleted),
+            _ => None,
+        }
+    }
+
+    /// The kind of what has ended ([`crate::ended::Ended`]), by its `type`.
+    #[must_use]
+    pub fn of_ended(kind: &str) -> Option<Self> {
+        match kind {
+            "channel_deleted" => Some(Self::ChannelDeleted),
+            "person_erased" => Some(Self::PersonErased),
             _ => None,
         }
     }
@@ -122,6 +150,8 @@ pub struct Webhook {
     /// Which events are sent.
     #[cfg_attr(feature = "schemas", schema(value_type = Vec<EventKind>))]
     pub events: BTreeSet<EventKind>,
+    /// Of which channels they are: names, or beginnings of names with a star behind them. `*` is all.
+    pub channels: BTreeSet<ChannelPattern>,
     /// Whether anything is sent.
     pub enabled: bool,
     /// Why nothing is sent; null while something is.
@@ -179,6 +209,9 @@ pub struct CreateWebhookBody {
     /// Which events are to be sent.
     #[cfg_attr(feature = "schemas", schema(value_type = Vec<EventKind>, min_items = 1))]
     pub events: Vec<String>,
+    /// Of which channels; left out, of all.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<Vec<ChannelPattern>>, nullable = false, min_items = 1, max_items = 100))]
+    pub channels: Option<Vec<String>>,
 }
 
 /// `PATCH /v1/admin/webhooks/{id}`; what is left out stays.
@@ -191,6 +224,9 @@ pub struct ChangeWebhookBody {
     /// Which events are to be sent.
     #[cfg_attr(feature = "schemas", schema(value_type = Option<Vec<EventKind>>, min_items = 1))]
     pub events: Option<Vec<String>>,
+    /// Of which channels; `["*"]` is all.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<Vec<ChannelPattern>>, min_items = 1, max_items = 100))]
+    pub channels: Option<Vec<String>>,
     /// Whether anything is to be sent.
     pub enabled: Option<bool>,
 }
@@ -248,6 +284,7 @@ mod tests {
             id: "5e1f".to_owned(),
             url: "https://tickets.example.org/goch".to_owned(),
             events: [EventKind::ChannelClosed, EventKind::MessageUnread].into(),
+            channels: [ChannelPattern::all()].into(),
             enabled: true,
             disabled_reason: None,
             created_at: UnixMillis(1_700_000_000_123),
@@ -256,7 +293,7 @@ mod tests {
         let created = WebhookWithSecret { webhook, secret: Secret::new("whsec_c2VjcmV0") };
         assert_eq!(
             serde_json::to_string(&created).unwrap(),
-            r#"{"id":"5e1f","url":"https://tickets.example.org/goch","events":["channel.closed","message.unread"],"enabled":true,"disabled_reason":null,"created_at":1700000000123,"old_secret_expires_at":null,"secret":"whsec_c2VjcmV0"}"#
+            r#"{"id":"5e1f","url":"https://tickets.example.org/goch","events":["channel.closed","message.unread"],"channels":["*"],"enabled":true,"disabled_reason":null,"created_at":1700000000123,"old_secret_expires_at":null,"secret":"whsec_c2VjcmV0"}"#
         );
     }
 }

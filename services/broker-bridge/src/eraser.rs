@@ -116,7 +116,10 @@ impl Eraser {
     }
 
     /// Deletes an event; false if it is gone already.
-    async fn delete(&self, seq: Seq) -> Result<bool, Error> {
+    ///
+    /// # Errors
+    /// `unavailable`: it may be deleted.
+    pub(crate) async fn delete(&self, seq: Seq) -> Result<bool, Error> {
         // Without `no_erase`, so the server overwrites it.
         let delete = timeout(CALL_TIMEOUT, self.log.delete_message(seq.0));
         match delete.await.map_err(|_| away())? {

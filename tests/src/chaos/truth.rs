@@ -62,7 +62,12 @@ impl Log {
                 Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => continue,
                 Err(error) => panic!("the log cannot be read: {error}"),
             };
-            let channel = message.subject.rsplit('.').next().unwrap_or_default().to_owned();
+            let subject = message.subject.as_str();
+            let Some(channel) = subject.strip_prefix(&format!("{}.log.", self.prefix)) else {
+                // What says that something has ended is no event of a channel.
+                continue;
+            };
+            let channel = channel.to_owned();
             let events = channels.entry(channel).or_default();
             let mut event: Value = serde_json::from_slice(&message.payload).unwrap();
             event["seq"] = seq.into();

@@ -9,6 +9,7 @@ pub mod committed;
 pub mod document;
 pub mod problems;
 pub mod server;
+pub mod webhooks;
 
 use serde_json::{Value, json};
 use utoipa::{
@@ -27,7 +28,7 @@ use crate::{
         ROLE_CEILING, Role, Secret, Seq, Uid, UnixMillis,
     },
     limits::{Length, Limits, TOKEN_MAX},
-    webhook::EventKind,
+    webhook::{ChannelPattern, EventKind},
 };
 
 /// A member's display name.
@@ -338,6 +339,13 @@ pub struct Frames {
     pub components: Vec<(String, Value)>,
 }
 
+fn channel_pattern() -> Schema {
+    let about = "A channel by its name, or the beginning of names and a star: `acme-*` is every channel whose name \
+                 begins with `acme-`, `*` is every channel. A star that is not at the end is a star.";
+    let length = Length { min: 1, max: NAME_CEILING + 1 };
+    string(length, about, "acme-*").pattern(Some(NAME_PATTERN)).into()
+}
+
 fn event_kind() -> Schema {
     let about = "What happened, as a webhook calls it.".to_owned();
     words(EventKind::ALL.iter().map(|kind| kind.as_str()), about)
@@ -375,4 +383,5 @@ schema_of! {
     UnixMillis => unix_millis();
     ErrorCode => error_code();
     EventKind => event_kind();
+    ChannelPattern => channel_pattern();
 }

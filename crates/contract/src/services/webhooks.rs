@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{Service, ServiceRequest};
-use crate::webhook::{DeadLettersBody, EventKind, Webhook, WebhookWithSecret};
+use crate::webhook::{ChannelPattern, DeadLettersBody, EventKind, Webhook, WebhookWithSecret};
 
 macro_rules! request {
     ($request:ty, $endpoint:literal, $response:ty) => {
@@ -26,6 +26,8 @@ pub struct CreateWebhook {
     pub url: String,
     /// Which events are sent.
     pub events: BTreeSet<EventKind>,
+    /// Of which channels.
+    pub channels: BTreeSet<ChannelPattern>,
 }
 
 request!(CreateWebhook, "create_webhook", WebhookWithSecret);
@@ -46,6 +48,8 @@ pub struct ChangeWebhook {
     pub url: Option<String>,
     /// Which events are sent.
     pub events: Option<BTreeSet<EventKind>>,
+    /// Of which channels.
+    pub channels: Option<BTreeSet<ChannelPattern>>,
     /// Whether anything is sent.
     pub enabled: Option<bool>,
 }

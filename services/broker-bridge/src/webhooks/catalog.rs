@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use goch_contract::{
     Error, ErrorCode, Seq, UnixMillis,
+    ids::random_hex,
     services::webhooks::{
         ChangeWebhook, CreateWebhook, DeleteWebhook, RotateWebhookSecret, Webhooks as ListWebhooks,
     },
@@ -24,6 +25,9 @@ use super::{
 /// The most webhooks: each costs this service a reader of the log.
 const WEBHOOKS_MAX: usize = 50;
 
+/// Random bytes of what the ids of a webhook's requests are made with.
+const ID_KEY_BYTES: usize = 16;
+
 /// How often a change is tried anew because another one came first.
 const ATTEMPTS_MAX: usize = 8;
 
@@ -43,8 +47,10 @@ impl Webhooks {
         let now = UnixMillis::now();
         let record = WebhookRecord {
             id: random_id().map_err(|_| no_randomness())?,
+            id_key: random_hex::<ID_KEY_BYTES>()?,
             url: request.url,
             events: request.events,
+            channels: request.channels,
             secrets: Secrets::new(secret.clone()),
             created_at: now,
             enabled_at: now,
@@ -75,7 +81,7 @@ impl Webhooks {
     /// # Errors
     /// `not_found`; `bad_request`.
     pub(crate) async fn change(&self, request: ChangeWebhook) -> Result<Webhook, Error> {
-        let ChangeWebhook { id, url, events, enabled } = request;
+        let ChangeWebhook { id, url, events, channels, enabled } = request;
         if let Some(url) = &url {
             self.sender.check(url)?;
         }
@@ -103,6 +109,9 @@ impl Webhooks {
                 if let Some(events) = &events {
                     record.events.clone_from(events);
                 }
+                if let Some(channels) = &channels {
+                    record.channels.clone_from(channels);
+                }
                 match enabled {
                     Some(true) => record.disabled_reason = None,
                     Some(false) if record.disabled_reason.is_none() => {
@@ -110,7 +119,8 @@ impl Webhooks {
                     }
                     Some(false) | None => {}
                 }
-                let is_changed = url.is_some() || events.is_some() || enabled.is_some();
+                let is_changed =
+                    url.is_some() || events.is_some() || channels.is_some() || enabled.is_some();
                 if is_changed {
                     record.enabled_at = UnixMillis::now();
                 }

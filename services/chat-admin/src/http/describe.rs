@@ -3,6 +3,8 @@
 //! Types, fields and handlers describe themselves where they are declared. The committed document,
 //! with the default limits, is `docs/openapi/chat-admin.json`.
 
+mod receivers;
+
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use goch_contract::{limits::Limits, rest::Problem, schemas::document};
@@ -102,7 +104,9 @@ fn describe(limits: &Limits) -> Value {
         .build();
     let components = described.components.get_or_insert_default();
     components.add_security_scheme("basic", SecurityScheme::Http(basic));
-    document::finish(described, limits)
+    let mut document = document::finish(described, limits);
+    receivers::add(&mut document, limits);
+    document
 }
 
 /// Answers with this document.

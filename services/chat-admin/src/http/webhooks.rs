@@ -6,15 +6,16 @@ use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{
     Error,
-    limits::page_limit,
+    limits::{Limits, page_limit},
     schemas::problems::{Conflict, NotFound},
     services::webhooks::{
         ChangeWebhook, CreateWebhook, DeadLetters, DeleteWebhook, ReplayDeadLetters,
         RotateWebhookSecret, Webhooks,
     },
     webhook::{
-        ChangeWebhookBody, CreateWebhookBody, DeadLettersBody, EventKind, OVERLAP_SECONDS_DEFAULT,
-        OVERLAP_SECONDS_MAX, RotateSecretBody, Webhook, WebhookWithSecret, WebhooksBody,
+        CHANNELS_MAX, ChangeWebhookBody, ChannelPattern, CreateWebhookBody, DeadLettersBody,
+        EventKind, OVERLAP_SECONDS_DEFAULT, OVERLAP_SECONDS_MAX, RotateSecretBody, Webhook,
+        WebhookWithSecret, WebhooksBody,
     },
 };
 use serde::Deserialize;
@@ -30,6 +31,7 @@ use super::{Desk, optional::Optional};
     request_body(content = CreateWebhookBody, example = json!({
         "url": "https://tickets.example.org/goch",
         "events": ["channel.closed", "message.created", "message.unread"],
+        "channels": ["acme-*"],
     })),
     responses(
         (status = 201, description = "The webhook, with its secret.", body = WebhookWithSecret),
@@ -40,8 +42,11 @@ pub(super) async fn create(
     desk: web::Data<Desk>,
     body: web::Json<CreateWebhookBody>,
 ) -> Result<HttpResponse, Refusal> {
-    let CreateWebhookBody { url, events } = body.into_inner();
-    let request = CreateWebhook { url, events: parse(&events)? };
+    let CreateWebhookBody { url, events, channels } = body.into_inner();
+    let events = parse(&events)?;
+    let channels = channels.map(|channels| parse_channels(&desk.limits, &channels)).transpose()?;
+    let channels = channels.unwrap_or_else(|| [ChannelPattern::all()].into());
+    let request = CreateWebhook { url, events, channels };
     Ok(HttpResponse::Created().json(desk.services.call(&request).await?))
 }
 
@@ -76,7 +81,9 @@ pub(super) async fn show(
     desk: web::Data<Desk>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    change_with(&desk, id.into_inner(), None, None, None).await
+    let id = id.into_inner();
+    let request = ChangeWebhook { id, url: None, events: None, channels: None, enabled: None };
+    Ok(HttpResponse::Ok().json(desk.services.call(&request).await?))
 }
 
 /// Changes a webhook.
@@ -97,9 +104,11 @@ pub(super) async fn change(
     id: web::Path<String>,
     body: web::Json<ChangeWebhookBody>,
 ) -> Result<HttpResponse, Refusal> {
-    let ChangeWebhookBody { url, events, enabled } = body.into_inner();
+    let ChangeWebhookBody { url, events, channels, enabled } = body.into_inner();
     let events = events.as_deref().map(parse).transpose()?;
-    change_with(&desk, id.into_inner(), url, events, enabled).await
+    let channels = channels.map(|channels| parse_channels(&desk.limits, &channels)).transpose()?;
+    let request = ChangeWebhook { id: id.into_inner(), url, events, channels, enabled };
+    Ok(HttpResponse::Ok().json(desk.services.call(&request).await?))
 }
 
 /// Enables a webhook, if it is not enabled.
@@ -118,17 +127,8 @@ pub(super) async fn enable(
     desk: web::Data<Desk>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    change_with(&desk, id.into_inner(), None, None, Some(true)).await
-}
-
-async fn change_with(
-    desk: &Desk,
-    id: String,
-    url: Option<String>,
-    events: Option<BTreeSet<EventKind>>,
-    enabled: Option<bool>,
-) -> Result<HttpResponse, Refusal> {
-    let request = ChangeWebhook { id, url, events, enabled };
+    let (id, enabled) = (id.into_inner(), Some(true));
+    let request = ChangeWebhook { id, url: None, events: None, channels: None, enabled };
     Ok(HttpResponse::Ok().json(desk.services.call(&request).await?))
 }
 
@@ -277,9 +277,36 @@ fn parse(words: &[String]) -> Result<BTreeSet<EventKind>, Error> {
     })
 }
 
+/// The channels that a webhook is about.
+fn parse_channels(limits: &Limits, words: &[String]) -> Result<BTreeSet<ChannelPattern>, Error> {
+    if words.is_empty() || words.len() > CHANNELS_MAX {
+        let reason = format!(
+            "channels must have 1 to {CHANNELS_MAX} names, or beginnings of names with a * behind them"
+        );
+        return Err(Error::bad_request("channels", reason));
+    }
+    words.iter().map(|word| limits.parse_pattern("channels", word)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn channels_are_names_and_beginnings_of_names_and_not_too_many() {
+        let parse = |words: &[&str]| {
+            let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+            parse_channels(&Limits::default(), &words).map_err(|error| error.field)
+        };
+        assert_eq!(
+            parse(&["acme-*", "acme-*", "*", "other"]).map(|channels| channels.len()),
+            Ok(3)
+        );
+        assert!(parse(&["c"; CHANNELS_MAX]).is_ok());
+        for words in [&[][..], &["a b"], &["ok", ""], &["c"; CHANNELS_MAX + 1]] {
+            assert_eq!(parse(words), Err(Some("channels".into())));
+        }
+    }
 
     #[test]
     fn an_overlap_is_a_day_unless_it_is_said_and_a_month_at_most() {

@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_contract::{
     Actor, ChannelName, Error, Uid, UnixMillis,
-    event::Logged,
+    ended::{Ended, PersonErased},
+    event::{Logged, end_deduplication_id},
     services::{
         broker::{ERASE_MAX, Erase, Find, Found},
         history::{ForgetEvents, ForgetPositions},
@@ -21,7 +22,10 @@ use serde::Deserialize;
 use super::{ATTEMPTS_MAX, Lifecycle, Progress, finisher::Unfinished, too_many_changes};
 use crate::{
     log::is_full,
-    record::{ErasurePage, ErasureRecord, Standing, deletion_key, member_key, parse_member_key},
+    record::{
+        ErasurePage, ErasureRecord, Record as _, Standing, deletion_key, member_key,
+        parse_member_key,
+    },
     registry::bucket::{self, Revised},
 };
 
@@ -75,6 +79,12 @@ impl Lifecycle {
                     } else {
                         self.services.call(&ForgetPositions::OfPerson(uid.clone())).await?;
                         self.drop_deletions(uid).await?;
+                        // The uid alone is kept, for a time: whoever was told of the person must hear it.
+                        let time = UnixMillis::now();
+                        let erased = PersonErased { uid: uid.clone(), channel: None, time };
+                        let id = end_deduplication_id(stored.record.creation());
+                        let erased = Ended::PersonErased(erased);
+                        self.log.publish_end(&erased, id, Some(&actor)).await?;
                         // Nobody follows this bucket: no marker is needed.
                         self.buckets.erasures.purge(&uid.token(), Some(stored.revision)).await?;
                         tracing::info!(%uid, %actor, "a person's data is erased");
