@@ -182,13 +182,26 @@ async fn put_members(api: &mut Described, channel: &str) {
     api.call(Method::PUT, path, &nowhere, Some(body.clone()), 404).await;
     let ann = [("name", channel), ("uid", "ann")];
     api.call(Method::PUT, path, &ann, Some(body), 409).await;
+    let read = format!("{path}/read");
+    api.call(Method::PUT, &read, &ann, Some(json!({"seq": 1})), 200).await;
+    api.call(Method::PUT, &read, &ann, Some(json!({"seq": -1})), 400).await;
+    api.call(Method::PUT, &read, &nowhere, Some(json!({"seq": 1})), 404).await;
+    let channels = "/v1/admin/accounts/{uid}/channels";
+    until("the account's channel is listed", async || {
+        let listed = api.call(Method::GET, channels, &bea[1..], None, 200).await;
+        (listed.body["channels"][0]["name"] == channel).then_some(())
+    })
+    .await;
+    api.call(Method::GET, &format!("{channels}?limit=101"), &bea[1..], None, 400).await;
 }
 
 async fn hook(system: &System, api: &mut Described) {
     let receiver = Receiver::start().await;
-    let new = json!({"url": receiver.url(), "events": ["message.created"]});
+    let new = json!({"url": receiver.url(), "events": ["message.created"], "channels": ["*"]});
     let created = api.call(Method::POST, "/v1/admin/webhooks", &[], Some(new), 201).await;
     let id = created.body["id"].as_str().unwrap().to_owned();
+    let wrong = json!({"url": receiver.url(), "events": ["message.created"], "channels": []});
+    api.call(Method::POST, "/v1/admin/webhooks", &[], Some(wrong), 400).await;
     let wrong = json!({"url": receiver.url(), "events": ["message.pinned"]});
     api.call(Method::POST, "/v1/admin/webhooks", &[], Some(wrong), 400).await;
     api.call(Method::GET, "/v1/admin/webhooks", &[], None, 200).await;

@@ -13,6 +13,7 @@ const KEYS: [(&str, &[&str]); 2] = [
             "goch:{c}:channel",
             "goch:{c}:members",
             "goch:{c}:gone:ann",
+            "goch:{ann}:memberships",
         ],
     ),
     ("ingest-history", &["goch:{c}:history:7", "goch:histories:7"]),

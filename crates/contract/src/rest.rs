@@ -295,6 +295,64 @@ pub struct MemberBody {
     pub unread: Option<u64>,
 }
 
+/// `PUT /v1/admin/channels/{name}/members/{uid}/read`.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct ReadBody {
+    /// The latest event that the member has read.
+    pub seq: Seq,
+}
+
+/// How far a member has read: the answer to [`ReadBody`].
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct ReadPositionBody {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The member.
+    pub uid: Uid,
+    /// The latest event that the member has read, by now.
+    pub seq: Seq,
+    /// Messages of others after it; left out when they cannot be counted, because ingest-history is away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schemas", schema(nullable = false, examples(0)))]
+    pub unread: Option<u64>,
+}
+
+/// A channel of an account.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct AccountChannel {
+    /// The channel.
+    pub name: ChannelName,
+    /// The account's role there.
+    pub role: Role,
+    /// When the account became a member.
+    pub joined_at: UnixMillis,
+    /// When the channel was closed; null while it is open.
+    #[cfg_attr(feature = "schemas", schema(required))]
+    pub closed_at: Option<UnixMillis>,
+    /// Messages of others that the account has not read there; left out when they cannot be counted, because
+    /// ingest-history is away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schemas", schema(nullable = false, examples(3)))]
+    pub unread: Option<u64>,
+    /// The latest message, null if there is none; left out while it cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::PositionedEvent>))]
+    pub last_message: Option<Box<RawValue>>,
+}
+
+/// `GET /v1/admin/accounts/{uid}/channels`.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct AccountChannelsBody {
+    /// The channels of the page, by name.
+    pub channels: Vec<AccountChannel>,
+    /// Whether there are more after these.
+    pub more: bool,
+}
+
 /// `GET /admin/channels/{name}/user/{uid}`, a path of the first Goch.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]

@@ -20,6 +20,7 @@ mod reserved;
 mod revoker;
 mod secret;
 mod serve;
+mod signaller;
 mod waiting;
 
 pub use config::AdminConfig;

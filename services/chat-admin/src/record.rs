@@ -27,6 +27,11 @@ pub(crate) trait Record: Serialize + DeserializeOwned {
     /// Random for each attempt to create: whoever finds its own one stored has won, even if the
     /// acknowledgement was lost.
     fn creation(&self) -> &str;
+
+    /// Whether it is a membership of an account, by which the account's channels are listed.
+    fn is_of_account(&self) -> bool {
+        false
+    }
 }
 
 /// The key of a message's deletion in its bucket.
@@ -42,6 +47,11 @@ pub(crate) fn member_key(channel: &ChannelName, uid: &Uid) -> String {
 /// What the keys of all members of a channel match.
 pub(crate) fn member_keys(channel: &ChannelName) -> String {
     format!("{}.*", channel.token())
+}
+
+/// What the keys of a uid in all channels match.
+pub(crate) fn member_keys_of(uid: &Uid) -> String {
+    format!("*.{}", uid.token())
 }
 
 /// The member of a key, if it is one.

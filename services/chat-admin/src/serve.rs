@@ -49,6 +49,7 @@ use crate::{
         room::Room,
     },
     revoker::Revoker,
+    signaller::Signaller,
     waiting::Waiting,
 };
 
@@ -155,6 +156,7 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         services: nats.services(&chassis),
         log,
         presence,
+        signaller: Signaller::new(nats.client.clone(), subjects.clone()),
         limits: config.limits.clone(),
     };
     let stopping = CancellationToken::new();

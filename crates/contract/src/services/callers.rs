@@ -83,7 +83,7 @@ callers! {
 
     /// chat-admin, which is ticketing's way to all the others.
     ChatAdmin "chat-admin" sends
-        ForgetEvents, ForgetPositions, LastMessages, PageRequest, Unread,
+        ForgetEvents, ForgetPositions, LastMessages, PageRequest, Read, Unread,
         Erase, EraseMessage, Find, LogPage, Purge, Revisions, Tails,
         ChangeWebhook, CreateWebhook, DeadLetters, DeleteWebhook, ReplayDeadLetters,
         RotateWebhookSecret, Webhooks;

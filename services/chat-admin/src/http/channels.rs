@@ -5,6 +5,7 @@ use goch_chassis::problem::Refusal;
 use goch_contract::{
     ChannelName, Error,
     event::Logged,
+    limits::Limits,
     rest::{ChannelBody, ChannelsBody},
     services::history::{LAST_MESSAGES_MAX, LastMessages},
 };
@@ -32,6 +33,18 @@ pub(super) struct Query {
     limit: Option<u64>,
 }
 
+impl Query {
+    /// After which channel, and how many at most.
+    ///
+    /// # Errors
+    /// Names the parameter and the rule it breaks.
+    pub(super) fn page(&self, limits: &Limits) -> Result<(Option<ChannelName>, usize), Error> {
+        let after = self.after.as_deref().filter(|after| !after.is_empty());
+        let after = after.map(|after| limits.parse_channel("after", after)).transpose()?;
+        Ok((after, limit(self.limit)?))
+    }
+}
+
 /// Answers with a page of channels.
 #[utoipa::path(
     get,
@@ -47,9 +60,8 @@ pub(super) async fn channels(
     desk: web::Data<Desk>,
     query: web::Query<Query>,
 ) -> Result<HttpResponse, Refusal> {
-    let after = query.after.as_deref().filter(|after| !after.is_empty());
-    let after = after.map(|after| desk.limits.parse_channel("after", after)).transpose()?;
-    let page = desk.registry.page(after.as_ref(), limit(query.limit)?).await?;
+    let (after, limit) = query.page(&desk.limits)?;
+    let page = desk.registry.page(after.as_ref(), limit).await?;
     let channels = describe(&desk.services, page.channels).await;
     Ok(HttpResponse::Ok().json(ChannelsBody { channels, more: page.more }))
 }
@@ -87,7 +99,7 @@ pub(super) async fn describe(
 }
 
 /// The message as events are shown everywhere, or JSON's null for none.
-fn last_message(logged: Option<Logged>) -> Option<Box<RawValue>> {
+pub(super) fn last_message(logged: Option<Logged>) -> Option<Box<RawValue>> {
     let Some(logged) = logged else { return Some(RawValue::NULL.to_owned()) };
     positioned(&logged)
 }

@@ -15,9 +15,9 @@ use utoipa::{
 };
 
 use super::{
-    bans, channel, channels, create_channel, delete_channel, erase_user, export_user, legacy,
-    member, members, messages, post_message, presence, put_member, remove_member, revise_message,
-    transcript, turn_channel, webhooks,
+    account_channels, bans, channel, channels, create_channel, delete_channel, erase_user,
+    export_user, legacy, member, members, messages, post_message, presence, put_member, put_read,
+    remove_member, revise_message, transcript, turn_channel, webhooks,
 };
 
 /// What the whole interface is described by.
@@ -57,6 +57,8 @@ struct Described;
     members::members,
     member::member,
     put_member::put_member,
+    put_read::put_read,
+    account_channels::account_channels,
     remove_member::remove_member,
     presence::presence,
     bans::bans,

@@ -1,5 +1,6 @@
 //! The REST face for ticketing: version 1, one endpoint a file, and the paths of the first Goch.
 
+mod account_channels;
 mod authenticate;
 mod bans;
 mod by_uid;
@@ -20,6 +21,7 @@ mod paged;
 mod post_message;
 mod presence;
 mod put_member;
+mod put_read;
 mod remove_member;
 mod revise_message;
 mod throttle;
@@ -52,6 +54,7 @@ use crate::{
     record::{ChannelRecord, MemberRecord},
     registry::Registry,
     reserved::ReservedUids,
+    signaller::Signaller,
 };
 
 /// What the handlers work with. Cheap to clone, but for the limits.
@@ -65,6 +68,7 @@ pub(crate) struct Desk {
     pub(crate) services: ServiceClient,
     pub(crate) log: Log,
     pub(crate) presence: Presence,
+    pub(crate) signaller: Signaller,
     pub(crate) limits: Limits,
 }
 
@@ -160,6 +164,14 @@ fn configure_channels(scope: &mut ServiceConfig) {
                 .route(web::get().to(member::member))
                 .route(web::put().to(put_member::put_member))
                 .route(web::delete().to(remove_member::remove_member)),
+        )
+        .service(
+            resource("/channels/{name}/members/{uid}/read")
+                .route(web::put().to(put_read::put_read)),
+        )
+        .service(
+            resource("/accounts/{uid}/channels")
+                .route(web::get().to(account_channels::account_channels)),
         )
         .service(resource("/channels/{name}/presence").route(web::get().to(presence::presence)))
         .service(

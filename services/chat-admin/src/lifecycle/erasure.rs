@@ -24,7 +24,7 @@ use crate::{
     log::is_full,
     record::{
         ErasurePage, ErasureRecord, Record as _, Standing, deletion_key, member_key,
-        parse_member_key,
+        member_keys_of, parse_member_key,
     },
     registry::bucket::{self, Revised},
 };
@@ -102,8 +102,7 @@ impl Lifecycle {
         loop {
             // In the order of their changes: those that were just ended, and stay until the log has room,
             // come after all others.
-            let entries =
-                self.buckets.members.list(&format!("*.{}", uid.token()), MEMBERSHIPS).await?;
+            let entries = self.buckets.members.list(&member_keys_of(uid), MEMBERSHIPS).await?;
             let members = entries.iter().filter_map(|entry| parse_member_key(&entry.key));
             let channels = members.map(|(channel, _)| channel);
             let left: Vec<_> = channels.filter(|channel| !untold.contains(channel)).collect();

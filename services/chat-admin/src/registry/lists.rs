@@ -10,8 +10,11 @@ use goch_chassis::bucket::Entry;
 use goch_contract::{ChannelName, Error, Uid};
 use tokio::{sync::SemaphorePermit, time::timeout};
 
-use super::{Registry, projection::ChannelPage};
-use crate::record::{ChannelRecord, MemberRecord, member_keys, parse_member_key};
+use super::{
+    Registry,
+    projection::{ChannelPage, MembershipPage},
+};
+use crate::record::{ChannelRecord, MemberRecord, member_keys, member_keys_of, parse_member_key};
 
 /// The most members of one page.
 pub(crate) const MEMBERS_MAX: usize = 1_000;
@@ -130,6 +133,72 @@ impl Registry {
         }
         let page = timeout(PAGE_WITHIN, self.page_of_buckets(after, limit)).await;
         page.unwrap_or_else(|_| Err(Error::unavailable("the list of channels took too long")))
+    }
+
+    /// Up to `limit` channels of an account by name, after `after`, with the account's memberships.
+    ///
+    /// # Errors
+    /// `unavailable`, also when there are more members than can be looked through in time while Redis is away.
+    pub(crate) async fn memberships(
+        &self,
+        uid: &Uid,
+        after: Option<&ChannelName>,
+        limit: usize,
+    ) -> Result<MembershipPage, Error> {
+        if let Some(page) = self.projection.memberships(uid, after, limit).await {
+            return Ok(page);
+        }
+        let page = timeout(PAGE_WITHIN, self.memberships_of_buckets(uid, after, limit)).await;
+        page.unwrap_or_else(|_| Err(Error::unavailable("the list of channels took too long")))
+    }
+
+    async fn memberships_of_buckets(
+        &self,
+        uid: &Uid,
+        after: Option<&ChannelName>,
+        limit: usize,
+    ) -> Result<MembershipPage, Error> {
+        let mut page = MembershipPage::default();
+        let mut after = after.cloned();
+        loop {
+            let found =
+                self.account_in_bucket(uid, after.as_ref(), limit.saturating_add(1)).await?;
+            let (found, more) = cut(found, limit - page.memberships.len());
+            after = found.last().map(|(channel, _)| channel.clone());
+            let with_channels = found.into_iter().map(|(name, member)| async move {
+                let channel = self.channels.find(&name.token()).await?.map(|stored| stored.record);
+                let living = channel.filter(|channel| !channel.deleting);
+                Ok::<_, Error>(living.map(|channel| (channel, member)))
+            });
+            let with_channels = stream::iter(with_channels).buffered(AT_A_TIME);
+            let living: Vec<_> = with_channels.try_collect().await?;
+            page.memberships.extend(living.into_iter().flatten());
+            page.more = more;
+            // Channels that are being deleted are left out, and others take their places.
+            if !more || page.memberships.len() == limit {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// Memberships of an account by the channels' names. NATS looks through the keys of all members.
+    async fn account_in_bucket(
+        &self,
+        uid: &Uid,
+        after: Option<&ChannelName>,
+        max: usize,
+    ) -> Result<Vec<(ChannelName, MemberRecord)>, Error> {
+        let _permit = self.list_permit(WEIGHT_OF_CHANNELS).await?;
+        let members = self.members.listing_within(CHANNELS_WITHIN);
+        let pick = |entry: Entry| {
+            let (channel, _) = parse_member_key(&entry.key)?;
+            if after.is_some_and(|after| channel <= *after) {
+                return None;
+            }
+            let record: MemberRecord = serde_json::from_slice(&entry.value).ok()?;
+            record.is_account().then(|| (channel.clone(), (channel, record)))
+        };
+        members.first(&member_keys_of(uid), max, pick).await
     }
 
     async fn page_of_buckets(

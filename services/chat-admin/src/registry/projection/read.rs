@@ -215,7 +215,7 @@ impl Projection {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum ReadError {
+pub(super) enum ReadError {
     #[error("the projection is not whole")]
     NotWhole,
     #[error(transparent)]
@@ -227,7 +227,7 @@ enum ReadError {
 }
 
 /// The record of a stored value, unless it is deleted or of another epoch.
-fn parse<R: DeserializeOwned>(value: &str, epoch: u64) -> Option<R> {
+pub(super) fn parse<R: DeserializeOwned>(value: &str, epoch: u64) -> Option<R> {
     let (of_epoch, rest) = value.split_once(' ')?;
     let (_revision, record) = rest.split_once(' ')?;
     if of_epoch.parse() != Ok(epoch) || record.is_empty() {

@@ -59,13 +59,17 @@ pub(crate) struct Write {
     pub(crate) revision: u64,
     /// JSON; empty for a deleted one.
     pub(crate) record: String,
+    /// Whether it is a membership of an account ([`super::memberships`]).
+    pub(crate) is_of_account: bool,
 }
 
 impl Write {
     /// What `record`, stored as `revision`, is written as.
     pub(crate) fn of(key: Key, revision: u64, record: &impl Record) -> Self {
         // Strings, integers and booleans only: serialization has no way to fail.
-        Self { key, revision, record: serde_json::to_string(record).unwrap_or_default() }
+        let is_of_account = record.is_of_account();
+        let record = serde_json::to_string(record).unwrap_or_default();
+        Self { key, revision, record, is_of_account }
     }
 }
 
@@ -134,7 +138,17 @@ impl Projection {
     }
 
     async fn put(&self, writes: &[Write]) -> Result<(), fred::error::Error> {
-        self.pipeline(writes).await?.all::<Value>().await.map(drop)
+        let answers = self.pipeline(writes).await?.all::<Vec<Value>>().await?;
+        // Two answers of each, in the order of `queue`.
+        let answers = answers.as_chunks::<2>().0.iter();
+        let overtaken =
+            writes.iter().zip(answers).filter_map(|(write, answers)| match &write.key {
+                Key::Member(channel, uid) if !write.is_of_account => {
+                    (answers[1].as_i64() == Some(0)).then_some((channel, uid))
+                }
+                _ => None,
+            });
+        self.mend_memberships(&overtaken.collect::<Vec<_>>()).await
     }
 
     /// The commands, not sent yet.
@@ -176,6 +190,11 @@ impl Projection {
         let (epoch, revision) = (epoch.to_string(), write.revision.to_string());
         let seconds = GONE_SECONDS.to_string();
         let arguments = [field, &epoch, &revision, &write.record, &seconds];
+        if let Key::Member(channel, uid) = &write.key
+            && !write.is_of_account
+        {
+            self.queue_without(pipeline, channel, uid).await?;
+        }
         queue_script(pipeline, PUT, &[key, gone], &arguments).await?;
         match &write.key {
             Key::Channel(name) if write.record.is_empty() => {
@@ -184,6 +203,9 @@ impl Projection {
             Key::Channel(name) => {
                 let member = (0.0, name.as_str());
                 pipeline.zadd::<(), _, _>(self.names_key(), None, None, false, false, member).await
+            }
+            Key::Member(channel, uid) if write.is_of_account => {
+                self.queue_with(pipeline, channel, uid).await
             }
             Key::Member(..) => Ok(()),
         }
