@@ -49,7 +49,10 @@ async fn a_deletion_that_is_done_at_once_is_told_before_the_name_is_used_again()
     let admin = system.admin();
     let path = format!("/v1/admin/channels/{channel}");
     delete(&admin, &path).await.expect(204);
-    admin.post("/v1/admin/channels", &json!({"name": channel, "is_private": false})).await.expect(201);
+    admin
+        .post("/v1/admin/channels", &json!({"name": channel, "is_private": false}))
+        .await
+        .expect(201);
     admin.post(&format!("{path}/messages"), &json!({"text": "new"})).await.expect(201);
     receiver.until("a refusal", |body| body["type"] == "channel.deleted").await;
     takes.store(true, Ordering::Relaxed);

@@ -191,15 +191,23 @@ impl Config for ChassisConfig {
 #[serde(default)]
 struct RoleSettings {
     roles: Setting<String>,
+    silent_roles: Setting<String>,
 }
 
 impl Config for Roles {
     fn read(environment: &Environment, faults: &mut Faults) -> Self {
         let settings: RoleSettings = environment.settings(faults);
-        let Some(words) = settings.roles.optional("ROLES", faults) else { return Self::default() };
-        Self::parse(&words).unwrap_or_else(|error| {
+        let words = settings.roles.optional("ROLES", faults);
+        let roles = words.map_or_else(|| Ok(Self::default()), |words| Self::parse(&words));
+        let roles = roles.unwrap_or_else(|error| {
             faults.add("ROLES", format!("a role {error}"));
             Self::default()
+        });
+        let silent = settings.silent_roles.optional("SILENT_ROLES", faults);
+        let Some(words) = silent else { return roles };
+        roles.clone().with_silent(&words).unwrap_or_else(|error| {
+            faults.add("SILENT_ROLES", error.to_string());
+            roles
         })
     }
 }
@@ -263,6 +271,7 @@ limits! {
     frame_bytes "FRAME_BYTES";
     body_bytes "BODY_BYTES";
     subscriptions_per_socket "SUBSCRIPTIONS_PER_SOCKET";
+    watched_per_socket "WATCHED_PER_SOCKET";
     frames_per_second "FRAMES_PER_SECOND";
 }
 
@@ -291,6 +300,16 @@ pub(crate) mod tests {
         {
             assert!(faults.contains(&format!("{variable}: ")), "{variable} is not in {faults}");
         }
+    }
+
+    #[test]
+    fn silent_roles_are_some_of_those_that_are_added() {
+        let read_roles =
+            |silent| read::<Roles>(&[("ROLES", "supervisor"), ("SILENT_ROLES", silent)]);
+        let roles = read_roles("supervisor").unwrap();
+        assert!(roles.find("role", "supervisor").is_ok_and(|role| roles.is_silent(&role)));
+        let faults = read_roles("agent").unwrap_err().to_string();
+        assert!(faults.contains("SILENT_ROLES: agent"), "{faults}");
     }
 
     #[test]

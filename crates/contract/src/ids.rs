@@ -228,6 +228,9 @@ parsed_string! {
     MembershipId, check_membership_id
 }
 
+/// See [`MembershipId::observer`].
+const OBSERVER: &str = "observer";
+
 impl MembershipId {
     /// The id of a new membership.
     ///
@@ -235,6 +238,19 @@ impl MembershipId {
     /// `internal` when the system has no randomness.
     pub fn generate() -> Result<Self, Error> {
         random_hex::<8>().map(|id| Self(id.into()))
+    }
+
+    /// What stands in the place of a membership for somebody who hears a channel without being a member. It is none
+    /// that is generated.
+    #[must_use]
+    pub fn observer() -> Self {
+        Self(OBSERVER.into())
+    }
+
+    /// Whether it stands for no membership ([`Self::observer`]).
+    #[must_use]
+    pub fn is_observer(&self) -> bool {
+        &*self.0 == OBSERVER
     }
 }
 

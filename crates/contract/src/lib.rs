@@ -26,4 +26,4 @@ pub use error::{Error, ErrorCode};
 pub use ids::{
     Actor, ChannelName, MembershipId, MessageId, Role, Secret, SecretDigest, Seq, Uid, UnixMillis,
 };
-pub use roles::Roles;
+pub use roles::{InvalidSilentRole, Roles};

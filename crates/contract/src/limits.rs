@@ -63,8 +63,10 @@ pub struct Limits {
     pub frame_bytes: usize,
     /// Bytes of a REST request's body.
     pub body_bytes: usize,
-    /// Channels that one socket may be subscribed to at a time.
+    /// Channels that one socket may be subscribed to at a time, those that it watches as a guest included.
     pub subscriptions_per_socket: usize,
+    /// Channels that one socket may watch at a time.
+    pub watched_per_socket: usize,
     /// Frames a second that one socket may send, on average; a second's worth may come at once.
     pub frames_per_second: u32,
 }
@@ -82,6 +84,7 @@ impl Default for Limits {
             frame_bytes: 32_768,
             body_bytes: 65_536,
             subscriptions_per_socket: 100,
+            watched_per_socket: 1_000,
             frames_per_second: 100,
         }
     }
@@ -91,6 +94,9 @@ impl Default for Limits {
 pub const PAGE_MAX: u32 = 500;
 /// See [`PAGE_MAX`].
 pub const PAGE_DEFAULT: u32 = 100;
+
+/// The most channels of one `watch`.
+pub const WATCH_MAX: usize = 100;
 
 /// The longest e-mail address, in bytes (RFC 5321, 4.5.3.1.3: a path of 256 octets with its brackets).
 const EMAIL_MAX: usize = 254;

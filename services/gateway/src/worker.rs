@@ -20,7 +20,7 @@ use goch_chassis::{
     Chassis, StartError,
     nats::{self, Nats, NatsMetrics},
 };
-use goch_contract::{services::admin::Revoked, subjects::Subjects};
+use goch_contract::{Role, services::admin::Revoked, subjects::Subjects};
 use tokio::time::MissedTickBehavior;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
@@ -35,7 +35,7 @@ use crate::{
         budget::{Budget, Share},
         flusher::Flusher,
     },
-    token::{Keyring, Tokens},
+    token::{Keyring, TokenUser, Tokens},
 };
 
 /// How often a worker looks after its sockets and rooms.
@@ -157,6 +157,11 @@ impl Worker {
         spawn("drain", Rc::clone(&worker).drain(undrained).boxed_local());
         shared.workers_ready.fetch_add(1, Ordering::Relaxed);
         Ok(worker)
+    }
+
+    /// The role of a token's user who hears channels without becoming a member.
+    pub(crate) fn silent_role<'a>(&self, user: &'a TokenUser) -> Option<&'a Role> {
+        user.role.as_ref().filter(|role| self.config.roles.is_silent(role))
     }
 
     /// Whether no more sockets are taken.

@@ -36,6 +36,7 @@ const VARIABLES: [(&[&str], &[&str]); 7] = [
             "listen_address",
             "address_connections_max",
             "roles",
+            "silent_roles",
             "uid_min",
             "uid_max",
             "display_name_min",
@@ -52,6 +53,7 @@ const VARIABLES: [(&[&str], &[&str]); 7] = [
             "frame_bytes",
             "body_bytes",
             "subscriptions_per_socket",
+            "watched_per_socket",
             "frames_per_second",
         ],
     ),
@@ -127,13 +129,14 @@ const VARIABLES: [(&[&str], &[&str]); 7] = [
 ];
 
 /// Those that have several values, separated by commas; in a file they may be lists.
-const LISTS: [&str; 9] = [
+const LISTS: [&str; 10] = [
     "admin_credentials",
     "allowed_origins",
     "log_filter",
     "nats_url",
     "reserved_uids",
     "roles",
+    "silent_roles",
     "token_secret",
     "trusted_proxies",
     "webhook_retry_seconds",

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::{Error, ErrorCode},
     ids::{ChannelName, MessageId, Seq},
-    limits::{Limits, page_limit},
+    limits::{Limits, WATCH_MAX, page_limit},
     services::history::Window,
 };
 
@@ -179,9 +179,8 @@ impl Fields<'_> {
 
     fn into_watch(self, id: Option<MessageId>, limits: &Limits) -> Result<ClientFrame, Error> {
         let channels = self.channels.ok_or_else(|| missing("channels"))?;
-        let max = limits.subscriptions_per_socket;
-        if channels.is_empty() || channels.len() > max {
-            let message = format!("channels must have 1 to {max} elements");
+        if channels.is_empty() || channels.len() > WATCH_MAX {
+            let message = format!("channels must have 1 to {WATCH_MAX} elements");
             return Err(Error::bad_request("channels", message));
         }
         let watched = |fields: WatchedFields<'_>| {

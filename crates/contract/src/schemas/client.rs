@@ -9,7 +9,7 @@ use utoipa::{PartialSchema as _, ToSchema};
 use super::{Frames, MemberSecret, Meta, Text, Token, components, variants};
 use crate::{
     ids::{ChannelName, MessageId, Seq, Uid},
-    limits::Limits,
+    limits::{Limits, WATCH_MAX},
 };
 
 /// A frame of a client, by its type.
@@ -158,8 +158,7 @@ pub fn frames(limits: &Limits) -> Frames {
                 schema["not"] = json!({"allOf": [given("since"), after]});
             }
             "watch" => {
-                let max = limits.subscriptions_per_socket;
-                schema["properties"]["channels"]["maxItems"] = json!(max);
+                schema["properties"]["channels"]["maxItems"] = json!(WATCH_MAX);
             }
             _ => {}
         }

@@ -284,7 +284,9 @@ const fn meaning(code: ErrorCode) -> &'static str {
             "a field is missing, of the wrong type, or has an impossible value"
         }
         ErrorCode::Unauthorized => "credentials are missing or wrong; do not repeat them",
-        ErrorCode::Forbidden => "the channel cannot be joined like this, or does not exist",
+        ErrorCode::Forbidden => {
+            "the channel cannot be joined like this, or does not exist; or who asks only hears it"
+        }
         ErrorCode::NotFound => "there is no such thing",
         ErrorCode::MethodNotAllowed => "the path does not take this method",
         ErrorCode::Conflict => "the name is taken, or the state does not allow it",

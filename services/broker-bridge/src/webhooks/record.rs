@@ -226,8 +226,8 @@ pub(crate) mod key {
     }
 
     /// A line that waits.
-    pub(crate) fn backlog(webhook: &str, lane: Lane, line: &Line) -> String {
-        format!("{webhook}.{}.{}", lane.as_str(), line.token())
+    pub(crate) fn backlog(webhook: &str, lane: Lane, of: &Line) -> String {
+        format!("{webhook}.{}.{}", lane.as_str(), of.token())
     }
 
     /// A dead letter.

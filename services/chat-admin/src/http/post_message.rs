@@ -120,7 +120,8 @@ impl Checked {
         let from_uid = limits.parse_uid("from_uid", from_uid)?;
         let from_name = body.from_name;
         from_name.as_deref().map_or(Ok(()), |name| limits.check_display_name("from_name", name))?;
-        let from_role = body.from_role.map(|role| roles.find("from_role", &role)).transpose()?;
+        let from_role =
+            body.from_role.map(|role| roles.find_of_member("from_role", &role)).transpose()?;
         limits.check_text(&body.text)?;
         body.meta.as_ref().map_or(Ok(()), |meta| limits.check_meta(meta))?;
         let id = Limits::parse_message_id("id", &id)?;

@@ -53,7 +53,7 @@ fn check(
     roles: &Roles,
 ) -> Result<(MemberUpdate, Option<Secret>), Error> {
     limits.check_person(&body.display_name, body.email.as_deref())?;
-    let role = body.role.map(|role| roles.find("role", &role)).transpose()?;
+    let role = body.role.map(|role| roles.find_of_member("role", &role)).transpose()?;
     let made = body.secret.as_deref();
     let made = made.map(|it| Limits::parse_made_secret("secret", it)).transpose()?;
     let display_name = Some(body.display_name);

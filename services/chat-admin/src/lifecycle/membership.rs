@@ -71,6 +71,8 @@ impl Lifecycle {
                     match bucket::create(&self.buckets.members, &key, &record).await? {
                         Creation::Done(revision) => {
                             tracing::info!(%channel, %uid, %actor, "somebody is banned");
+                            // No member is put out, but somebody may hear the channel as no member.
+                            self.memberships.revoker.revoke(channel, Some(uid)).await;
                             Some(Revised { revision, record })
                         }
                         Creation::Taken(_) => None,

@@ -9,6 +9,7 @@ pub(crate) mod bucket;
 mod enrol;
 pub(crate) mod keeper;
 mod lists;
+mod observe;
 pub(crate) mod projection;
 pub(crate) mod room;
 
@@ -229,8 +230,11 @@ impl Registry {
         Ok(Verified { exists: true, closed: channel.closed_at.is_some(), gone })
     }
 
-    /// Whether a membership has not ended.
+    /// Whether a membership has not ended, or an observer may go on.
     async fn holds(&self, channel: &ChannelName, member: &Member) -> Result<bool, Error> {
+        if member.membership.is_observer() {
+            return Ok(!self.is_banned(channel, &member.uid).await?);
+        }
         let is_it = |stored: Option<Revised<MemberRecord>>| {
             stored.is_some_and(|stored| {
                 stored.record.is_member() && *stored.record.membership() == member.membership

@@ -137,11 +137,12 @@ impl Rules {
         }
         let role = claims.role.map(|role| self.roles.find("role", &role)).transpose();
         let role = role.map_err(unusable)?;
-        // An agent may use any channel.
-        let channels = if role == Some(Role::agent()) {
-            Channels::Any
-        } else {
-            Channels::These(claims.channels.unwrap_or_default())
+        let is_silent = role.as_ref().is_some_and(|role| self.roles.is_silent(role));
+        let channels = match claims.channels {
+            // An agent may use any channel, and who only hears any that the token does not keep from it.
+            _ if role == Some(Role::agent()) => Channels::Any,
+            None if is_silent => Channels::Any,
+            channels => Channels::These(channels.unwrap_or_default()),
         };
         Ok(TokenUser { uid, display_name: claims.name, email, role, expires_at, channels })
     }
@@ -240,6 +241,23 @@ mod tests {
         for role in ["Agent", "admin", ""] {
             assert!(matches!(user(Some(role)), Err(Refused::Unusable(_))), "{role}");
         }
+    }
+
+    #[test]
+    fn who_only_hears_may_use_any_channel_that_the_token_does_not_keep_from_it() {
+        let known = Roles::parse("supervisor,lead").unwrap().with_silent("supervisor").unwrap();
+        let rules = Rules::new(&TokenConfig::default(), &known, &Limits::default());
+        let may_use = |role: &str, channels: Option<&str>| {
+            let mut claims = json!({"sub": "ann", "exp": 2e9, "role": role});
+            if let Some(channel) = channels {
+                claims["channels"] = json!([channel]);
+            }
+            let user = rules.user(claims, UnixMillis(1_999_999_990_000)).unwrap();
+            user.may_use(&ChannelName::parse("c").unwrap())
+        };
+        assert!(may_use("supervisor", None) && may_use("supervisor", Some("c")));
+        assert!(!may_use("supervisor", Some("d")));
+        assert!(!may_use("lead", None) && may_use("lead", Some("c")));
     }
 
     /// A user who is called Ann and may use the channel `c`.

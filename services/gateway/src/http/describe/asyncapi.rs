@@ -162,6 +162,7 @@ fn channel<'a>(limits: &Limits, messages: impl Iterator<Item = &'a String>) -> V
             "frame_bytes": limits.frame_bytes,
             "frames_per_second": limits.frames_per_second,
             "subscriptions_per_socket": limits.subscriptions_per_socket,
+            "watched_per_socket": limits.watched_per_socket,
             "page_default": PAGE_DEFAULT,
             "page_max": PAGE_MAX,
         },
@@ -256,7 +257,9 @@ mod tests {
         limits.text.max = 12;
         let document = document(&limits);
         assert_eq!(document["components"]["schemas"]["Text"]["maxLength"], 12);
+        assert_eq!(document["channels"]["connect"]["x-limits"]["subscriptions_per_socket"], 7);
+        // What one `watch` may have is a part of the protocol.
         let watch = &document["components"]["messages"]["client.watch"]["payload"];
-        assert_eq!(watch["properties"]["channels"]["maxItems"], 7);
+        assert_eq!(watch["properties"]["channels"]["maxItems"], 100);
     }
 }
