@@ -89,7 +89,7 @@ async fn everything_works_under_the_rights_of_a_deployment() {
         let (_, subscribed) = ben.enter_with(&system.gateways[1], &fields).await;
         assert_eq!(texts(&subscribed), ["two"]);
         assert_eq!(at_ben.whole_history(&channel, 1).await.len(), 5);
-        let since = json!({"since": 1_000_000_000});
+        let since = json!({"since": 1_000_000_000_000_u64});
         let (_, subscribed) = ben.enter_with(&system.gateways[0], &since).await;
         assert_eq!(events(&subscribed).len(), 5);
 
@@ -214,7 +214,7 @@ async fn interrupt(system: &mut System) -> [Socket; 2] {
     let mut other = Socket::connect(&system.gateways[0]).await;
     other.send(&json!({"type": "watch", "id": "w", "channels": [watched]})).await;
     assert_eq!(other.answer_to("w").await["count"], 150);
-    let since = json!({"since": 1_000_000_000});
+    let since = json!({"since": 1_000_000_000_000_u64});
     let (_, subscribed) = ben.enter_with(&system.gateways[1], &since).await;
     assert!(!events(&subscribed).is_empty());
     system.ingest_history.start().await;

@@ -116,7 +116,7 @@
  * @property {number} [backoffBaseMs] upper bound of the first wait before a reconnect
  * @property {number} [backoffMaxMs] upper bound of any later one
  *
- * @typedef {new (url: string) => WebSocketLike} WebSocketConstructor
+ * @typedef {new (url: string, protocol: string) => WebSocketLike} WebSocketConstructor
  *
  * @typedef {object} WebSocketLike what is used of a WebSocket
  * @property {(data: string) => void} send

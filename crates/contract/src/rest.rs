@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -72,6 +72,7 @@ const fn title(status: u16) -> &'static str {
 /// `POST /v1/channels/{name}/members` on the gateway: somebody becomes a member.
 // Names are checked by the handler, which knows the limits.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct JoinBody {
     /// The channel's secret; a private channel asks for it.
@@ -93,6 +94,7 @@ pub struct JoinBody {
 
 /// `POST /channels` on the gateway, a path of the first Goch.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct FirstJoinBody {
     /// The channel to join.
@@ -143,6 +145,7 @@ pub struct MembersBody {
 
 /// `POST /v1/admin/channels`: a ticket was opened.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct CreateChannelBody {
     /// The new channel's name.
@@ -190,13 +193,42 @@ pub struct ChannelBody {
     /// When it was closed; null while it takes messages.
     #[cfg_attr(feature = "schemas", schema(required))]
     pub closed_at: Option<UnixMillis>,
-    /// Its first 1,000 members, by uid.
-    pub members: Vec<AdminMember>,
-    /// Whether there are more, which are listed by `GET /v1/admin/channels/{name}/members`.
-    pub more_members: bool,
+    /// How many members it has, who are listed by `GET /v1/admin/channels/{name}/members`.
+    #[cfg_attr(feature = "schemas", schema(examples(2)))]
+    pub member_count: usize,
     /// Its latest message, or JSON's null if there is none; left out when it is not known, because
     /// ingest-history is away.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::PositionedEvent>))]
+    pub last_message: Option<Box<RawValue>>,
+}
+
+/// A value that is there, null too, which is not the same as one that is left out.
+fn even_null<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Box<RawValue>>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
+}
+
+/// A channel as ticketing sees it on the paths of the first Goch.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct FirstChannelBody {
+    /// The channel's name.
+    pub name: ChannelName,
+    /// Whether joining asks for the channel's secret.
+    pub is_private: bool,
+    /// When it was created.
+    pub created_at: UnixMillis,
+    /// When it was closed; null while it takes messages.
+    #[cfg_attr(feature = "schemas", schema(required))]
+    pub closed_at: Option<UnixMillis>,
+    /// Its first 1,000 members, by uid.
+    pub members: Vec<AdminMember>,
+    /// Whether there are more, which are listed by `GET /admin/channels/{name}/members`.
+    pub more_members: bool,
+    /// As in version 1.
+    #[serde(default, deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::PositionedEvent>))]
     pub last_message: Option<Box<RawValue>>,
 }
@@ -222,6 +254,7 @@ pub struct AdminMember {
 /// `PUT /v1/admin/channels/{name}/members/{uid}`: ticketing puts somebody into a channel, or changes a
 /// member.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct PutMemberBody {
     /// The name that others see.
@@ -279,6 +312,16 @@ pub struct ChannelsBody {
     pub more: bool,
 }
 
+/// `GET /admin/channels`: a page, by name.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct FirstChannelsBody {
+    /// The channels.
+    pub channels: Vec<FirstChannelBody>,
+    /// Whether more follow; ask with `after` = the last name.
+    pub more: bool,
+}
+
 /// `GET /v1/admin/channels/{name}/members/{uid}`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
@@ -318,6 +361,7 @@ pub struct PresenceBody {
 
 /// `POST /v1/admin/channels/{name}/messages`: as the system or an agent, who need not be a member.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct PostMessageBody {
     /// The idempotency key; a random one if it is left out.
@@ -357,6 +401,7 @@ pub struct PostedMessageBody {
 
 /// `PATCH /v1/admin/channels/{name}/messages/{seq}`: changes what a message says, whoever said it.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct EditMessageBody {
     /// The idempotency key; a random one if it is left out.
@@ -447,8 +492,10 @@ pub struct TranscriptBody {
 pub struct ExportBody {
     /// The person.
     pub uid: Uid,
-    /// Memberships and bans.
+    /// Memberships and bans, by channel.
     pub memberships: Vec<Membership>,
+    /// Whether there are more: of 100,000 only these are told.
+    pub more_memberships: bool,
     /// The person's messages, comings and goings, rising by `seq`; their `prev` is 0, unknown.
     // Last, because they are written as they are read.
     #[cfg_attr(feature = "schemas", schema(value_type = Vec<crate::schemas::PositionedEvent>))]

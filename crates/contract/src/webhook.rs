@@ -171,6 +171,7 @@ pub struct DeadLetter {
 
 /// `POST /v1/admin/webhooks`.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct CreateWebhookBody {
     /// Where events are to be sent.
@@ -183,6 +184,7 @@ pub struct CreateWebhookBody {
 
 /// `PATCH /v1/admin/webhooks/{id}`; what is left out stays.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct ChangeWebhookBody {
     /// Where events are to be sent.
@@ -203,6 +205,7 @@ pub const OVERLAP_SECONDS_MAX: u64 = 2_592_000;
 
 /// `POST /v1/admin/webhooks/{id}/secret`.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct RotateSecretBody {
     /// For how long requests are signed with the secrets before the new one as well; 0 ends these at
@@ -215,8 +218,10 @@ pub struct RotateSecretBody {
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct WebhooksBody {
-    /// The webhooks, in the order of their creation.
+    /// The webhooks, by id.
     pub webhooks: Vec<Webhook>,
+    /// Whether more follow; ask with `after` = the last id.
+    pub more: bool,
 }
 
 /// `GET /v1/admin/webhooks/{id}/dead-letters`.
@@ -226,6 +231,17 @@ pub struct DeadLettersBody {
     /// The dead letters of the page, rising by `seq`.
     pub dead_letters: Vec<DeadLetter>,
     /// Whether there are more after these.
+    pub more: bool,
+}
+
+/// `POST /v1/admin/webhooks/{id}/dead-letters/replay`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct ReplayBody {
+    /// Dead letters that will be tried because of this request, the first by `seq`.
+    #[cfg_attr(feature = "schemas", schema(examples(12)))]
+    pub replaying: usize,
+    /// Whether there are more, which were left alone: ask again.
     pub more: bool,
 }
 

@@ -321,7 +321,7 @@ impl Memberships {
 
     /// Writes to Redis at once what the keeper would write a moment later.
     async fn project(&self, channel: &ChannelName, stored: &Revised<MemberRecord>) {
-        let key = Key::Member(channel.clone(), stored.record.uid.clone());
+        let key = Key::of(channel.clone(), stored.record.uid.clone(), Some(&stored.record));
         self.projection.write_at_once(Write::of(key, stored.revision, &stored.record)).await;
     }
 }

@@ -88,9 +88,6 @@ const NAME_PATTERN: &str = r"^(?!\.{1,2}$)[!-~]+$";
 /// Letters, digits, `_` and `-`.
 const WORD_PATTERN: &str = "^[A-Za-z0-9_-]+$";
 
-/// The latest moment that `since` may name, in Unix seconds: the end of the year 9999.
-pub const SINCE_MAX: u64 = 253_402_300_799;
-
 fn string(length: Length, description: &str, example: &str) -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::String)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{Service, ServiceRequest};
-use crate::webhook::{DeadLettersBody, EventKind, Webhook, WebhookWithSecret};
+use crate::webhook::{DeadLettersBody, EventKind, ReplayBody, Webhook, WebhookWithSecret};
 
 macro_rules! request {
     ($request:ty, $endpoint:literal, $response:ty) => {
@@ -30,7 +30,7 @@ pub struct CreateWebhook {
 
 request!(CreateWebhook, "create_webhook", WebhookWithSecret);
 
-/// All webhooks, in the order of their creation.
+/// All webhooks, by id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Webhooks {}
 
@@ -97,4 +97,4 @@ pub struct ReplayDeadLetters {
     pub id: Option<String>,
 }
 
-request!(ReplayDeadLetters, "replay_dead_letters", ());
+request!(ReplayDeadLetters, "replay_dead_letters", ReplayBody);

@@ -57,16 +57,14 @@ impl Webhooks {
         Ok(WebhookWithSecret { webhook: record.public(), secret })
     }
 
-    /// All webhooks.
+    /// All webhooks, by id.
     ///
     /// # Errors
     /// `unavailable`.
     pub(crate) async fn all(&self, _request: ListWebhooks) -> Result<Vec<Webhook>, Error> {
         let records = list(&self.records, "*", usize::MAX).await?;
         let mut webhooks: Vec<_> = records.iter().map(|(_, record)| record.public()).collect();
-        webhooks.sort_unstable_by(|one, other| {
-            (one.created_at, &one.id).cmp(&(other.created_at, &other.id))
-        });
+        webhooks.sort_unstable_by(|one, other| one.id.cmp(&other.id));
         Ok(webhooks)
     }
 

@@ -28,8 +28,9 @@ pub(super) async fn export_user(
     uid: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
     let uid = desk.limits.parse_uid("uid", &uid)?;
-    let memberships = desk.lifecycle.memberships(&uid).await?;
-    let frame = paged::json(&ExportBody { uid: uid.clone(), memberships, events: Vec::new() });
+    let (memberships, more_memberships) = desk.lifecycle.memberships(&uid).await?;
+    let body = ExportBody { uid: uid.clone(), memberships, more_memberships, events: Vec::new() };
+    let frame = paged::json(&body);
     let services = desk.services.clone();
     let read = move |after: Seq| {
         let services = services.clone();

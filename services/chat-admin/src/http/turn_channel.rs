@@ -5,7 +5,6 @@ use goch_chassis::problem::Refusal;
 use goch_contract::{Actor, ChannelName, rest::ChannelBody, schemas::problems::NotFound};
 
 use super::{Desk, LoggedIn, channels::describe};
-use crate::registry::MEMBERS_MAX;
 
 /// Closes the channel, if it is not closed.
 #[utoipa::path(
@@ -55,7 +54,5 @@ async fn turn(
 ) -> Result<HttpResponse, Refusal> {
     let name = desk.limits.parse_channel("name", name)?;
     let channel = desk.lifecycle.turn(&name, close, actor).await?;
-    let members = desk.registry.members(&name, None, MEMBERS_MAX).await?;
-    let mut described = describe(&desk.services, vec![(channel, members)]).await;
-    Ok(HttpResponse::Ok().json(described.pop()))
+    Ok(HttpResponse::Ok().json(describe(desk, channel).await?))
 }

@@ -14,12 +14,14 @@ use goch_contract::{
     },
     webhook::{
         ChangeWebhookBody, CreateWebhookBody, DeadLettersBody, EventKind, OVERLAP_SECONDS_DEFAULT,
-        OVERLAP_SECONDS_MAX, RotateSecretBody, Webhook, WebhookWithSecret, WebhooksBody,
+        OVERLAP_SECONDS_MAX, ReplayBody, RotateSecretBody, Webhook, WebhookWithSecret,
+        WebhooksBody,
     },
 };
 use serde::Deserialize;
 
-use super::{Desk, optional::Optional};
+use super::{Desk, limit_within, optional::Optional};
+use crate::registry::cut;
 
 /// Creates a webhook; the answer is the only one that has its secret.
 #[utoipa::path(
@@ -45,19 +47,43 @@ pub(super) async fn create(
     Ok(HttpResponse::Created().json(desk.services.call(&request).await?))
 }
 
-/// Lists all webhooks.
+/// The most webhooks of a page, which is also what it has if the request does not say.
+const WEBHOOKS_LIMIT: usize = 100;
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Query {
+    /// The page begins after this id.
+    #[param(nullable = false, example = "5e1f0c3b9a7d2468")]
+    after: Option<String>,
+    /// The most webhooks of the page; 100 if left out.
+    #[param(minimum = 1, maximum = 100, default = 100, nullable = false)]
+    limit: Option<u64>,
+}
+
+/// Lists webhooks.
 #[utoipa::path(
     get,
     path = "/webhooks",
     operation_id = "list_webhooks",
     tag = "webhooks",
+    params(Query),
     responses(
-        (status = 200, description = "The webhooks, in the order of their creation.", body = WebhooksBody),
+        (status = 200, description = "A page, by id.", body = WebhooksBody),
     ),
 )]
-pub(super) async fn list(desk: web::Data<Desk>) -> Result<HttpResponse, Refusal> {
-    let webhooks = desk.services.call(&Webhooks {}).await?;
-    Ok(HttpResponse::Ok().json(WebhooksBody { webhooks }))
+pub(super) async fn list(
+    desk: web::Data<Desk>,
+    query: web::Query<Query>,
+) -> Result<HttpResponse, Refusal> {
+    let limit = limit_within(query.limit, WEBHOOKS_LIMIT, WEBHOOKS_LIMIT)?;
+    // There are so few that all are asked for.
+    let mut webhooks = desk.services.call(&Webhooks {}).await?;
+    if let Some(after) = &query.after {
+        webhooks.retain(|webhook| webhook.id > *after);
+    }
+    let (webhooks, more) = cut(webhooks, limit);
+    Ok(HttpResponse::Ok().json(WebhooksBody { webhooks, more }))
 }
 
 /// Shows a webhook.
@@ -256,7 +282,7 @@ pub(super) async fn replay(
     tag = "webhooks",
     params(("id" = String, Path, description = "The webhook.")),
     responses(
-        (status = 202, description = "Up to 500 will be tried."),
+        (status = 202, description = "Up to 500 will be tried: the first by `seq` of those that are not being tried.", body = ReplayBody),
         (status = 404, response = NotFound),
         (status = 409, response = Conflict),
     ),
@@ -265,8 +291,8 @@ pub(super) async fn replay_all(
     desk: web::Data<Desk>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    desk.services.call(&ReplayDeadLetters { webhook: id.into_inner(), id: None }).await?;
-    Ok(HttpResponse::Accepted().finish())
+    let request = ReplayDeadLetters { webhook: id.into_inner(), id: None };
+    Ok(HttpResponse::Accepted().json(desk.services.call(&request).await?))
 }
 
 fn parse(words: &[String]) -> Result<BTreeSet<EventKind>, Error> {

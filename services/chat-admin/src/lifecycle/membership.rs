@@ -148,14 +148,15 @@ impl Lifecycle {
         Ok(cut(bans, limit))
     }
 
-    /// Where a person is a member, or banned, by channel.
+    /// Where a person is a member, or banned, by channel; and whether there are more.
     ///
     /// # Errors
     /// `unavailable`.
-    pub(crate) async fn memberships(&self, uid: &Uid) -> Result<Vec<Membership>, Error> {
+    pub(crate) async fn memberships(&self, uid: &Uid) -> Result<(Vec<Membership>, bool), Error> {
         let filter = format!("*.{}", uid.token());
         let members = &self.buckets.members;
-        let found = members.list(&filter, RECORDS_MAX).await?;
+        let found = members.list(&filter, RECORDS_MAX + 1).await?;
+        let (found, more) = cut(found, RECORDS_MAX);
         let channels = found.iter().filter_map(|entry| parse_member_key(&entry.key));
         let mut memberships = Vec::new();
         for (channel, uid) in channels {
@@ -163,6 +164,6 @@ impl Lifecycle {
             memberships.extend(stored.and_then(|stored| stored.record.into_membership(channel)));
         }
         memberships.sort_unstable_by(|one, other| one.channel.cmp(&other.channel));
-        Ok(memberships)
+        Ok((memberships, more))
     }
 }

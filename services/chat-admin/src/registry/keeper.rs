@@ -263,14 +263,15 @@ impl Keeper {
             }
             Source::Members => {
                 let (channel, uid) = parse_member_key(&change.key)?;
-                match value.map(|value| serde_json::from_slice::<MemberRecord>(value)) {
+                let record = value.map(|value| serde_json::from_slice::<MemberRecord>(value));
+                match &record {
                     None => {
                         self.sweeper.note(Marker::Member(change.key.clone(), change.revision));
                     }
                     Some(Ok(record)) => self.announcer.note(&channel, &uid, record.announced),
                     Some(Err(_)) => {}
                 }
-                Key::Member(channel, uid)
+                Key::of(channel, uid, record.and_then(Result::ok).as_ref())
             }
         };
         let record = std::str::from_utf8(value.map_or(&[], |value| value)).ok()?.to_owned();

@@ -45,7 +45,7 @@ pub(super) const AT_A_TIME: usize = 8;
 /// As how many of them the list of all channels counts.
 const WEIGHT_OF_CHANNELS: u32 = 3;
 
-/// Lists of members read at a time for one page of channels.
+/// Channels of one page whose members are counted at a time.
 const AT_A_TIME_OF_PAGE: usize = 4;
 
 /// How long a list may wait for others to end.
@@ -54,7 +54,7 @@ const WAIT_WITHIN: Duration = Duration::from_secs(2);
 /// How long reading all channels may take.
 const CHANNELS_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long a page of channels may take, with their members.
+/// How long a page of channels may take, with their members counted.
 const PAGE_WITHIN: Duration = Duration::from_secs(13);
 
 impl Registry {
@@ -106,17 +106,37 @@ impl Registry {
         Ok(MemberPage::of(members, limit))
     }
 
+    /// How many members a channel has.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub(crate) async fn count_members(&self, channel: &ChannelName) -> Result<usize, Error> {
+        if let Some((members, _)) = self.projection.count(channel).await {
+            return Ok(members);
+        }
+        self.count_members_of_bucket(channel).await
+    }
+
+    async fn count_members_of_bucket(&self, channel: &ChannelName) -> Result<usize, Error> {
+        let _permit = self.list_permit(1).await?;
+        let pick = |entry: Entry| {
+            let (uid, record) = member_after(None, &entry)?;
+            record.is_member().then_some((uid, ()))
+        };
+        Ok(self.members.first(&member_keys(channel), usize::MAX, pick).await?.len())
+    }
+
     /// How many members, bans and reserved uids a channel has; of many more than it may have, some.
-    pub(super) async fn count_members(&self, channel: &ChannelName) -> Result<usize, Error> {
-        if let Some(count) = self.projection.count_members(channel).await {
-            return Ok(count);
+    pub(super) async fn count_uids(&self, channel: &ChannelName) -> Result<usize, Error> {
+        if let Some((members, others)) = self.projection.count(channel).await {
+            return Ok(members + others);
         }
         let _permit = self.list_permit(1).await?;
         let entries = self.members.list(&member_keys(channel), self.channel_members_max).await?;
         Ok(entries.len())
     }
 
-    /// Up to `limit` channels by name, after `after`, each with its members.
+    /// Up to `limit` channels by name, after `after`, each with how many members it has.
     ///
     /// # Errors
     /// `unavailable`, also when there are more channels than can be read in time while Redis is away.
@@ -139,11 +159,11 @@ impl Registry {
     ) -> Result<ChannelPage, Error> {
         let channels = self.channels_of_bucket(after, limit.saturating_add(1)).await?;
         let (channels, more) = cut(channels, limit);
-        let with_members = channels.into_iter().map(|channel| async move {
-            let members = self.members_of_bucket(&channel.name, None, MEMBERS_MAX).await?;
+        let counted = channels.into_iter().map(|channel| async move {
+            let members = self.count_members_of_bucket(&channel.name).await?;
             Ok::<_, Error>((channel, members))
         });
-        let channels = stream::iter(with_members).buffered(AT_A_TIME_OF_PAGE).try_collect().await?;
+        let channels = stream::iter(counted).buffered(AT_A_TIME_OF_PAGE).try_collect().await?;
         Ok(ChannelPage { channels, more })
     }
 

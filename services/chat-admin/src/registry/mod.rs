@@ -307,7 +307,7 @@ impl Registry {
     /// may get a few more.
     async fn check_room(&self, channel: &ChannelName) -> Result<(), Error> {
         let max = self.channel_members_max;
-        if max == 0 || self.count_members(channel).await? < max {
+        if max == 0 || self.count_uids(channel).await? < max {
             return Ok(());
         }
         let message = format!("the channel has {max} members, and takes no more");

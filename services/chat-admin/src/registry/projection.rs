@@ -74,6 +74,11 @@ impl Projection {
         format!("{}:{{{}}}:members", self.prefix, channel.token())
     }
 
+    /// Records of people who are no members: bans, and uids that are taken.
+    fn others_key(&self, channel: &ChannelName) -> String {
+        format!("{}:{{{}}}:others", self.prefix, channel.token())
+    }
+
     /// Remembers that the field `field` of one of a channel's hashes was deleted.
     fn gone_key(&self, channel: &ChannelName, field: &str) -> String {
         format!("{}:{{{}}}:gone:{field}", self.prefix, channel.token())

@@ -15,10 +15,10 @@ use serde::de::DeserializeOwned;
 use super::{Projection, READ_TIMEOUT, STATE};
 use crate::{
     record::{ChannelRecord, MemberRecord},
-    registry::{MEMBERS_MAX, MemberPage},
+    registry::MemberPage,
 };
 
-/// How long the channels of a page with all their members may take.
+/// How long the channels of a page may take.
 const LIST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Of the hash `KEYS[1]` the fields after `ARGV[1]` in their order, `ARGV[2]` at most, their values, and whether
@@ -37,10 +37,10 @@ const FIELDS_AFTER: &str = "local fields, page, more = redis.call('HKEYS', KEYS[
 /// Before every uid: none is empty.
 const BEGINNING: &str = "";
 
-/// Channels in the order of their names, each with its members.
+/// Channels in the order of their names, each with how many members it has.
 #[derive(Debug, Default)]
 pub(crate) struct ChannelPage {
-    pub(crate) channels: Vec<(ChannelRecord, MemberPage)>,
+    pub(crate) channels: Vec<(ChannelRecord, usize)>,
     pub(crate) more: bool,
 }
 
@@ -65,20 +65,21 @@ impl Projection {
         self.redis.read(READ_TIMEOUT, read).await.ok()?
     }
 
-    /// How many members and bans a channel has, if Redis can be trusted.
-    pub(crate) async fn count_members(&self, channel: &ChannelName) -> Option<usize> {
+    /// How many members a channel has, and how many others it knows of, if Redis can be trusted.
+    pub(crate) async fn count(&self, channel: &ChannelName) -> Option<(usize, usize)> {
         if !self.whole.load(Ordering::Relaxed) {
             return None;
         }
         let counted = async {
             let pipeline = self.redis.client().pipeline();
             pipeline.hlen::<(), _>(self.members_key(channel)).await?;
+            pipeline.hlen::<(), _>(self.others_key(channel)).await?;
             // Last: if it is still there, nothing was wiped before the count.
             pipeline.exists::<(), _>(&*self.marker).await?;
-            pipeline.all::<(usize, u64)>().await
+            pipeline.all::<(usize, usize, u64)>().await
         };
-        let (count, marked) = self.redis.read(READ_TIMEOUT, counted).await.ok()?;
-        (marked == 1).then_some(count)
+        let (members, others, marked) = self.redis.read(READ_TIMEOUT, counted).await.ok()?;
+        (marked == 1).then_some((members, others))
     }
 
     /// Up to `limit` of a channel's members by uid, after `after`, if Redis can be trusted.
@@ -94,7 +95,7 @@ impl Projection {
             let fields = self.fields_after(channel, &after, limit + 1).await.ok()?;
             after = fields.last;
             members.extend(fields.members);
-            // Bans have fields, too, and are no members.
+            // Fields of an earlier bucket are no members.
             if members.len() > limit || !fields.more {
                 return Some(MemberPage::of(members, limit));
             }
@@ -179,12 +180,12 @@ impl Projection {
         }
     }
 
-    /// Each channel with its first members by uid. An error when Redis turns out not to be whole.
+    /// Each channel with the number of its members. An error when Redis turns out not to be whole.
     async fn describe(
         &self,
         names: &[ChannelName],
         within: Duration,
-    ) -> Result<Vec<(Option<ChannelRecord>, MemberPage)>, ReadError> {
+    ) -> Result<Vec<(Option<ChannelRecord>, usize)>, ReadError> {
         if !self.whole.load(Ordering::Relaxed) {
             return Err(ReadError::NotWhole);
         }
@@ -192,7 +193,7 @@ impl Projection {
             let pipeline = self.redis.client().pipeline();
             for name in names {
                 pipeline.hget::<(), _, _>(self.channel_key(name), STATE).await?;
-                self.queue_fields(&pipeline, name, BEGINNING, MEMBERS_MAX).await?;
+                pipeline.hlen::<(), _>(self.members_key(name)).await?;
             }
             // Last: if it is still there, nothing was wiped before the reads.
             pipeline.exists::<(), _>(&*self.marker).await?;
@@ -207,8 +208,7 @@ impl Projection {
         let mut answers = answers.into_iter();
         while let (Some(state), Some(members)) = (answers.next(), answers.next()) {
             let channel = state.as_str().and_then(|state| parse(&state, epochs.channels));
-            let Fields { members, more, .. } = parse_fields(members, epochs.members)?;
-            described.push((channel, MemberPage { members, more }));
+            described.push((channel, members.convert()?));
         }
         Ok(described)
     }

@@ -3,10 +3,11 @@
 use goch_contract::{
     limits::{Limits, PAGE_DEFAULT, PAGE_MAX},
     schemas::{client, server, tidy},
+    services::history::Since,
 };
 use serde_json::{Map, Value, json};
 
-use crate::socket::closing::Closing;
+use crate::{http::connect::SUBPROTOCOL, socket::closing::Closing};
 
 /// Examples of every frame, by who says it and by its type.
 const EXAMPLES: &str = include_str!("examples.json");
@@ -135,13 +136,25 @@ fn channel<'a>(limits: &Limits, messages: impl Iterator<Item = &'a String>) -> V
         "title": "A socket",
         "description": "Text frames, each one JSON object that `type` tells apart. A socket can have \
                         many channels of Goch. A bare first frame with the fields of `subscribe` and \
-                        no `type` is a `subscribe`.",
+                        no `type` is a `subscribe` of a client of the first Goch, with `since` in Unix \
+                        seconds.",
         "servers": [reference("servers", "gateway")],
         "messages": messages,
         "bindings": {
             "ws": {
                 "bindingVersion": "0.1.0",
                 "method": "GET",
+                "headers": {
+                    "type": "object",
+                    "properties": {
+                        "Sec-WebSocket-Protocol": {
+                            "type": "string",
+                            "description": "Optional: the versions that the client speaks. `goch.v1` is \
+                                            selected if it is among them; else none is.",
+                            "examples": [SUBPROTOCOL],
+                        },
+                    },
+                },
                 "query": {
                     "type": "object",
                     "description": "Subscribes at once. Prefer frames, so that no secret stands in a URL.",
@@ -151,7 +164,12 @@ fn channel<'a>(limits: &Limits, messages: impl Iterator<Item = &'a String>) -> V
                         "secret": parameter("MemberSecret"),
                         "token": parameter("Token"),
                         "last_seq": parameter("Seq"),
-                        "since": {"type": "integer", "minimum": 0},
+                        "since": {
+                            "type": "integer",
+                            "description": "In Unix seconds.",
+                            "minimum": 0,
+                            "maximum": Since::SECONDS_MAX,
+                        },
                         "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_MAX},
                     },
                 },
