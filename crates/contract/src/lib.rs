@@ -7,6 +7,8 @@
 
 pub mod error;
 pub mod event;
+#[cfg(test)]
+mod fixtures;
 pub mod frame;
 pub mod ids;
 pub mod limits;

@@ -36,9 +36,13 @@ pub(crate) struct LogEvent {
     pub(crate) payload: Bytes,
 }
 
+/// The version of what webhooks are sent.
+const VERSION: u32 = 1;
+
 /// A request's body, as Standard Webhooks shapes it.
 #[derive(Serialize)]
 struct Body<D> {
+    version: u32,
     #[serde(rename = "type")]
     kind: EventKind,
     timestamp: String,
@@ -61,6 +65,12 @@ struct UnreadData<'a> {
     unread: u64,
     /// Whether the member has the channel open somewhere, and yet has not read.
     online: bool,
+}
+
+impl<D: Serialize> Body<D> {
+    fn of(kind: EventKind, time: UnixMillis, data: D) -> Self {
+        Self { version: VERSION, kind, timestamp: rfc3339(time), data }
+    }
 }
 
 impl LogEvent {
@@ -170,7 +180,7 @@ impl Webhooks {
 
 fn unread_notice(log: i64, seq: Seq, data: UnreadData<'_>) -> Result<Notice, Error> {
     let id = format!("{log}-{seq}-unread-{}", data.uid);
-    let body = Body { kind: EventKind::MessageUnread, timestamp: rfc3339(UnixMillis::now()), data };
+    let body = Body::of(EventKind::MessageUnread, UnixMillis::now(), data);
     let body = serde_json::to_vec(&body)
         .map_err(|_| Error::new(ErrorCode::Internal, "a notice cannot be serialized"))?;
     Ok(Notice { id, body })
@@ -187,7 +197,7 @@ fn event_notice(log: i64, event: &LogEvent) -> Option<Notice> {
         data = format!("{data},\"actor\":\"{actor}\"");
     }
     let data = RawValue::from_string(format!("{data}}}")).ok()?;
-    let body = Body { kind, timestamp: rfc3339(outline.time), data };
+    let body = Body::of(kind, outline.time, data);
     let id = format!("{log}-{}", event.seq);
     Some(Notice { id, body: serde_json::to_vec(&body).ok()? })
 }
@@ -201,7 +211,10 @@ fn rfc3339(time: UnixMillis) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use goch_contract::event::ACTOR_HEADER;
+    use serde_json::Value;
 
     use super::*;
 
@@ -218,14 +231,76 @@ mod tests {
         assert_eq!(notice.id, "1690000000-7");
         assert_eq!(
             String::from_utf8(notice.body).unwrap(),
-            r#"{"type":"channel.closed","timestamp":"2023-11-14T22:13:20.123Z","data":{"type":"closed","channel":"ticket-42","time":1700000000123,"seq":7}}"#
+            r#"{"version":1,"type":"channel.closed","timestamp":"2023-11-14T22:13:20.123Z","data":{"type":"closed","channel":"ticket-42","time":1700000000123,"seq":7}}"#
         );
         let mut headers = HeaderMap::new();
         headers.insert(ACTOR_HEADER, "help-desk");
         event.headers = Some(headers);
         let notice = event_notice(1_690_000_000, &event).unwrap();
-        let body: serde_json::Value = serde_json::from_slice(&notice.body).unwrap();
+        let body: Value = serde_json::from_slice(&notice.body).unwrap();
         assert_eq!(body["data"]["actor"], "help-desk");
+    }
+
+    /// Payloads that version 1 has ever sent, by their type.
+    const FIXTURES: &str = include_str!("../../../../crates/contract/fixtures/v1/webhooks.json");
+
+    /// What is sent for the event that a payload is about, or the unread message.
+    fn sent_again(payload: &Value) -> Value {
+        let mut data = payload["data"].clone();
+        let channel = ChannelName::parse(data["channel"].as_str().unwrap()).unwrap();
+        let seq = Seq(data["seq"].as_u64().unwrap());
+        let notice = if payload["type"] == "message.unread" {
+            let text = |field: &str| data[field].as_str().map(str::to_owned);
+            let unread = UnreadData {
+                channel: &channel,
+                uid: Uid::parse(data["uid"].as_str().unwrap()).unwrap(),
+                display_name: text("display_name").unwrap(),
+                role: Role::parse(data["role"].as_str().unwrap()).unwrap(),
+                email: text("email"),
+                seq,
+                since: UnixMillis(data["since"].as_u64().unwrap()),
+                unread: data["unread"].as_u64().unwrap(),
+                online: data["online"].as_bool().unwrap(),
+            };
+            unread_notice(1, seq, unread).unwrap()
+        } else {
+            let stored = data.as_object_mut().unwrap();
+            stored.remove("seq");
+            let headers = stored.remove("actor").map(|actor| {
+                let mut headers = HeaderMap::new();
+                headers.insert(ACTOR_HEADER, actor.as_str().unwrap());
+                headers
+            });
+            let payload = Bytes::from(data.to_string());
+            event_notice(1, &LogEvent { channel, seq, headers, payload }).unwrap()
+        };
+        serde_json::from_slice(&notice.body).unwrap()
+    }
+
+    #[test]
+    fn every_payload_of_version_1_is_sent_as_ever() {
+        let fixtures: BTreeMap<String, Vec<Value>> = serde_json::from_str(FIXTURES).unwrap();
+        let missing = EventKind::ALL.map(EventKind::as_str);
+        let missing: Vec<_> =
+            missing.iter().filter(|kind| !fixtures.contains_key(**kind)).collect();
+        let place = "crates/contract/fixtures/v1/webhooks.json";
+        assert!(missing.is_empty(), "add a payload of {missing:?} to {place}");
+        for (kind, payloads) in fixtures {
+            assert!(!payloads.is_empty(), "add a payload of {kind} to {place}");
+            for payload in payloads {
+                assert_eq!(payload["type"], kind);
+                let sent = sent_again(&payload);
+                // The moment of a reminder is the present one.
+                for field in ["version", "type", "timestamp"] {
+                    let is_now = field == "timestamp" && kind == "message.unread";
+                    assert!(is_now || sent[field] == payload[field], "{field}: {sent}");
+                }
+                // There may be more by now.
+                for (field, value) in payload["data"].as_object().unwrap() {
+                    assert_eq!(sent["data"].get(field), Some(value), "{kind}: {field}");
+                }
+            }
+        }
     }
 
     #[test]
