@@ -189,6 +189,11 @@ async fn hook(system: &System, api: &mut Described) {
     let new = json!({"url": receiver.url(), "events": ["message.created"]});
     let created = api.call(Method::POST, "/v1/admin/webhooks", &[], Some(new), 201).await;
     let id = created.body["id"].as_str().unwrap().to_owned();
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
+    let made = json!({"url": receiver.url(), "events": ["message.created"], "secret": secret});
+    for status in [201, 200] {
+        api.call(Method::POST, "/v1/admin/webhooks", &[], Some(made.clone()), status).await;
+    }
     let wrong = json!({"url": receiver.url(), "events": ["message.pinned"]});
     api.call(Method::POST, "/v1/admin/webhooks", &[], Some(wrong), 400).await;
     api.call(Method::GET, "/v1/admin/webhooks", &[], None, 200).await;

@@ -156,7 +156,7 @@ pub struct CreateChannelBody {
     #[cfg_attr(feature = "schemas", schema(default = true))]
     pub is_private: bool,
     /// The secret of a private channel, as 40 hexadecimal digits of 160 random bits; one is made if this is left
-    /// out. With it the request can be repeated.
+    /// out. With it the request can be repeated. Of a public channel it is good for that alone: nobody is asked for it.
     #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::MadeSecret>, nullable = false))]
     pub secret: Option<String>,
 }
@@ -364,7 +364,8 @@ pub struct PresenceBody {
 #[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct PostMessageBody {
-    /// The idempotency key; a random one if it is left out.
+    /// The idempotency key, recognised for the deduplication window (`DEDUPLICATION_SECONDS`, 120 unless the operator
+    /// says otherwise); a random one if it is left out.
     #[cfg_attr(feature = "schemas", schema(value_type = Option<MessageId>))]
     pub id: Option<String>,
     /// Who says it; `system` if it is left out.
@@ -404,7 +405,8 @@ pub struct PostedMessageBody {
 #[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct EditMessageBody {
-    /// The idempotency key; a random one if it is left out.
+    /// The idempotency key, recognised for the deduplication window (`DEDUPLICATION_SECONDS`, 120 unless the operator
+    /// says otherwise); a random one if it is left out.
     #[cfg_attr(feature = "schemas", schema(value_type = Option<MessageId>))]
     pub id: Option<String>,
     /// Who edits it; `system` if it is left out.

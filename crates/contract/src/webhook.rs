@@ -5,9 +5,13 @@
 
 use std::{borrow::Cow, collections::BTreeSet, fmt};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::ids::{Secret, Seq, UnixMillis};
+use crate::{
+    error::Error,
+    ids::{Secret, Seq, UnixMillis},
+};
 
 /// What happened, as a webhook calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -180,6 +184,30 @@ pub struct CreateWebhookBody {
     /// Which events are to be sent.
     #[cfg_attr(feature = "schemas", schema(value_type = Vec<EventKind>, min_items = 1))]
     pub events: Vec<String>,
+    /// What requests are to be signed with: `whsec_` and 24 to 64 random bytes in Base64; one is made if this is left
+    /// out. With it the request can be repeated.
+    #[cfg_attr(
+        feature = "schemas",
+        schema(
+            nullable = false,
+            pattern = "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$",
+            examples("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=")
+        )
+    )]
+    pub secret: Option<String>,
+}
+
+/// Takes a secret that ticketing has made, as Standard Webhooks has them.
+///
+/// # Errors
+/// `bad_request`, never with the secret.
+pub fn parse_secret(field: &'static str, value: &str) -> Result<Secret, Error> {
+    let bytes = value.strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
+    if bytes.is_none_or(|bytes| !(24..=64).contains(&bytes.len())) {
+        let message = format!("{field} must be whsec_ and 24 to 64 random bytes in Base64");
+        return Err(Error::bad_request(field, message));
+    }
+    Ok(Secret::new(value))
 }
 
 /// `PATCH /v1/admin/webhooks/{id}`; what is left out stays.
@@ -212,6 +240,12 @@ pub struct RotateSecretBody {
     /// once.
     #[cfg_attr(feature = "schemas", schema(maximum = 2_592_000, default = 86_400))]
     pub overlap_seconds: Option<u64>,
+    /// The new secret, as in creating a webhook; one is made if this is left out. With it the request can be repeated.
+    #[cfg_attr(
+        feature = "schemas",
+        schema(nullable = false, pattern = "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$")
+    )]
+    pub secret: Option<String>,
 }
 
 /// `GET /v1/admin/webhooks`.
@@ -248,6 +282,21 @@ pub struct ReplayBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_that_is_brought_along_has_24_to_64_bytes() {
+        let secret = |bytes: usize| format!("whsec_{}", STANDARD.encode(vec![7; bytes]));
+        for bytes in [24, 32, 64] {
+            assert_eq!(parse_secret("secret", &secret(bytes)).unwrap().expose(), secret(bytes));
+        }
+        let bare = secret(32).replace("whsec_", "");
+        for wrong in [secret(23), secret(65), bare, "whsec_".to_owned(), format!("{}!", secret(32))]
+        {
+            let error = parse_secret("secret", &wrong).unwrap_err();
+            assert_eq!(error.field.as_deref(), Some("secret"));
+            assert!(!error.message.contains(&wrong));
+        }
+    }
 
     #[test]
     fn every_kind_has_one_word_on_the_wire() {

@@ -43,7 +43,8 @@ pub enum ClientFields {
     },
     /// Says something. Acknowledged once it is stored.
     Send {
-        /// The idempotency key.
+        /// The idempotency key, recognised for the deduplication window (`DEDUPLICATION_SECONDS`, 120 unless the operator
+        /// says otherwise).
         id: MessageId,
         /// The channel.
         channel: ChannelName,
@@ -54,7 +55,8 @@ pub enum ClientFields {
     },
     /// Changes what a message of one's own says. Acknowledged once it is stored.
     Edit {
-        /// The idempotency key.
+        /// The idempotency key, recognised for the deduplication window (`DEDUPLICATION_SECONDS`, 120 unless the operator
+        /// says otherwise).
         id: MessageId,
         /// The channel.
         channel: ChannelName,
@@ -67,7 +69,7 @@ pub enum ClientFields {
     },
     /// Withdraws a message of one's own. Acknowledged once it is stored.
     Delete {
-        /// The idempotency key.
+        /// The idempotency key, recognised for as long as the deletion's event is in the log.
         id: MessageId,
         /// The channel.
         channel: ChannelName,

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{Service, ServiceRequest};
-use crate::webhook::{DeadLettersBody, EventKind, ReplayBody, Webhook, WebhookWithSecret};
+use crate::{
+    ids::Secret,
+    webhook::{DeadLettersBody, EventKind, ReplayBody, Webhook, WebhookWithSecret},
+};
 
 macro_rules! request {
     ($request:ty, $endpoint:literal, $response:ty) => {
@@ -19,16 +22,28 @@ macro_rules! request {
 
 /// Create a webhook, which is sent what happens from now on.
 ///
-/// Refused with `bad_request` for a URL that requests may not be sent to, or too many webhooks.
+/// Refused with `bad_request` for a URL that requests may not be sent to, and with `conflict` for too many webhooks, or a
+/// secret that another one has.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CreateWebhook {
     /// Where events are sent.
     pub url: String,
     /// Which events are sent.
     pub events: BTreeSet<EventKind>,
+    /// What requests are signed with, if ticketing has made it: whoever asks again with it asks for the same webhook.
+    pub secret: Option<Secret>,
 }
 
-request!(CreateWebhook, "create_webhook", WebhookWithSecret);
+/// A webhook that was created, now or by an earlier request that was the same.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CreatedWebhook {
+    /// The webhook.
+    pub webhook: WebhookWithSecret,
+    /// Whether it was created now.
+    pub is_new: bool,
+}
+
+request!(CreateWebhook, "create_webhook", CreatedWebhook);
 
 /// All webhooks, by id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -62,6 +77,8 @@ pub struct RotateWebhookSecret {
     pub id: String,
     /// The overlap; 0 ends the secrets before at once.
     pub overlap_seconds: u64,
+    /// The new secret, if ticketing has made it: nothing changes if the webhook has it already.
+    pub secret: Option<Secret>,
 }
 
 request!(RotateWebhookSecret, "rotate_webhook_secret", WebhookWithSecret);

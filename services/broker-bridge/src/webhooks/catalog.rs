@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use goch_contract::{
-    Error, ErrorCode, Seq, UnixMillis,
+    Error, ErrorCode, Secret, Seq, UnixMillis,
+    ids::hex,
     services::webhooks::{
-        ChangeWebhook, CreateWebhook, DeleteWebhook, RotateWebhookSecret, Webhooks as ListWebhooks,
+        ChangeWebhook, CreateWebhook, CreatedWebhook, DeleteWebhook, RotateWebhookSecret,
+        Webhooks as ListWebhooks,
     },
     webhook::{EventKind, Webhook, WebhookWithSecret},
 };
@@ -13,7 +15,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    POSTPONED, Webhooks,
+    ID_BYTES, POSTPONED, Webhooks,
     bucket::{Revised, erase, list},
     moment::until,
     no_randomness, random_id,
@@ -28,23 +30,31 @@ const WEBHOOKS_MAX: usize = 50;
 const ATTEMPTS_MAX: usize = 8;
 
 impl Webhooks {
-    /// Creates a webhook.
+    /// Creates a webhook, unless the same request has created it before.
     ///
     /// # Errors
-    /// `bad_request`; `conflict` when there are too many.
-    pub(crate) async fn create(&self, request: CreateWebhook) -> Result<WebhookWithSecret, Error> {
+    /// `bad_request`; `conflict` when there are too many, or the secret is another one's.
+    pub(crate) async fn create(&self, request: CreateWebhook) -> Result<CreatedWebhook, Error> {
         self.sender.check(&request.url)?;
+        // A secret that is brought along gives the id, so of any number of requests with it one creates the webhook.
+        let id = match &request.secret {
+            Some(secret) => id_of(secret),
+            None => random_id().map_err(|_| no_randomness())?,
+        };
+        if let Some(known) = self.records.get(&id).await? {
+            return created_before(&known.record, request);
+        }
         if list(&self.records, "*", WEBHOOKS_MAX).await?.len() == WEBHOOKS_MAX {
             let reason = format!("there can be at most {WEBHOOKS_MAX} webhooks");
             return Err(Error::new(ErrorCode::Conflict, reason));
         }
-        let secret = random_secret()?;
+        let secret = request.secret.clone().map_or_else(random_secret, Ok)?;
         let last = self.log_last().await?;
         let now = UnixMillis::now();
         let record = WebhookRecord {
-            id: random_id().map_err(|_| no_randomness())?,
-            url: request.url,
-            events: request.events,
+            id,
+            url: request.url.clone(),
+            events: request.events.clone(),
             secrets: Secrets::new(secret.clone()),
             created_at: now,
             enabled_at: now,
@@ -52,9 +62,13 @@ impl Webhooks {
             starts: Starts { events: last, unread: last },
             replays: 0,
         };
-        self.records.create(&record.id, &record).await?.ok_or_else(too_many_changes)?;
+        if self.records.create(&record.id, &record).await?.is_none() {
+            let known = self.records.get(&record.id).await?.ok_or_else(too_many_changes)?;
+            return created_before(&known.record, request);
+        }
         tracing::info!(webhook = record.id, "webhook created");
-        Ok(WebhookWithSecret { webhook: record.public(), secret })
+        let webhook = WebhookWithSecret { webhook: record.public(), secret };
+        Ok(CreatedWebhook { webhook, is_new: true })
     }
 
     /// All webhooks, by id.
@@ -127,12 +141,17 @@ impl Webhooks {
         &self,
         request: RotateWebhookSecret,
     ) -> Result<WebhookWithSecret, Error> {
-        let RotateWebhookSecret { id, overlap_seconds } = request;
-        let secret = random_secret()?;
+        let RotateWebhookSecret { id, overlap_seconds, secret } = request;
+        let is_given = secret.is_some();
+        let secret = secret.map_or_else(random_secret, Ok)?;
         let overlap = Duration::from_secs(overlap_seconds);
         let mut rotated = Ok(());
         let record = self
             .update(&id, |record| {
+                if is_given && record.secrets.is_current(&secret) {
+                    rotated = Ok(());
+                    return false;
+                }
                 let now = UnixMillis::now();
                 rotated = record.secrets.rotate(secret.clone(), now, overlap);
                 // What was refused for its signature may be tried again.
@@ -234,6 +253,29 @@ impl Webhooks {
         let info = self.replay.log().get_info().await.map_err(|_| log_away())?;
         Ok(info.created.unix_timestamp())
     }
+}
+
+/// The id of a webhook whose first secret was brought along.
+fn id_of(secret: &Secret) -> String {
+    let digest = Secret::new(format!("webhook {}", secret.expose())).digest();
+    let bytes = digest.as_bytes().iter().take(ID_BYTES).copied();
+    hex(&bytes.collect::<Vec<_>>())
+}
+
+/// The webhook that a request has created before.
+///
+/// # Errors
+/// `conflict` if it is no longer what the request asks for.
+fn created_before(record: &WebhookRecord, request: CreateWebhook) -> Result<CreatedWebhook, Error> {
+    let CreateWebhook { url, events, secret } = request;
+    let secret = secret.filter(|secret| record.secrets.is_current(secret));
+    let secret = secret.filter(|_| record.url == url && record.events == events);
+    let secret = secret.ok_or_else(|| {
+        let reason = "a webhook was created with this secret, and is another one by now";
+        Error::of_field(ErrorCode::Conflict, "secret", reason)
+    })?;
+    let webhook = WebhookWithSecret { webhook: record.public(), secret };
+    Ok(CreatedWebhook { webhook, is_new: false })
 }
 
 fn log_away() -> Error {

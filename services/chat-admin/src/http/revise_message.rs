@@ -20,7 +20,8 @@ const ID_BYTES: usize = 16;
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Query {
-    /// The idempotency key; a random one if it is left out.
+    /// The idempotency key, recognised for as long as the deletion's event is in the log; a random one if it is left
+    /// out.
     #[param(value_type = Option<MessageId>, nullable = false)]
     id: Option<String>,
     /// Who deletes it; `system` if it is left out.

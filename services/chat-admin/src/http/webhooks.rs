@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{
-    Error,
+    Error, Secret,
     limits::page_limit,
     schemas::problems::{Conflict, NotFound},
     services::webhooks::{
@@ -15,7 +15,7 @@ use goch_contract::{
     webhook::{
         ChangeWebhookBody, CreateWebhookBody, DeadLettersBody, EventKind, OVERLAP_SECONDS_DEFAULT,
         OVERLAP_SECONDS_MAX, ReplayBody, RotateSecretBody, Webhook, WebhookWithSecret,
-        WebhooksBody,
+        WebhooksBody, parse_secret,
     },
 };
 use serde::Deserialize;
@@ -34,6 +34,7 @@ use crate::registry::cut;
         "events": ["channel.closed", "message.created", "message.unread"],
     })),
     responses(
+        (status = 200, description = "The webhook was created by an earlier request with the same secret.", body = WebhookWithSecret),
         (status = 201, description = "The webhook, with its secret.", body = WebhookWithSecret),
         (status = 409, response = Conflict),
     ),
@@ -42,9 +43,12 @@ pub(super) async fn create(
     desk: web::Data<Desk>,
     body: web::Json<CreateWebhookBody>,
 ) -> Result<HttpResponse, Refusal> {
-    let CreateWebhookBody { url, events } = body.into_inner();
-    let request = CreateWebhook { url, events: parse(&events)? };
-    Ok(HttpResponse::Created().json(desk.services.call(&request).await?))
+    let CreateWebhookBody { url, events, secret } = body.into_inner();
+    let secret = made(secret.as_deref())?;
+    let request = CreateWebhook { url, events: parse(&events)?, secret };
+    let created = desk.services.call(&request).await?;
+    let mut response = if created.is_new { HttpResponse::Created() } else { HttpResponse::Ok() };
+    Ok(response.json(created.webhook))
 }
 
 /// The most webhooks of a page, which is also what it has if the request does not say.
@@ -185,8 +189,14 @@ pub(super) async fn rotate_secret(
     body: Optional<RotateSecretBody>,
 ) -> Result<HttpResponse, Refusal> {
     let overlap_seconds = overlap(body.0.overlap_seconds)?;
-    let request = RotateWebhookSecret { id: id.into_inner(), overlap_seconds };
+    let secret = made(body.0.secret.as_deref())?;
+    let request = RotateWebhookSecret { id: id.into_inner(), overlap_seconds, secret };
     Ok(HttpResponse::Ok().json(desk.services.call(&request).await?))
+}
+
+/// The secret that a request brings along, if it does.
+fn made(secret: Option<&str>) -> Result<Option<Secret>, Error> {
+    secret.map(|secret| parse_secret("secret", secret)).transpose()
 }
 
 fn overlap(seconds: Option<u64>) -> Result<u64, Error> {

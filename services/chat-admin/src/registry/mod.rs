@@ -42,8 +42,8 @@ pub(crate) use self::lists::{MEMBERS_MAX, MemberPage, cut, member_after};
 /// Who may join a new channel.
 #[derive(Debug)]
 pub(crate) enum Access {
-    /// Whoever knows its name.
-    Public,
+    /// Whoever knows its name. A secret that comes with the request tells it from others, and is asked for by nobody.
+    Public(Option<Secret>),
     /// Whoever has its secret: the given one, or one that is made.
     Private(Option<Secret>),
 }
@@ -103,14 +103,16 @@ impl Registry {
     ) -> Result<(Created, Revised<ChannelRecord>), Error> {
         self.memberships.room.check_channels()?;
         let (is_private, secret) = match &access {
-            Access::Public => (false, None),
+            Access::Public(_) => (false, None),
             Access::Private(secret) => {
                 (true, Some(secret.clone().map_or_else(Secret::generate, Ok)?))
             }
         };
-        let digest = secret.as_ref().map(Secret::digest);
-        let hash = digest.as_ref().map(SecretHash::of_generated).transpose()?;
-        let mut record = ChannelRecord::new(name.clone(), hash)?;
+        let hash = |secret: &Secret| SecretHash::of_generated(&secret.digest());
+        let mut record = ChannelRecord::new(name.clone(), secret.as_ref().map(hash).transpose()?)?;
+        if let Access::Public(Some(made)) = &access {
+            record.made_with = Some(hash(made)?);
+        }
         record.actor = Some(actor.clone());
         let revision = match bucket::create(&self.channels, &name.token(), &record).await? {
             Creation::Done(revision) => {
@@ -366,7 +368,10 @@ fn authorized(channel: &ChannelRecord, member: MemberRecord) -> Authorized {
 fn is_repeated(access: &Access, stored: &ChannelRecord) -> bool {
     match access {
         Access::Private(Some(made)) => secret::is_generated(stored.secret.as_ref(), &made.digest()),
-        Access::Private(None) | Access::Public => false,
+        Access::Public(Some(made)) => {
+            secret::is_generated(stored.made_with.as_ref(), &made.digest())
+        }
+        Access::Private(None) | Access::Public(None) => false,
     }
 }
 
