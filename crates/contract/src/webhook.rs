@@ -289,9 +289,8 @@ mod tests {
         for bytes in [24, 32, 64] {
             assert_eq!(parse_secret("secret", &secret(bytes)).unwrap().expose(), secret(bytes));
         }
-        let bare = secret(32).replace("whsec_", "");
-        for wrong in [secret(23), secret(65), bare, "whsec_".to_owned(), format!("{}!", secret(32))]
-        {
+        let (bare, short) = (secret(32).replace("whsec_", ""), secret(1));
+        for wrong in [secret(23), secret(65), bare, short, format!("{}!", secret(32))] {
             let error = parse_secret("secret", &wrong).unwrap_err();
             assert_eq!(error.field.as_deref(), Some("secret"));
             assert!(!error.message.contains(&wrong));
