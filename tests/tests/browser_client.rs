@@ -289,6 +289,7 @@ async fn serve(mut connection: TcpStream, wants_client: bool) {
     let _ = connection.write_all(format!("{head}{body}").as_bytes()).await;
 }
 
+#[expect(clippy::result_large_err, reason = "tungstenite asks for it")]
 async fn converse(connection: TcpStream, answer: impl Fn(&Value) -> Value, live: Value) {
     // Browsers end a connection of which no subprotocol is selected that they have offered.
     let select = |_: &Request, mut response: Response| {
