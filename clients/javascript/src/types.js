@@ -48,6 +48,7 @@
  *
  * @typedef {object} Subscribed
  * @property {string} channel
+ * @property {string} uid who one is there, which a token need not say
  * @property {boolean} more whether `history` has events older than the first page
  * @property {number | undefined} unread messages of others after the member's read position, if the server can tell
  *   just now
