@@ -38,7 +38,7 @@ use crate::{
     capacity::{Capacity, Surroundings},
     edge::Edge,
     http::{
-        self, Descriptions,
+        self, Assets, Descriptions,
         upgrade::{self, Handover},
     },
     metrics::GatewayMetrics,
@@ -94,6 +94,7 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
     let workers_ready = Arc::clone(&shared.workers_ready);
     let limits = config.limits.clone();
     let descriptions = web::Data::new(Descriptions::new(&limits));
+    let assets = web::Data::new(Assets::new());
     let stopping = CancellationToken::new();
     let stopped = stopping.clone();
     let admitting = Arc::clone(&edge);
@@ -105,6 +106,7 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
             let app = App::new()
                 .data_factory(move || worker.clone())
                 .app_data(descriptions.clone())
+                .app_data(assets.clone())
                 .wrap(from_fn(within_deadline))
                 .configure(|app| http::configure(app, &limits, &edge));
             map_config(app, |()| AppConfig::default())
