@@ -1,10 +1,54 @@
 //! What a browser shows in the widget's shadow root.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{wait::until, webdriver::Browser};
+use crate::{member::Member, wait::until, webdriver::Browser};
 
 impl Browser {
+    /// Makes an empty page of what is at this address, and puts the widget there, for a member who has a secret.
+    /// `window.told` is what its listeners are told.
+    pub async fn place_widget(&self, address: &str, member: &Member, attributes: &Value) {
+        self.open(&format!("http://{address}/")).await;
+        let script = format!(
+            "document.title = 'Shop';
+            const shop = document.createElement('main');
+            shop.innerHTML = '<h1>Shop</h1><button>Buy</button>';
+            document.body.replaceChildren(shop);
+            await import('/widget.js');
+            const placed = document.createElement('goch-chat');
+            placed.setAttribute('channel', {channel});
+            for (const [name, value] of Object.entries({attributes})) placed.setAttribute(name, value);
+            placed.member = {{ uid: {uid}, secret: {secret} }};
+            window.told = [];
+            for (const type of ['opened', 'closed', 'unread', 'ended', 'reopened', 'error']) {{
+              placed.addEventListener(type, ({{ detail }}) => {{
+                told.push([type, detail?.count ?? detail?.error?.code ?? null]);
+              }});
+            }}
+            document.body.append(placed);",
+            channel = json!(member.channel),
+            uid = json!(member.uid),
+            secret = json!(member.secret),
+        );
+        self.widget(&script).await;
+    }
+
+    /// The same, with the conversation open, online, and its first page there.
+    pub async fn open_widget(&self, address: &str, member: &Member, attributes: &Value) {
+        self.place_widget(address, member, attributes).await;
+        self.click("launcher").await;
+        self.is_in_state("online").await;
+        let is_loaded = "const [older] = all('older'); return older.hidden || !older.disabled";
+        self.widget_is(is_loaded, true).await;
+    }
+
+    /// Makes the window as large as this, in CSS pixels.
+    pub async fn resize(&self, width: u32, height: u32) {
+        let size =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": true});
+        self.devtools("Emulation.setDeviceMetricsOverride", &size).await;
+    }
+
     /// What a script returns that has the element as `chat`, its shadow root as `root`, and all elements of a part by
     /// `all(part)`. It may wait.
     pub async fn widget(&self, script: &str) -> Value {

@@ -5,9 +5,6 @@ use goch_tests::{Browser, Member, System, TokenKey, WebDriver, Website, until};
 use serde_json::{Value, json};
 
 const ENTER: &str = "\u{e007}";
-const TAB: &str = "\u{e004}";
-const BACK_TAB: &str = "\u{e008}\u{e004}";
-const ESCAPE: &str = "\u{e00c}";
 
 const TOKEN_SECRET: &str = "a secret of thirty-two characters";
 
@@ -32,59 +29,17 @@ async fn witnessed(driver: &WebDriver) -> Browser {
     browser
 }
 
-/// Puts the widget on an empty page of a gateway. `window.told` is what its listeners are told.
-async fn place(browser: &Browser, system: &System, member: &Member, attributes: &Value) {
-    browser.open(&format!("http://{}/", system.gateway().address())).await;
-    let script = format!(
-        "document.title = 'Shop';
-        const shop = document.createElement('main');
-        shop.innerHTML = '<h1>Shop</h1><button>Buy</button>';
-        document.body.replaceChildren(shop);
-        document.documentElement.lang = 'en';
-        const {{ Goch }} = await import('/widget.js');
-        const placed = document.createElement('goch-chat');
-        placed.setAttribute('channel', {channel});
-        for (const [name, value] of Object.entries({attributes})) placed.setAttribute(name, value);
-        placed.member = {{ uid: {uid}, secret: {secret} }};
-        window.told = [];
-        for (const type of ['opened', 'closed', 'unread', 'ended', 'reopened', 'error']) {{
-          placed.addEventListener(type, ({{ detail }}) => {{
-            told.push([type, detail?.count ?? detail?.error?.code ?? null]);
-          }});
-        }}
-        document.body.append(placed);",
-        channel = json!(member.channel),
-        uid = json!(member.uid),
-        secret = json!(member.secret),
-    );
-    browser.widget(&script).await;
-}
-
-/// The same, open and online.
-async fn place_open(browser: &Browser, system: &System, member: &Member, attributes: &Value) {
-    place(browser, system, member, attributes).await;
-    browser.click("launcher").await;
-    browser.is_in_state("online").await;
-    browser.widget_is("return all('older')[0].hidden || !all('older')[0].disabled", true).await;
-}
-
 async fn told(browser: &Browser) -> Value {
     browser.evaluate("return window.told").await
 }
 
 async fn post(system: &System, channel: &str, body: &Value) {
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     system.admin().post(&path, body).await.expect(201);
 }
 
 async fn say(system: &System, channel: &str, text: &str) {
     post(system, channel, &json!({"text": text, "from_uid": "agent-7", "from_name": "Ben"})).await;
-}
-
-/// Makes the window as large as this.
-async fn resize(browser: &Browser, width: u32, height: u32) {
-    let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": true});
-    browser.devtools("Emulation.setDeviceMetricsOverride", &size).await;
 }
 
 #[tokio::test]
@@ -169,7 +124,7 @@ async fn a_chat_that_is_not_open_counts_and_is_silent_unless_asked() {
     let channel = system.channel().await;
     let ann = Member::join(system.gateway(), &channel, "ann").await;
     let browser = witnessed(&driver).await;
-    place(&browser, &system, &ann, &json!({})).await;
+    browser.place_widget(&system.gateway().address(), &ann, &json!({})).await;
     say(&system, &channel, "one").await;
     say(&system, &channel, "two").await;
     browser.widget_is("return all('badge')[0]?.textContent", "2").await;
@@ -211,7 +166,7 @@ async fn a_message_is_sent_delivered_and_seen() {
     let ann = Member::join(system.gateway(), &channel, "ann").await;
     let ben = Member::join(&system.gateways[1], &channel, "ben").await;
     let browser = driver.browser().await;
-    place_open(&browser, &system, &ann, &json!({})).await;
+    browser.open_widget(&system.gateway().address(), &ann, &json!({})).await;
     browser.type_into("input", &format!("Hello{ENTER}")).await;
     let status = "return all('status').map((node) => node.textContent)";
     browser.widget_is(status, json!(["Sent"])).await;
@@ -235,7 +190,7 @@ async fn the_text_of_an_edit_that_fails_is_kept_and_tried_again() {
     let channel = system.channel().await;
     let ann = Member::join(system.gateway(), &channel, "ann").await;
     let browser = driver.browser().await;
-    place_open(&browser, &system, &ann, &json!({})).await;
+    browser.open_widget(&system.gateway().address(), &ann, &json!({})).await;
     browser.type_into("input", &format!("Helo{ENTER}")).await;
     browser.shows(&["Helo"]).await;
     browser.type_into("input", "The next one").await;
@@ -273,7 +228,7 @@ async fn a_conversation_that_has_ended_is_the_products_to_reopen() {
     let channel = system.channel().await;
     let ann = Member::join(system.gateway(), &channel, "ann").await;
     let browser = driver.browser().await;
-    place_open(&browser, &system, &ann, &json!({})).await;
+    browser.open_widget(&system.gateway().address(), &ann, &json!({})).await;
     let button = "const again = document.createElement('button');
         again.slot = 'ended';
         again.textContent = 'Open again';
@@ -281,7 +236,7 @@ async fn a_conversation_that_has_ended_is_the_products_to_reopen() {
         chat.append(again)";
     browser.widget(button).await;
     browser.type_into("input", "Not sent yet").await;
-    let path = |what: &str| format!("/admin/channels/{channel}/{what}");
+    let path = |what: &str| format!("/v1/admin/channels/{channel}/{what}");
     system.admin().post(&path("close"), &json!({})).await.expect(200);
     browser.widget_is("return [all('composer')[0].hidden, chat.ended]", json!([true, true])).await;
     // What the product puts there is seen, and only now.
@@ -325,7 +280,7 @@ async fn links_lead_where_they_say_and_nothing_else_is_one() {
     let text = "<img src=x onerror=alert(1)> javascript:alert(1) (https://example.org/a?b) mailto:ann@example.org";
     say(&system, &channel, text).await;
     let browser = driver.browser().await;
-    place_open(&browser, &system, &ann, &json!({})).await;
+    browser.open_widget(&system.gateway().address(), &ann, &json!({})).await;
     browser.shows(&[text]).await;
     let links = "return all('link').map(({ href, rel, target }) => [href, rel, target])";
     let rel = "noopener noreferrer nofollow";
@@ -335,131 +290,6 @@ async fn links_lead_where_they_say_and_nothing_else_is_one() {
     ]);
     assert_eq!(browser.widget(links).await, expected);
     assert_eq!(browser.widget("return root.querySelectorAll('img').length").await, 0);
-}
-
-#[tokio::test]
-async fn everything_can_be_done_by_keyboard() {
-    let Some(driver) = WebDriver::start().await else { return };
-    let system = System::shared().await;
-    let channel = system.channel().await;
-    let ann = Member::join(system.gateway(), &channel, "ann").await;
-    let browser = driver.browser().await;
-    place(&browser, &system, &ann, &json!({})).await;
-    browser.widget_is("return all('launcher').length", 1).await;
-    let focus = "return document.activeElement === chat
-        ? root.activeElement.getAttribute('part') : document.activeElement.tagName";
-    // From the page's own button into the widget.
-    browser.press(&[TAB, TAB]).await;
-    browser.widget_is(focus, "launcher").await;
-    browser.press(&[ENTER]).await;
-    browser.widget_is(focus, "input").await;
-    browser.is_in_state("online").await;
-    browser.press(&["H", "i", "\u{e008}\u{e007}", "!", ENTER]).await;
-    browser.shows(&["Hi\n!"]).await;
-    browser.widget_is(focus, "input").await;
-    // Back to the message, which is edited, then not, then deleted.
-    browser.press(&[BACK_TAB]).await;
-    browser.widget_is(focus, "delete").await;
-    browser.press(&[BACK_TAB]).await;
-    browser.widget_is(focus, "edit").await;
-    browser.press(&[ENTER]).await;
-    browser.widget_is("return all('input')[0].value", "Hi\n!").await;
-    browser.press(&[ESCAPE]).await;
-    browser.widget_is("return all('input')[0].value", "").await;
-    browser.press(&[BACK_TAB, ENTER]).await;
-    browser.widget_is(focus, "confirm-delete").await;
-    browser.press(&[ESCAPE]).await;
-    browser.widget_is(focus, "input").await;
-    browser.press(&[BACK_TAB, ENTER]).await;
-    browser.widget_is(focus, "confirm-delete").await;
-    browser.press(&[ENTER]).await;
-    browser.shows(&[]).await;
-    browser.widget_is(focus, "input").await;
-    browser.press(&[ESCAPE]).await;
-    browser.widget_is(focus, "launcher").await;
-    browser.widget_is("return chat.isOpen", false).await;
-
-    // Where the panel covers the page, nothing behind it is reached.
-    resize(&browser, 320, 640).await;
-    browser.widget_is("return all('panel')[0].getAttribute('aria-modal')", "true").await;
-    browser.press(&[ENTER]).await;
-    browser.widget_is(focus, "input").await;
-    for _ in 0..8 {
-        browser.press(&[TAB]).await;
-        browser.widget_is("return document.activeElement === chat", true).await;
-    }
-    for _ in 0..8 {
-        browser.press(&[BACK_TAB]).await;
-        browser.widget_is("return document.activeElement === chat", true).await;
-    }
-    browser.press(&[ESCAPE]).await;
-    browser.widget_is(focus, "launcher").await;
-}
-
-#[tokio::test]
-async fn arabic_goes_from_right_to_left_on_the_smallest_screen() {
-    let Some(driver) = WebDriver::start().await else { return };
-    let system = System::shared().await;
-    let channel = system.channel().await;
-    let ann = Member::join(system.gateway(), &channel, "ann").await;
-    say(&system, &channel, &"مرحبا ".repeat(40)).await;
-    say(&system, &channel, &"x".repeat(400)).await;
-    let browser = driver.browser().await;
-    resize(&browser, 320, 480).await;
-    place(&browser, &system, &ann, &json!({"lang": "ar"})).await;
-    browser.widget_is("return all('launcher')[0]?.getBoundingClientRect().left < 160", true).await;
-    browser.click("launcher").await;
-    browser.type_into("input", "شكرا").await;
-    browser.click("send").await;
-    browser.widget_is("return all('own').length", 1).await;
-    let overflow = "const log = all('log')[0];
-        return [log.scrollWidth - log.clientWidth, document.documentElement.scrollWidth - innerWidth,
-          all('panel')[0].getBoundingClientRect().width, getComputedStyle(all('panel')[0]).direction]";
-    assert_eq!(browser.widget(overflow).await, json!([0, 0, 320, "rtl"]));
-    let sides = "const side = (node) => node.getBoundingClientRect();
-        const avatar = root.querySelector('.avatar');
-        const [own] = all('bubble').slice(-1);
-        return [side(own).left < 20, side(avatar).left > 160, all('title')[0].textContent]";
-    assert_eq!(browser.widget(sides).await, json!([true, true, "المحادثة"]));
-
-    // And German, in a page that says so, with a word of the product's own.
-    let words = "chat.removeAttribute('lang'); document.documentElement.lang = 'de-DE'; chat.texts = { title: 'Hilfe' };";
-    browser.widget(words).await;
-    browser
-        .widget_is(
-            "return [all('title')[0].textContent, all('send')[0].title]",
-            json!(["Hilfe", "Senden"]),
-        )
-        .await;
-    assert_eq!(browser.widget("return getComputedStyle(all('panel')[0]).direction").await, "ltr");
-}
-
-#[tokio::test]
-async fn the_widget_looks_like_the_product() {
-    let Some(driver) = WebDriver::start().await else { return };
-    let system = System::shared().await;
-    let channel = system.channel().await;
-    let ann = Member::join(system.gateway(), &channel, "ann").await;
-    let browser = driver.browser().await;
-    place_open(&browser, &system, &ann, &json!({"theme": "light"})).await;
-    let ground = "return getComputedStyle(all('panel')[0]).backgroundColor";
-    browser.widget_is(ground, "rgb(255, 255, 255)").await;
-    browser.widget("chat.setAttribute('theme', 'dark')").await;
-    browser.widget_is(ground, "rgb(23, 25, 28)").await;
-    browser.widget("chat.setAttribute('theme', 'system')").await;
-    for (scheme, color) in [("light", "rgb(255, 255, 255)"), ("dark", "rgb(23, 25, 28)")] {
-        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
-        browser.devtools("Emulation.setEmulatedMedia", &json!({"features": features})).await;
-        browser.widget_is(ground, color).await;
-    }
-    let product = "const sheet = new CSSStyleSheet();
-        sheet.replaceSync('goch-chat { --goch-accent-dark: rgb(200, 0, 100); font-size: 50px; }'
-          + 'goch-chat::part(title) { letter-spacing: 5px; } * { color: red; }');
-        document.adoptedStyleSheets = [sheet];
-        const title = getComputedStyle(all('title')[0]);
-        return [getComputedStyle(all('launcher')[0]).backgroundColor, title.letterSpacing, title.fontSize, title.color]";
-    let expected = json!(["rgb(200, 0, 100)", "5px", "16px", "rgb(236, 238, 240)"]);
-    assert_eq!(browser.widget(product).await, expected, "the product's words, and no others");
 }
 
 #[tokio::test]

@@ -27,35 +27,15 @@ const ROWS_MAX: u64 = 150;
 /// Requests under way at a time.
 const AT_A_TIME: usize = 16;
 
-/// Puts the widget on an empty page of a gateway, open.
-async fn place(browser: &Browser, system: &System, gateway: usize, member: &Member) {
-    place_at(browser, &system.gateways[gateway].address(), member).await;
-}
-
-/// The same, of what is at this address.
-async fn place_at(browser: &Browser, address: &str, member: &Member) {
-    browser.open(&format!("http://{address}/")).await;
-    let script = format!(
-        "document.body.replaceChildren();
-        const {{ Goch }} = await import('/widget.js');
-        Goch.open({{ channel: {channel}, member: {{ uid: {uid}, secret: {secret} }} }})",
-        channel = json!(member.channel),
-        uid = json!(member.uid),
-        secret = json!(member.secret),
-    );
-    browser.widget(&script).await;
-    browser.is_in_state("online").await;
-}
-
 async fn say(system: &System, channel: &str, text: &str) {
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     system.admin().post(&path, &json!({"text": text})).await.expect(201);
 }
 
 /// Says numbers; they are stored in whatever order.
 async fn say_numbers(system: &System, channel: &str, count: usize) {
     let admin = system.admin();
-    let path = format!("/admin/channels/{channel}/messages");
+    let path = format!("/v1/admin/channels/{channel}/messages");
     let says = (0..count).map(|number| {
         let body = json!({"text": format!("{number} {}", "and so on ".repeat(number % 13))});
         let (admin, path) = (admin.clone(), path.clone());
@@ -120,7 +100,7 @@ async fn a_network_that_is_cut_loses_nothing() {
     let ann = Member::join(system.gateway(), &channel, "ann").await;
     let browser = driver.browser().await;
     let line = Line::to(system.gateway().address()).await;
-    place_at(&browser, &line.address, &ann).await;
+    browser.open_widget(&line.address, &ann, &json!({})).await;
     say(&system, &channel, "before").await;
     browser.shows(&["before"]).await;
     // The browser is told that it is offline; what it has open already it would go on using.
@@ -149,7 +129,7 @@ async fn twenty_kilobytes_a_second_are_enough() {
     say_numbers(&system, &channel, 300).await;
     let browser = driver.browser().await;
     network(&browser, false, 20 * 1_024).await;
-    place(&browser, &system, 0, &ann).await;
+    browser.open_widget(&system.gateways[0].address(), &ann, &json!({})).await;
     browser.type_into("input", &format!("mine{ENTER}")).await;
     until("it is there", async || (browser.texts().await.last()? == "mine").then_some(())).await;
 }
@@ -163,8 +143,8 @@ async fn a_rolling_restart_is_hardly_noticed() {
     let ann = Member::join(system.gateway(), &channel, "ann").await;
     let bea = Member::join(system.gateway(), &channel, "bea").await;
     let (at_one, at_two) = (driver.browser().await, driver.browser().await);
-    place(&at_one, &system, 0, &ann).await;
-    place(&at_two, &system, 1, &bea).await;
+    at_one.open_widget(&system.gateways[0].address(), &ann, &json!({})).await;
+    at_two.open_widget(&system.gateways[1].address(), &bea, &json!({})).await;
     let mut expected: Vec<String> = Vec::new();
     for gateway in [0, 1] {
         for (browser, name) in [(&at_one, "ann"), (&at_two, "bea")] {
@@ -238,9 +218,8 @@ async fn ten_thousand_messages_are_read_without_a_jump_and_with_few_rows() {
     let ann = Member::join(system.gateway(), &channel, "ann").await;
     say_numbers(&system, &channel, COUNT).await;
     let browser = driver.browser().await;
-    let size = json!({"width": 800, "height": 1_400, "deviceScaleFactor": 1, "mobile": false});
-    browser.devtools("Emulation.setDeviceMetricsOverride", &size).await;
-    place(&browser, &system, 0, &ann).await;
+    browser.resize(800, 1_400).await;
+    browser.open_widget(&system.gateways[0].address(), &ann, &json!({})).await;
     until("the first page is there", async || browser.texts().await.last().is_some().then_some(()))
         .await;
     browser.widget("chat.style.setProperty('--goch-height', '1300px')").await;

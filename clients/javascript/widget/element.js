@@ -40,11 +40,10 @@ const Element = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (/**
 const IDENTITY = new Set(['channel', 'token-url', 'url']);
 /** On less there is no room beside the panel. */
 const NARROW = '(max-width: 480px)';
-const DARK = '(prefers-color-scheme: dark)';
 
 /** The widget. `docs/widget.md` lists its attributes, parts and custom properties. */
 export class GochChat extends Element {
-  static observedAttributes = [...IDENTITY, 'dir', 'heading', 'lang', 'layout', 'open', 'theme', 'title-badge'];
+  static observedAttributes = [...IDENTITY, 'dir', 'heading', 'lang', 'layout', 'open', 'title-badge'];
   /** Where the gateway is if there is no attribute `url`. @type {string | undefined} */
   static gateway;
 
@@ -100,6 +99,7 @@ export class GochChat extends Element {
   attributeChangedCallback(name, before, now) {
     if (before === now) return;
     if (name === 'open') this.#setOpen(now !== null);
+    else if (name === 'title-badge') this.#later('render');
     else this.#later(IDENTITY.has(name) ? 'restart' : 'rebuild');
   }
 
@@ -205,6 +205,11 @@ export class GochChat extends Element {
     return this.getAttribute('layout') === 'page';
   }
 
+  /** Whether the open panel leaves nothing of the page to be seen. */
+  get #isCovering() {
+    return !this.#isPage && matchMedia(NARROW).matches;
+  }
+
   /** @param {'render' | 'rebuild' | 'restart'} what */
   #later(what) {
     const order = ['none', 'render', 'rebuild', 'restart'];
@@ -247,8 +252,7 @@ export class GochChat extends Element {
     this.#chat.watch();
     const { signal } = this.#ending;
     document.addEventListener('visibilitychange', () => this.#attend(), { signal });
-    matchMedia(NARROW).addEventListener('change', () => this.#later('rebuild'), { signal });
-    matchMedia(DARK).addEventListener('change', () => this.#theme(), { signal });
+    matchMedia(NARROW).addEventListener('change', () => this.#render(), { signal });
   }
 
   #stop() {
@@ -288,19 +292,14 @@ export class GochChat extends Element {
       attended: () => this.#attend(),
     });
     const launcher = isPage ? undefined : new Launcher(format, () => (this.#isOpen ? this.close() : this.open()));
-    const isCovering = !isPage && matchMedia(NARROW).matches;
-    if (!isPage) {
-      panel.node.setAttribute('role', 'dialog');
-      if (isCovering) panel.node.setAttribute('aria-modal', 'true');
-    }
+    if (!isPage) panel.node.setAttribute('role', 'dialog');
     this.#root = h('div', {
       part: 'root', class: isPage ? 'page' : 'corner',
       attributes: { lang: format.language, dir: this.getAttribute('dir') ?? format.direction },
     }, panel.node, launcher?.node);
-    this.#root.addEventListener('keydown', (event) => this.#pressed(event, isCovering));
+    this.#root.addEventListener('keydown', (event) => this.#pressed(event));
     this.#panel = panel;
     this.#launcher = launcher;
-    this.#theme();
     this.shadowRoot.append(this.#root);
     if (this.isOpen) this.#show();
     // What had the focus has it again.
@@ -311,6 +310,7 @@ export class GochChat extends Element {
     const { isOpen } = this;
     if (!this.#chat || !this.#panel) return;
     this.#panel.node.hidden = !isOpen;
+    if (!this.#isPage) this.#panel.node.setAttribute('aria-modal', String(this.#isCovering));
     this.#root?.classList.toggle('is-open', isOpen);
     if (isOpen) this.#chat.subscribe();
     if (isOpen) this.#panel.render();
@@ -342,12 +342,6 @@ export class GochChat extends Element {
     this.#takesFocus = false;
   }
 
-  #theme() {
-    const wanted = this.getAttribute('theme');
-    const isDark = wanted === 'dark' || (wanted !== 'light' && matchMedia(DARK).matches);
-    if (this.#root) this.#root.dataset['theme'] = isDark ? 'dark' : 'light';
-  }
-
   #attend() {
     const isSeen = this.isOpen && document.visibilityState === 'visible';
     const isAtEnd = this.#panel?.isFollowing === true;
@@ -370,10 +364,10 @@ export class GochChat extends Element {
     this.#tell('unread', { count });
   }
 
-  /** @param {KeyboardEvent} event @param {boolean} isCovering */
-  #pressed(event, isCovering) {
+  /** @param {KeyboardEvent} event */
+  #pressed(event) {
     if (event.isComposing) return;
-    if (event.key === 'Tab' && isCovering && this.#panel && this.isOpen) keepFocus(this.#panel.node, event);
+    if (event.key === 'Tab' && this.#isCovering && this.#panel && this.isOpen) keepFocus(this.#panel.node, event);
     if (event.key !== 'Escape' || !this.isOpen) return;
     const isDone = this.#panel?.dismiss();
     if (!isDone && this.#isPage) return;

@@ -12,7 +12,7 @@ export class GochChat extends Chat {
 if (!customElements.get('goch-chat')) customElements.define('goch-chat', GochChat);
 
 /** @param {Parameters<typeof joinAt>[0]} member */
-const join = (member) => joinAt(member, { url: new URL('./channels', import.meta.url) });
+const join = (member) => joinAt(member, { url: new URL('.', import.meta.url) });
 
 export const Goch = { open, join };
 export { ChatError };

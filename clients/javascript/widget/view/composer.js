@@ -104,7 +104,7 @@ export class Composer {
   }
 
   #grow() {
-    this.#input.style.blockSize = 'auto';
-    if (this.#input.scrollHeight > 0) this.#input.style.blockSize = `${this.#input.scrollHeight}px`;
+    this.#input.style.height = 'auto';
+    if (this.#input.scrollHeight > 0) this.#input.style.height = `${this.#input.scrollHeight}px`;
   }
 }

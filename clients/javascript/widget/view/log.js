@@ -81,7 +81,10 @@ export class Log {
     this.#jump = button({ part: 'jump', click: () => this.toEnd() });
     this.node = h('div', { class: 'stage' }, this.#scroller, this.#jump);
     this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
-    this.#sizes = new ResizeObserver(() => this.#keepUp());
+    this.#sizes = new ResizeObserver(() => {
+      this.#noteScroll();
+      this.#keepUp();
+    });
     this.#sizes.observe(this.#scroller);
     this.#sizes.observe(this.#list);
   }
@@ -99,18 +102,21 @@ export class Log {
   toEnd() {
     this.#excerpt.follow();
     this.#setFollowing(true);
+    // Wherever the reader has been meanwhile.
+    this.#position = this.#scroller.scrollTop;
     this.render();
   }
 
   /** Puts on the page what has changed, and leaves the reader where they are. */
   render() {
-    const { conversation, hasOlder, isLoaded, loading } = this.#chat;
+    const { conversation, hasOlder, isLoaded, loading, refusal } = this.#chat;
+    this.#noteScroll();
     if (this.#isFollowing) this.#chat.trim();
     const isEmpty = isLoaded && conversation.length === 0;
     /** @type {HTMLElement} */ (this.welcome).hidden = !isEmpty;
     const anchor = this.#isFollowing ? undefined : this.#anchor();
     this.#reconcile();
-    this.#older.hidden = isLoaded && !(hasOlder && this.#excerpt.isAtStart);
+    this.#older.hidden = refusal !== undefined || (isLoaded && !(hasOlder && this.#excerpt.isAtStart));
     this.#older.disabled = loading === 'loading' || !isLoaded;
     this.#older.textContent = this.#format.text(this.#older.disabled ? 'loading' : 'load_older');
     anchor?.();
@@ -227,13 +233,18 @@ export class Log {
   }
 
   #scrolled() {
-    const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
-    if (scrollTop !== this.#position) this.#isGoingUp = scrollTop < this.#position;
-    this.#position = scrollTop;
-    const isNearEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
-    this.#setFollowing(isNearEnd && this.#excerpt.isAtEnd);
+    this.#noteScroll();
     this.#fill();
     this.#showJump();
+  }
+
+  /** Where the reader has gone. The browser tells a moment later, when the page may have changed. */
+  #noteScroll() {
+    const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
+    if (scrollTop === this.#position || clientHeight === 0) return;
+    this.#isGoingUp = scrollTop < this.#position;
+    this.#position = scrollTop;
+    this.#setFollowing(scrollHeight - scrollTop - clientHeight < NEAR_END && this.#excerpt.isAtEnd);
   }
 
   /** Brings rows to where the reader is about to be: only ahead, so that none come and go in turn. */

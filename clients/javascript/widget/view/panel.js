@@ -48,7 +48,8 @@ export class Panel {
       followed: attended, welcome, left: () => this.focus(),
     });
     this.#ended = h('div', { part: 'ended' }, h('span', { text: format.text('ended') }), h('slot', { attributes: { name: 'ended' } }));
-    const heading = h('h2', { part: 'title', text: title, attributes: { id: 'title' } });
+    // A page of which it is all is named by it.
+    const heading = h(close ? 'h2' : 'h1', { part: 'title', text: title, attributes: { id: 'title' } });
     this.node = h('section', { part: 'panel', attributes: { 'aria-labelledby': 'title', tabindex: '-1' } },
       h('header', { part: 'header' },
         h('div', { class: 'heading' }, heading, this.#presence),
