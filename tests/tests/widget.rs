@@ -8,8 +8,11 @@ const ENTER: &str = "\u{e007}";
 
 const TOKEN_SECRET: &str = "a secret of thirty-two characters";
 
-/// Keeps what a page may have to complain of: breaches of its policy, what moves, and sounds.
+/// Keeps what a page asks of a gateway, and what it may have to complain of: breaches of its policy, what moves, sounds.
 const WITNESS: &str = "
+    window.asked = [];
+    const { send } = WebSocket.prototype;
+    WebSocket.prototype.send = function (frame) { asked.push(JSON.parse(frame).type); return send.call(this, frame); };
     window.violations = [];
     addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => {
       violations.push(`${violatedDirective} ${blockedURI}`);
@@ -82,9 +85,14 @@ async fn a_shop_has_a_chat_with_one_line_under_the_strictest_policy() {
     let browser = witnessed(&driver).await;
     browser.open(&site.origin()).await;
     browser.widget_is("return all('badge')[0]?.textContent", "1").await;
+    // Counting is all that is asked for until it is opened.
+    assert_eq!(browser.evaluate("return window.asked").await, json!(["watch"]));
     browser.click("launcher").await;
     browser.shows(&["Are you there?"]).await;
-    // A channel that is watched only has nobody in it; now it has.
+    assert_eq!(
+        browser.evaluate("return window.asked.slice(0, 2)").await,
+        json!(["watch", "subscribe"])
+    );
     let came = socket.expect_where("she is there", |frame| frame["type"] == "presence").await;
     assert_eq!((&came["uid"], &came["role"]), (&json!("bea"), &json!("member")));
     browser.type_into("input", &format!("Yes{ENTER}")).await;
