@@ -127,7 +127,8 @@ export class Conversation {
       if (event.type === 'closed') this.isEnded = true;
       if (event.type === 'reopened') this.isEnded = false;
       // Ids are random, so one's own are known by them even while the uid is not.
-      if (event.type === 'message' && (this.uid === undefined || event.from_uid === this.uid)) this.#unsent.delete(event.id);
+      const mayBeOwn = event.type === 'message' && (this.uid === undefined || event.from_uid === this.uid);
+      if (mayBeOwn) this.#unsent.delete(event.id);
       const row = rowOf(event);
       if (!row) continue;
       this.#logged.push(row);
@@ -168,8 +169,11 @@ export class Conversation {
   /** Events between two others are no longer in the log. @param {{ after: number, before: number }} gap */
   gap({ before }) {
     const last = this.#logged.at(-1);
-    const time = last?.time ?? 0;
-    this.#logged.push({ kind: 'note', key: `gap-${before}`, seq: before - 0.5, time, type: 'gap', uid: undefined, role: undefined });
+    // Where nothing stands above, nothing is missed.
+    if (!last) return;
+    this.#logged.push({
+      kind: 'note', key: `gap-${before}`, seq: before - 0.5, time: last.time, type: 'gap', uid: undefined, role: undefined,
+    });
   }
 
   /** A message of ours became pending, sent or failed. @param {OutgoingChange} change */
@@ -178,8 +182,8 @@ export class Conversation {
     if (status === 'sent' && !this.#unsent.has(id)) return;
     if (error?.code === 'channel_closed') this.isEnded = true;
     this.#unsent.set(id, {
-      kind: 'message', key: `unsent-${id}`, seq: Infinity, id, time: createdAt, uid: undefined, name: undefined, role: undefined,
-      text, isEdited: false, status, error, revision: undefined,
+      kind: 'message', key: `unsent-${id}`, seq: Infinity, id, time: createdAt, uid: undefined, name: undefined,
+      role: undefined, text, isEdited: false, status, error, revision: undefined,
     });
   }
 
@@ -188,7 +192,12 @@ export class Conversation {
     this.#unsent.delete(id);
   }
 
-  /** What is to become of a message of ours; undefined: it stays as it is. @param {number} seq @param {Revision | undefined} revision */
+  /**
+   * What is to become of a message of ours.
+   *
+   * @param {number} seq
+   * @param {Revision | undefined} revision undefined: it stays as it is
+   */
   revise(seq, revision) {
     const index = this.indexOf(seq);
     const row = this.#logged[index];
@@ -242,7 +251,10 @@ function edited(row, text) {
   return { ...row, text, isEdited: true, revision: undefined };
 }
 
-/** @param {ChannelEvent} event @returns {Row | undefined} none of what only changes others, and of what later servers may send */
+/**
+ * @param {ChannelEvent} event
+ * @returns {Row | undefined} none of what only changes others, and of what later servers may send
+ */
 function rowOf(event) {
   const { seq, time, type } = event;
   if (type === 'message') return messageRow(event);

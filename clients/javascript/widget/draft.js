@@ -38,7 +38,11 @@ export class Draft {
     this.#aside = '';
   }
 
-  /** Takes what is to be sent, if it can be. @returns {{ text: string, seq: number | undefined } | undefined} `seq`: of the edited message */
+  /**
+   * Takes what is to be sent, if it can be.
+   *
+   * @returns {{ text: string, seq: number | undefined } | undefined} `seq`: of the edited message
+   */
   take() {
     if (!this.canBeSent) return undefined;
     const taken = { text: this.text.trimEnd(), seq: this.editing };

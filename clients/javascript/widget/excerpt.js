@@ -6,7 +6,11 @@ export const ROWS_MAX = 150;
 /** As many come at one end, and go at the other, at a time. */
 const STEP = 50;
 
-/** @typedef {{ length: number, indexOf: (seq: number) => number, slice: (from: number, to: number) => import('./conversation.js').Row[] }} Rows */
+/**
+ * @import { Conversation } from './conversation.js'
+ *
+ * @typedef {Pick<Conversation, 'length' | 'indexOf' | 'slice'>} Rows
+ */
 
 export class Excerpt {
   #rows;

@@ -160,7 +160,7 @@ svg { width: 20px; height: 20px; flex: none; fill: none; stroke: currentColor; s
 .own > .body { align-items: flex-end; }
 .avatar {
   display: grid; flex: none; place-items: center; width: 30px; height: 30px; margin-bottom: 20px; border-radius: 50%;
-  background: var(--_bubble); color: var(--_muted); font-size: 13px; font-weight: 650;
+  background: var(--_bubble); color: var(--_muted); font-size: 13px; font-weight: 650; line-height: 1;
 }
 .message:not(.ends) > .avatar { margin-bottom: 0; align-self: flex-start; margin-top: 22px; }
 .message.starts > .avatar { align-self: flex-start; margin-block: 22px 0; }

@@ -123,6 +123,8 @@ test('a channel that is closed takes nothing until it is reopened', () => {
 
 test('a gap stands where events are missing', () => {
   const conversation = entered();
+  conversation.gap({ after: 0, before: 1 });
+  assert.equal(conversation.length, 0, 'above the first row nothing is missed');
   conversation.append([said(1)]);
   conversation.gap({ after: 1, before: 9 });
   conversation.append([said(9)]);
