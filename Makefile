@@ -24,7 +24,7 @@ run: ## Run the whole system here until Ctrl-C (GATEWAYS=2 make run: two gateway
 	@exec $(with_servers) deploy/local/run.sh
 
 .PHONY: client
-client: ## Build services/gateway/web/client.js from clients/javascript (needs Node and npm)
+client: ## Build what gateways serve, client.js and widget.js, from clients/javascript (needs Node and npm)
 	NODE_TESTS=required $(client)/prepare.sh
 	npm --prefix $(client) run --silent build
 

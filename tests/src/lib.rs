@@ -43,6 +43,8 @@ mod token;
 mod traces;
 mod wait;
 mod webdriver;
+mod website;
+mod widget;
 
 pub use self::{
     certificates::{Authority, Certificate},
@@ -67,4 +69,5 @@ pub use self::{
     token::TokenKey,
     wait::{PATIENCE, unique, until, within},
     webdriver::{Browser, WebDriver},
+    website::Website,
 };

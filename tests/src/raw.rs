@@ -46,6 +46,14 @@ impl RawConnection {
     /// # Panics
     /// When the gateway does not take the handshake.
     pub async fn open_socket(gateway: &Service, lines: &str) -> Self {
+        Self::shake_hands(gateway, lines).await.0
+    }
+
+    /// As [`Self::open_socket`], with the head of the gateway's answer.
+    ///
+    /// # Panics
+    /// As that.
+    pub async fn shake_hands(gateway: &Service, lines: &str) -> (Self, String) {
         let mut connection = Self::open(gateway).await;
         connection.write(format!("{HANDSHAKE}{lines}\r\n").as_bytes()).await;
         let mut head = Vec::new();
@@ -55,7 +63,7 @@ impl RawConnection {
         }
         let head = String::from_utf8(head).unwrap();
         assert!(head.starts_with("HTTP/1.1 101"), "{head}");
-        connection
+        (connection, head)
     }
 
     /// Writes all of it, if the other side takes it soon. Tells whether it did.
@@ -87,6 +95,13 @@ impl RawConnection {
         };
         timeout(patience, ended).await.ok()?;
         Some((String::from_utf8_lossy(&said).into_owned(), begun.elapsed()))
+    }
+
+    /// Reads as many bytes as these, and tells whether they are these.
+    pub async fn reads(&mut self, bytes: &[u8]) -> bool {
+        let mut read = vec![0; bytes.len()];
+        let reading = within("some bytes", self.stream.read_exact(&mut read));
+        reading.await.is_ok() && read == bytes
     }
 
     /// All that comes until the other side ends the connection, however it does.

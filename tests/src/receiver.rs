@@ -121,6 +121,11 @@ impl Receiver {
         })
         .await
     }
+
+    /// Waits until a request has come whose body is such a one, whatever it was answered; the first.
+    pub async fn until(&self, what: &str, mut is: impl FnMut(&Value) -> bool) -> Received {
+        until(what, async || self.received().into_iter().find(|request| is(&request.body))).await
+    }
 }
 
 impl Drop for Receiver {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use futures_util::TryStreamExt as _;
-use goch_contract::Uid;
+use goch_contract::{Uid, ended::Ended};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
@@ -42,7 +42,8 @@ impl Servers {
     }
 
     /// Where `word` stands, in any key, subject, header or value. With NATS before 2.10, that a key
-    /// was deleted is remembered with its name, which does not count.
+    /// was deleted is remembered with its name, which does not count. Nor does what says no more than that a channel is
+    /// deleted or a person erased, which is kept for a time.
     pub async fn traces_of(&self, word: &str) -> Vec<String> {
         // Keys and subjects have names as tokens, texts as JSON.
         let token = Uid::parse(word).map_or_else(|_| word.to_owned(), |it| it.token().into_owned());
@@ -76,6 +77,12 @@ impl Servers {
                 let Ok(message) = stream.get_raw_message(seq).await else { continue };
                 let is_marker = message.payload.is_empty() && name.starts_with("KV_");
                 if is_marker && !client.is_server_compatible(2, 10, 0) {
+                    continue;
+                }
+                let is_end = message.subject.contains(".ended.")
+                    && serde_json::from_slice::<Ended>(&message.payload)
+                        .is_ok_and(|ended| ended.to_payload() == message.payload);
+                if is_end {
                     continue;
                 }
                 let payload = String::from_utf8_lossy(&message.payload).into_owned();

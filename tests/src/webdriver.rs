@@ -110,16 +110,16 @@ impl Browser {
         self.command(Method::POST, "/refresh", &json!({})).await.unwrap();
     }
 
-    /// The element that the page marks with `data-testid`, once it is there and shown.
+    /// The element that a page marks with `data-testid`, or the widget with `part`, once it is there and shown.
     async fn element(&self, name: &str) -> String {
-        let selector = format!("[data-testid='{name}']");
-        let wanted = json!({"using": "css selector", "value": selector});
+        let script = format!(
+            "const chat = document.querySelector('goch-chat')?.shadowRoot;
+            const found = [...document.querySelectorAll('[data-testid=\"{name}\"]'),
+              ...(chat?.querySelectorAll('[part~=\"{name}\"]') ?? [])];
+            return found.find((one) => one.checkVisibility()) ?? null"
+        );
         until(&format!("{name} is shown"), async || {
-            let found = self.command(Method::POST, "/element", &wanted).await.ok()?;
-            let id = found[ELEMENT].as_str()?.to_owned();
-            let path = format!("/element/{id}/displayed");
-            let is_shown = self.command(Method::GET, &path, &Value::Null).await.ok()?;
-            (is_shown == true).then_some(id)
+            self.evaluate(&script).await[ELEMENT].as_str().map(ToOwned::to_owned)
         })
         .await
     }
@@ -134,6 +134,26 @@ impl Browser {
     pub async fn click(&self, name: &str) {
         let path = format!("/element/{}/click", self.element(name).await);
         self.command(Method::POST, &path, &json!({})).await.unwrap();
+    }
+
+    /// Presses keys, one after the other, wherever the focus is; `\u{e004}` is Tab, `\u{e00c}` Escape. Of several that are
+    /// given as one, the first ones are held: `\u{e008}\u{e004}` goes back.
+    pub async fn press(&self, keys: &[&str]) {
+        for chord in keys {
+            let key = |kind: &str, key: char| json!({"type": kind, "value": key.to_string()});
+            let down = chord.chars().map(|it| key("keyDown", it));
+            let up = chord.chars().rev().map(|it| key("keyUp", it));
+            let actions: Vec<Value> = down.chain(up).collect();
+            let actions =
+                json!({"actions": [{"type": "key", "id": "keyboard", "actions": actions}]});
+            self.command(Method::POST, "/actions", &actions).await.unwrap();
+        }
+    }
+
+    /// Has the browser's own tools do something: a method of the Chrome `DevTools` protocol.
+    pub async fn devtools(&self, method: &str, parameters: &Value) -> Value {
+        let body = json!({"cmd": method, "params": parameters});
+        self.command(Method::POST, "/goog/cdp/execute", &body).await.unwrap()
     }
 
     /// What a script returns.

@@ -126,6 +126,7 @@ async fn a_field_that_is_missing_or_wrong_is_named_with_the_frames_id() {
         (&subscribe, "since", json!(-1), "bad_request"),
         (&subscribe, "since", json!(u64::MAX), "bad_request"),
         (&subscribe, "since", json!(1.5), "bad_request"),
+        (&subscribe, "since", json!(1_700_000_000), "bad_request"),
         (&subscribe, "limit", json!(0), "bad_request"),
         (&subscribe, "limit", json!(501), "bad_request"),
         (&subscribe, "limit", json!(u64::MAX), "bad_request"),

@@ -1,37 +1,22 @@
-//! The demo page in a real browser. Skipped where there is none, unless `BROWSER_TESTS=required`.
+//! The demo page, a form and the widget, in a real browser. Skipped where there is none, unless
+//! `BROWSER_TESTS=required`.
 
 use goch_tests::{Browser, Member, System, WebDriver, members_path, until};
 use serde_json::json;
 
 const ENTER: &str = "\u{e007}";
 
-/// The texts on the page, in their order.
-async fn texts(browser: &Browser) -> Vec<String> {
-    let script = "return Array.from(document.querySelectorAll(\
-                  '[data-testid=log] [data-testid=message-text]'), (node) => node.textContent)";
-    let texts = browser.evaluate(script).await;
-    texts
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|text| text.as_str().map(Into::into))
-        .collect()
-}
-
-async fn shows(browser: &Browser, expected: &[&str]) {
-    until(&format!("the page shows {expected:?}"), async || {
-        (texts(browser).await == expected).then_some(())
-    })
-    .await;
-}
-
-async fn is_in_state(browser: &Browser, state: &str) {
-    let script = "return document.querySelector('[data-testid=connection]').dataset.state";
-    until(&format!("the page is {state}"), async || {
-        (browser.evaluate(script).await == state).then_some(())
-    })
-    .await;
-}
+/// Scrolls from the end to the very beginning, as a reader does: the texts that were seen on the way, in their order.
+const SCROLL_TO_START: &str = "
+    const [log] = all('log');
+    const seen = new Map();
+    for (;;) {
+      for (const node of all('text')) seen.set(Number(node.closest('.row').dataset.seq), node.textContent);
+      if (log.scrollTop === 0 && all('older')[0].hidden) break;
+      log.scrollTop -= log.clientHeight / 2;
+      await frame();
+    }
+    return [...seen].sort(([one], [other]) => one - other).map(([, text]) => text)";
 
 /// Joins through the form of a gateway's page.
 async fn join(
@@ -46,7 +31,7 @@ async fn join(
     let query = format!("channel={channel}&name={uid}&uid={uid}&email={uid}@example.org");
     browser.open(&format!("http://{address}/?{query}")).await;
     browser.click("join-submit").await;
-    is_in_state(&browser, "online").await;
+    browser.is_in_state("online").await;
     browser
 }
 
@@ -58,28 +43,28 @@ async fn two_people_chat_through_two_gateways_and_lose_nothing() {
     let ann = join(&driver, &system, 0, &channel, "ann").await;
     let ben = join(&driver, &system, 1, &channel, "ben").await;
 
-    ann.type_into("text", &format!("Hello{ENTER}")).await;
-    shows(&ben, &["Hello"]).await;
-    ben.type_into("text", "<b>Hi & bye</b>").await;
+    ann.type_into("input", &format!("Hello{ENTER}")).await;
+    ben.shows(&["Hello"]).await;
+    ben.type_into("input", "<b>Hi & bye</b>").await;
     ben.click("send").await;
     let both = ["Hello", "<b>Hi & bye</b>"];
     for browser in [&ann, &ben] {
-        shows(browser, &both).await;
+        browser.shows(&both).await;
     }
 
     ben.reload().await;
-    is_in_state(&ben, "online").await;
-    shows(&ben, &both).await;
+    ben.is_in_state("online").await;
+    ben.shows(&both).await;
 
     system.gateways[0].kill();
-    is_in_state(&ann, "reconnecting").await;
-    ben.type_into("text", &format!("Are you there?{ENTER}")).await;
-    shows(&ben, &["Hello", "<b>Hi & bye</b>", "Are you there?"]).await;
-    ann.type_into("text", &format!("Soon{ENTER}")).await;
+    ann.is_in_state("reconnecting").await;
+    ben.type_into("input", &format!("Are you there?{ENTER}")).await;
+    ben.shows(&["Hello", "<b>Hi & bye</b>", "Are you there?"]).await;
+    ann.type_into("input", &format!("Soon{ENTER}")).await;
     system.gateways[0].start().await;
-    is_in_state(&ann, "online").await;
+    ann.is_in_state("online").await;
     for browser in [&ann, &ben] {
-        shows(browser, &["Hello", "<b>Hi & bye</b>", "Are you there?", "Soon"]).await;
+        browser.shows(&["Hello", "<b>Hi & bye</b>", "Are you there?", "Soon"]).await;
     }
 }
 
@@ -112,18 +97,14 @@ async fn the_page_says_why_somebody_cannot_join_and_loads_older_messages() {
     .await;
     browser.type_into("join-secret", &ann.secret).await;
     browser.click("join-submit").await;
-    is_in_state(&browser, "online").await;
+    browser.is_in_state("online").await;
     until("the latest messages are shown", async || {
-        (texts(&browser).await.last()? == "message 149").then_some(())
+        (browser.texts().await.last()? == "message 149").then_some(())
     })
     .await;
-    until("all messages are shown", async || {
-        browser.evaluate("document.querySelector('[data-testid=load-older]').click()").await;
-        (texts(&browser).await.len() == 150).then_some(())
-    })
-    .await;
+    let seen = browser.widget(SCROLL_TO_START).await;
     let expected: Vec<String> = (0..150).map(|number| format!("message {number}")).collect();
-    assert_eq!(texts(&browser).await, expected);
+    assert_eq!(seen, json!(expected));
     browser.click("leave").await;
     until("the form is back", async || {
         let hidden = browser.evaluate("return document.querySelector('#join-view').hidden").await;
@@ -139,33 +120,38 @@ async fn a_message_is_edited_and_deleted_where_everybody_sees_it() {
     let channel = system.channel().await;
     let ann = join(&driver, &system, 0, &channel, "ann").await;
     let ben = join(&driver, &system, 1, &channel, "ben").await;
-    ann.type_into("text", &format!("Helo{ENTER}")).await;
-    ben.type_into("text", &format!("What?{ENTER}")).await;
+    ann.type_into("input", &format!("Helo{ENTER}")).await;
+    ben.type_into("input", &format!("What?{ENTER}")).await;
     for browser in [&ann, &ben] {
-        shows(browser, &["Helo", "What?"]).await;
+        browser.shows(&["Helo", "What?"]).await;
     }
 
+    ann.click("own").await;
     ann.click("edit").await;
-    ann.type_into("text", &format!(", I mean Hello{ENTER}")).await;
+    ann.type_into("input", &format!(", I mean Hello{ENTER}")).await;
     for browser in [&ann, &ben] {
-        shows(browser, &["Helo, I mean Hello", "What?"]).await;
+        browser.shows(&["Helo, I mean Hello", "What?"]).await;
     }
     ben.reload().await;
-    is_in_state(&ben, "online").await;
-    shows(&ben, &["Helo, I mean Hello", "What?"]).await;
-    let edited = "return document.querySelectorAll('.edited').length";
-    assert_eq!(ben.evaluate(edited).await, 1);
-    let actions = "return document.querySelectorAll('[data-testid=edit]').length";
-    assert_eq!(ben.evaluate(actions).await, 1, "what is somebody else's cannot be changed");
+    ben.is_in_state("online").await;
+    ben.shows(&["Helo, I mean Hello", "What?"]).await;
+    assert_eq!(ben.widget("return all('edited').length").await, 1);
+    let actions = ben.widget("return all('edit').length").await;
+    assert_eq!(actions, 1, "what is somebody else's cannot be changed");
 
-    ann.evaluate("window.confirm = () => true").await;
+    ann.click("own").await;
     ann.click("delete").await;
+    ann.click("confirm-cancel").await;
+    ann.shows(&["Helo, I mean Hello", "What?"]).await;
+    ann.click("own").await;
+    ann.click("delete").await;
+    ann.click("confirm-delete").await;
     for browser in [&ann, &ben] {
-        shows(browser, &["What?"]).await;
+        browser.shows(&["What?"]).await;
     }
     ben.reload().await;
-    is_in_state(&ben, "online").await;
-    shows(&ben, &["What?"]).await;
+    ben.is_in_state("online").await;
+    ben.shows(&["What?"]).await;
 }
 
 #[tokio::test]
@@ -182,10 +168,15 @@ async fn the_page_shows_who_is_really_support() {
     let posted = json!({"text": "We never ask for it", "from_uid": "agent-7",
                         "from_name": "AGENT-7", "from_role": "agent"});
     system.admin().post(&path, &posted).await.expect(201);
-    shows(&ann, &["Tell me your password", "We never ask for it"]).await;
-    let authors = "return Array.from(document.querySelectorAll('[data-testid=log] .author'), \
-                   (node) => node.checkVisibility() ? node.textContent : '')";
-    assert_eq!(ann.evaluate(authors).await, json!(["AGENT-7", "AGENT-7 agent"]));
+    ann.shows(&["Tell me your password", "We never ask for it"]).await;
+    let authors = "return all('author').map((node) => node.checkVisibility()
+        && [node.textContent, node.nextElementSibling.textContent])";
+    let expected = json!([["AGENT-7", "Guest"], ["AGENT-7", "Agent"]]);
+    assert_eq!(ann.widget(authors).await, expected);
+    let looks = "return all('role').filter((node) => node.closest('.message'))
+        .map((node) => getComputedStyle(node).backgroundColor)";
+    let looks = ann.widget(looks).await;
+    assert_ne!(looks[0], looks[1], "an agent looks like one, and a guest does not");
     // Another one puts the role into the name.
     let body = json!({"uid": "bea", "display_name": "Bea (agent)"});
     let joined =
@@ -193,9 +184,5 @@ async fn the_page_shows_who_is_really_support() {
     let secret = joined["secret"].as_str().unwrap().to_owned();
     let bea = Member { channel: channel.clone(), uid: "bea".to_owned(), secret };
     let _entered = bea.enter(system.gateway()).await;
-    until("the page shows her among those who are there", async || {
-        let here = ann.evaluate("return document.getElementById('online').textContent").await;
-        here.as_str().unwrap().contains("Bea (agent) (guest)").then_some(())
-    })
-    .await;
+    ann.widget_is("return all('presence')[0].textContent.includes('Bea (agent)Guest')", true).await;
 }

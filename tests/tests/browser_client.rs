@@ -12,7 +12,10 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{
+    Message,
+    handshake::server::{Request, Response},
+};
 
 const TOKEN_SECRET: &str = "a secret of thirty-two characters";
 
@@ -286,8 +289,14 @@ async fn serve(mut connection: TcpStream, wants_client: bool) {
     let _ = connection.write_all(format!("{head}{body}").as_bytes()).await;
 }
 
+#[expect(clippy::result_large_err, reason = "tungstenite asks for it")]
 async fn converse(connection: TcpStream, answer: impl Fn(&Value) -> Value, live: Value) {
-    let mut socket = tokio_tungstenite::accept_async(connection).await.unwrap();
+    // Browsers end a connection of which no subprotocol is selected that they have offered.
+    let select = |_: &Request, mut response: Response| {
+        response.headers_mut().insert("sec-websocket-protocol", "goch.v1".parse().unwrap());
+        Ok(response)
+    };
+    let mut socket = tokio_tungstenite::accept_hdr_async(connection, select).await.unwrap();
     let mut live = Some(live);
     while let Some(Ok(message)) = socket.next().await {
         let Ok(text) = message.into_text() else { return };

@@ -26,7 +26,7 @@ async fn ticketing_opens_a_channel_and_finds_it_again() {
     assert_eq!(channel["name"], name.as_str());
     assert_eq!(channel["is_private"], false);
     assert_eq!(channel["closed_at"], Value::Null);
-    assert_eq!(channel["members"], json!([]));
+    assert_eq!(channel["member_count"], 0);
     assert_eq!(channel["last_message"], Value::Null);
     assert!(channel["created_at"].as_u64().unwrap() > 1_700_000_000_000);
 
@@ -265,7 +265,7 @@ async fn ticketing_reads_what_it_has_just_written() {
         let text = format!("text {said}");
         let seq = admin.post(&path, &json!({"text": text})).await.expect(201).body["seq"].clone();
         let last = |page: &Value| page["messages"].as_array().unwrap().last().cloned().unwrap();
-        for query in ["", "?after=0", "?since=0"] {
+        for query in ["", "?after=0", "?since=1000000000000"] {
             let page = admin.get(&format!("{path}{query}")).await.expect(200).body;
             assert_eq!(last(&page)["seq"], seq, "{query}");
         }
@@ -318,9 +318,16 @@ async fn ticketing_reads_messages_page_by_page() {
     assert_eq!(page(&format!("?after={}&limit=2", seqs[0])).await, part("12"));
     assert_eq!(page(&format!("?after={}", seqs[2])).await, whole("34"));
     // The first event is that the channel was created.
-    assert_eq!(page("?since=1000000000&limit=3").await, part("01"));
-    assert_eq!(page("?since=4000000000").await, whole(""));
-    for query in ["?limit=0", "?limit=501", "?limit=x", "?before=-1", "?after=1&before=9"] {
+    assert_eq!(page("?since=1000000000000&limit=3").await, part("01"));
+    assert_eq!(page("?since=4000000000000").await, whole(""));
+    for query in [
+        "?limit=0",
+        "?limit=501",
+        "?limit=x",
+        "?before=-1",
+        "?after=1&before=9",
+        "?since=1700000000",
+    ] {
         assert_eq!(admin.get(&format!("{path}{query}")).await.expect(400).code(), "bad_request");
     }
 }

@@ -185,13 +185,31 @@ async fn put_members(api: &mut Described, channel: &str) {
     api.call(Method::PUT, path, &nowhere, Some(body.clone()), 404).await;
     let ann = [("name", channel), ("uid", "ann")];
     api.call(Method::PUT, path, &ann, Some(body), 409).await;
+    let read = format!("{path}/read");
+    api.call(Method::PUT, &read, &ann, Some(json!({"seq": 1})), 200).await;
+    api.call(Method::PUT, &read, &ann, Some(json!({"seq": -1})), 400).await;
+    api.call(Method::PUT, &read, &nowhere, Some(json!({"seq": 1})), 404).await;
+    let channels = "/v1/admin/accounts/{uid}/channels";
+    until("the account's channel is listed", async || {
+        let listed = api.call(Method::GET, channels, &bea[1..], None, 200).await;
+        (listed.body["channels"][0]["name"] == channel).then_some(())
+    })
+    .await;
+    api.call(Method::GET, &format!("{channels}?limit=101"), &bea[1..], None, 400).await;
 }
 
 async fn hook(system: &System, api: &mut Described) {
     let receiver = Receiver::start().await;
-    let new = json!({"url": receiver.url(), "events": ["message.created"]});
+    let new = json!({"url": receiver.url(), "events": ["message.created"], "channels": ["*"]});
     let created = api.call(Method::POST, "/v1/admin/webhooks", &[], Some(new), 201).await;
     let id = created.body["id"].as_str().unwrap().to_owned();
+    let wrong = json!({"url": receiver.url(), "events": ["message.created"], "channels": []});
+    api.call(Method::POST, "/v1/admin/webhooks", &[], Some(wrong), 400).await;
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
+    let made = json!({"url": receiver.url(), "events": ["message.created"], "secret": secret});
+    for status in [201, 200] {
+        api.call(Method::POST, "/v1/admin/webhooks", &[], Some(made.clone()), status).await;
+    }
     let wrong = json!({"url": receiver.url(), "events": ["message.pinned"]});
     api.call(Method::POST, "/v1/admin/webhooks", &[], Some(wrong), 400).await;
     api.call(Method::GET, "/v1/admin/webhooks", &[], None, 200).await;
@@ -473,6 +491,17 @@ fn the_openapi_documents_are_whole() {
                 assert_refusals_are_problems(&document, operation);
                 assert_examples_fit(&document, operation);
             }
+        }
+        for (kind, item) in api["webhooks"].as_object().into_iter().flatten() {
+            let operation = &item["post"];
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(ids.insert(id), "{id} is there twice");
+            assert!(tags.contains(&&operation["tags"][0]), "{kind} has no tag");
+            assert_eq!(
+                operation["requestBody"]["content"]["application/json"]["example"]["type"],
+                *kind
+            );
+            assert_examples_fit(&document, operation);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails by panicking")]
 
-use goch_tests::{Member, Rest, System, members_path, unique, until};
+use goch_tests::{Member, Rest, Socket, System, members_path, texts, unique, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -55,6 +55,39 @@ async fn ticketing_of_the_first_goch_is_answered_as_ever() {
 }
 
 #[tokio::test]
+async fn the_first_gochs_query_and_first_frame_name_moments_in_seconds() {
+    let system = System::shared().await;
+    let channel = system.channel().await;
+    let ann = Member::join(system.gateway(), &channel, "ann").await;
+    ann.enter(system.gateway()).await.0.say(&channel, "Hello").await;
+    let credentials = json!({"channel": channel, "uid": "ann", "secret": ann.secret});
+    for (since, expected) in [(1_700_000_000_u64, &["Hello"][..]), (4_000_000_000, &[])] {
+        let query = format!("?channel={channel}&uid=ann&secret={}&since={since}", ann.secret);
+        let mut socket = Socket::connect_with(system.gateway(), &query).await;
+        assert_eq!(texts(&socket.expect("subscribed").await), expected, "{since}");
+        let mut frame = credentials.clone();
+        frame["since"] = json!(since);
+        let mut socket = Socket::connect(system.gateway()).await;
+        socket.send(&frame).await;
+        assert_eq!(texts(&socket.expect("subscribed").await), expected, "{since}");
+        // The same in version 1.
+        let (_, subscribed) =
+            ann.enter_with(system.gateway(), &json!({"since": since * 1_000})).await;
+        assert_eq!(texts(&subscribed), expected, "{since}");
+    }
+    // A moment in the other unit is refused and not taken for one in 1970, or far away.
+    let mut socket = Socket::connect(system.gateway()).await;
+    let mut frame = credentials.clone();
+    frame["since"] = json!(1_700_000_000_000_u64);
+    socket.send(&frame).await;
+    socket.expect_error("bad_request", Some("since")).await;
+    frame["since"] = json!(1_700_000_000);
+    frame["type"] = json!("subscribe");
+    socket.send(&frame).await;
+    socket.expect_error("bad_request", Some("since")).await;
+}
+
+#[tokio::test]
 async fn answers_of_the_first_gochs_paths_say_that_these_are_deprecated_and_others_do_not() {
     let system = System::shared().await;
     let channel = system.channel().await;
@@ -82,7 +115,8 @@ async fn what_the_first_goch_did_not_have_is_below_version_1_only() {
     let system = System::shared().await;
     let channel = system.channel().await;
     let base = format!("/channels/{channel}");
-    for path in ["/webhooks", "/openapi.json", &format!("{base}/messages"), "/users/ann/export"] {
+    for path in ["/webhooks", "/openapi.json", &format!("{base}/messages"), "/accounts/ann/export"]
+    {
         system.admin().get(&format!("/v1/admin{path}")).await.expect(200);
         system.admin().get(&format!("/admin{path}")).await.expect(404);
     }

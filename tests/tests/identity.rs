@@ -373,7 +373,8 @@ async fn a_token_says_the_role() {
         if let Some(role) = role {
             claims["role"] = json!(role);
         }
-        let (mut socket, _) = enter_by_token(&system, &channel, &claims).await;
+        let (mut socket, page) = enter_by_token(&system, &channel, &claims).await;
+        assert_eq!(page["uid"], uid, "a client that has only a token is told who it is");
         socket.say(&channel, "Hello").await;
         let message = socket.expect_where("the own message", |frame| frame["from_uid"] == uid);
         assert_eq!(message.await["from_role"], expected);

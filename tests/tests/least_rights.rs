@@ -43,6 +43,7 @@ async fn start() -> System {
     }
     builder = builder.env("gateway", "TOKEN_SECRET", TOKEN_SECRET);
     builder = builder.env("chat-admin", "DELETE_MARKERS_SECONDS", "5");
+    builder = builder.env_of_all("ROLES", "supervisor").env_of_all("SILENT_ROLES", "supervisor");
     builder.start().await
 }
 
@@ -71,6 +72,8 @@ async fn everything_works_under_the_rights_of_a_deployment() {
 
         let admin = system.admin();
         let base = format!("/v1/admin/channels/{channel}");
+        let read = admin.request(Method::PUT, &format!("{base}/members/ben/read"));
+        admin.send(read.json(&json!({"seq": first["seq"]}))).await.expect(200);
         admin.post(&format!("{base}/messages"), &json!({"text": "two"})).await.expect(201);
         until("history has it all", async || {
             let page = admin.get(&format!("{base}/messages")).await.expect(200).body;
@@ -89,7 +92,7 @@ async fn everything_works_under_the_rights_of_a_deployment() {
         let (_, subscribed) = ben.enter_with(&system.gateways[1], &fields).await;
         assert_eq!(texts(&subscribed), ["two"]);
         assert_eq!(at_ben.whole_history(&channel, 1).await.len(), 5);
-        let since = json!({"since": 1_000_000_000});
+        let since = json!({"since": 1_000_000_000_000_u64});
         let (_, subscribed) = ben.enter_with(&system.gateways[0], &since).await;
         assert_eq!(events(&subscribed).len(), 5);
 
@@ -214,7 +217,7 @@ async fn interrupt(system: &mut System) -> [Socket; 2] {
     let mut other = Socket::connect(&system.gateways[0]).await;
     other.send(&json!({"type": "watch", "id": "w", "channels": [watched]})).await;
     assert_eq!(other.answer_to("w").await["count"], 150);
-    let since = json!({"since": 1_000_000_000});
+    let since = json!({"since": 1_000_000_000_000_u64});
     let (_, subscribed) = ben.enter_with(&system.gateways[1], &since).await;
     assert!(!events(&subscribed).is_empty());
     system.ingest_history.start().await;
@@ -228,6 +231,11 @@ async fn interrupt(system: &mut System) -> [Socket; 2] {
     let mut by_token = Socket::connect(system.gateway()).await;
     let frame = json!({"type": "subscribe", "id": "s", "channel": channel, "token": token});
     by_token.ask(&frame, "subscribed").await;
+    let claims = json!({"sub": "sue", "role": "supervisor"});
+    let token = TokenKey::shared(TOKEN_SECRET).sign(&claims, 60);
+    let mut silent = Socket::connect(system.gateway()).await;
+    let frame = json!({"type": "subscribe", "id": "s", "channel": channel, "token": token});
+    silent.ask(&frame, "subscribed").await;
     [at_ann, by_token]
 }
 

@@ -1,7 +1,8 @@
 //! What ends: channels are closed and deleted, members removed and banned, people forgotten.
 
 use goch_tests::{
-    Answer, Member, Rest, Socket, System, events, members_path, texts, unique, until,
+    Answer, Member, Metrics, Rest, Servers, Socket, System, events, members_path, texts, unique,
+    until,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -25,6 +26,46 @@ async fn system() -> System {
 
 fn send(channel: &str, text: &str) -> Value {
     json!({"type": "send", "id": unique("m"), "channel": channel, "text": text})
+}
+
+/// How many members ticketing is told of.
+async fn member_count(admin: &Rest, channel: &str) -> Value {
+    let path = format!("/v1/admin/channels/{channel}");
+    admin.get(&path).await.expect(200).body["member_count"].clone()
+}
+
+#[tokio::test]
+async fn who_is_banned_or_was_removed_or_only_posted_is_not_counted_as_a_member() {
+    let mut system = System::builder().servers(Servers::new()).start().await;
+    let (admin, channel) = (system.admin(), system.channel().await);
+    let base = format!("/v1/admin/channels/{channel}");
+    let body = json!({"text": "Hello", "from_uid": "agent-7"});
+    admin.post(&format!("{base}/messages"), &body).await.expect(201);
+    call(&admin, Method::PUT, &format!("{base}/bans/mallory")).await.expect(200);
+    assert_eq!(member_count(&admin, &channel).await, 0);
+    for uid in ["ann", "ben", "cid"] {
+        Member::join(system.gateway(), &channel, uid).await;
+    }
+    assert_eq!(member_count(&admin, &channel).await, 3);
+    call(&admin, Method::PUT, &format!("{base}/bans/ann")).await.expect(200);
+    delete(&admin, &format!("{base}/members/ben")).await.expect(204);
+    assert_eq!(member_count(&admin, &channel).await, 1);
+    // Whoever is let in again, or comes back, is one.
+    delete(&admin, &format!("{base}/bans/ann")).await.expect(204);
+    for uid in ["ann", "ben"] {
+        Member::join(system.gateway(), &channel, uid).await;
+    }
+    assert_eq!(member_count(&admin, &channel).await, 3);
+    system.own_servers().redis.flush().await;
+    until("the copy is made again", async || {
+        assert_eq!(member_count(&admin, &channel).await, 3);
+        let whole = Metrics::of(&system.chat_admin).await.sum("goch_projection_builds_total", "");
+        (whole > 1).then_some(())
+    })
+    .await;
+    assert_eq!(member_count(&admin, &channel).await, 3);
+    system.own_servers().redis.stop().await;
+    assert_eq!(member_count(&admin, &channel).await, 3);
 }
 
 #[tokio::test]
@@ -262,7 +303,8 @@ async fn of_an_erased_person_nothing_is_left_and_others_keep_theirs() {
     }
     system.servers().until_without_trace(&uid).await;
     let export = admin.get(&format!("{person}/export")).await.expect(200).body;
-    let nothing = json!({"uid": uid, "suspended_at": null, "memberships": [], "events": []});
+    let nothing = json!({"uid": uid, "suspended_at": null, "memberships": [],
+                         "more_memberships": false, "events": []});
     assert_eq!(export, nothing);
 
     let path = format!("/v1/admin/channels/{}/messages", channels[0]);

@@ -41,7 +41,7 @@ async fn project(node: &Node, folder: &Path) {
     run(pack).await;
     let package = fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
     fs::write(folder.join("package.json"), r#"{"type":"module","private":true}"#).unwrap();
-    for file in ["consumer.ts", "tsconfig.json"] {
+    for file in ["consumer.ts", "tsconfig.json", "widget.ts", "tsconfig.widget.json"] {
         fs::copy(client.join("test/consumer").join(file), folder.join(file)).unwrap();
     }
     let mut install = node.npm();
@@ -63,9 +63,12 @@ async fn a_product_in_typescript_compiles_against_the_package_and_chats_under_no
     for resolution in
         [&["--module", "NodeNext"][..], &["--module", "ESNext", "--moduleResolution", "bundler"]]
     {
-        let mut compile = node.command();
-        compile.arg(&compiler).args(["-p", "."]).args(resolution).current_dir(folder.path());
-        run(compile).await;
+        for configuration in ["tsconfig.json", "tsconfig.widget.json"] {
+            let mut compile = node.command();
+            compile.arg(&compiler).args(["-p", configuration]).args(resolution);
+            compile.current_dir(folder.path());
+            run(compile).await;
+        }
     }
 
     let system = System::shared().await;

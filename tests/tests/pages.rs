@@ -63,7 +63,12 @@ async fn nobody_is_left_out_of_a_list_however_many_there_are() {
         let count = |list: &Value| list.as_array().map(Vec::len);
         assert_eq!((count(&first["members"]), &first["more"]), (Some(1_000), &json!(true)));
         let shown = admin.get(&base).await.expect(200).body;
-        assert_eq!((count(&shown["members"]), &shown["more_members"]), (Some(1_000), &json!(true)));
+        assert_eq!((&shown["member_count"], shown.get("members")), (&json!(MEMBERS), None));
+        let listed = admin.get("/v1/admin/channels").await.expect(200).body;
+        assert_eq!(listed["channels"], json!([shown]));
+        // The first Goch's clients know no count: they are told that there are others.
+        let first = admin.get(&format!("/admin/channels/{name}")).await.expect(200).body;
+        assert_eq!((count(&first["members"]), &first["more_members"]), (Some(1_000), &json!(true)));
         let transcript = admin.get(&format!("{base}/transcript")).await.expect(200).body;
         assert_eq!(count(&transcript["members"]), Some(MEMBERS));
         assert_eq!(all(&admin, &format!("{base}/bans"), "bans", 2).await, (banned.clone(), 3));

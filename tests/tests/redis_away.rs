@@ -67,7 +67,7 @@ async fn ticketing_is_answered(system: &System, chats: &Chats, latest: &str) {
     let list = get(system, "/v1/admin/channels").await;
     assert_eq!(names(&list), chats.channels);
     for channel in each(&list["channels"]) {
-        assert_eq!(uids(&channel["members"]), ["ann", "ben"]);
+        assert_eq!(channel["member_count"], 2);
         assert_eq!(channel["last_message"]["text"], latest);
     }
     // Page by page, in the same order.
@@ -83,7 +83,7 @@ async fn ticketing_is_answered(system: &System, chats: &Chats, latest: &str) {
         let path = format!("/v1/admin/channels/{channel}");
         let shown = get(system, &path).await;
         assert_eq!(shown["last_message"]["text"], latest);
-        assert_eq!(uids(&shown["members"]), ["ann", "ben"]);
+        assert_eq!(shown["member_count"], 2);
         assert_eq!(uids(&get(system, &format!("{path}/members")).await["members"]), ["ann", "ben"]);
         assert_eq!(texts(&get(system, &format!("{path}/messages")).await), expected);
         let unread = get(system, &format!("{path}/members/ben")).await;

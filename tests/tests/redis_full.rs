@@ -78,7 +78,9 @@ impl Chat {
         assert_eq!(messages(&page), self.said);
         let shown = get(system, &path).await;
         assert_eq!(shown["last_message"]["text"].as_str(), self.said.last().map(String::as_str));
-        let members = shown["members"].as_array().into_iter().flatten();
+        assert_eq!(shown["member_count"], 2);
+        let listed = get(system, &format!("{path}/members")).await;
+        let members = listed["members"].as_array().into_iter().flatten();
         let uids: Vec<_> = members.filter_map(|member| member["uid"].as_str()).collect();
         assert_eq!(uids, ["ann", "ben"]);
         let unread = get(system, &format!("{path}/members/ben")).await;

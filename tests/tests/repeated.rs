@@ -41,11 +41,72 @@ async fn a_channel_is_created_once_however_often_it_is_asked_for_with_the_same_s
     for other in [json!({"name": name}), json!({"name": name, "secret": OTHER_SECRET})] {
         create(&other).await.expect_problem(409, "conflict", Some("name"));
     }
-    // What somebody could guess is none, and a public channel has none.
-    for (secret, is_private) in [("correct horse battery staple", true), (SECRET, false)] {
-        let body = json!({"name": unique("ticket"), "is_private": is_private, "secret": secret});
+    // What somebody could guess is none.
+    for is_private in [true, false] {
+        let guessable = "correct horse battery staple";
+        let body = json!({"name": unique("ticket"), "is_private": is_private, "secret": guessable});
         create(&body).await.expect_problem(400, "bad_request", Some("secret"));
     }
+}
+
+#[tokio::test]
+async fn a_public_channel_is_told_from_somebody_elses_by_the_secret_of_its_request() {
+    let system = System::shared().await;
+    let (admin, name) = (system.admin(), unique("ticket"));
+    let create = async |body: &Value| call(&admin, Method::POST, "/v1/admin/channels", body).await;
+    let body = json!({"name": name, "is_private": false, "secret": SECRET});
+    let created = json!({"name": name, "is_private": false, "secret": null});
+    assert_eq!(create(&body).await.expect(201).body, created);
+    assert_eq!(create(&body).await.expect(200).body, created);
+    for other in [
+        json!({"name": name, "is_private": false}),
+        json!({"name": name, "is_private": false, "secret": OTHER_SECRET}),
+        json!({"name": name, "is_private": true, "secret": SECRET}),
+    ] {
+        create(&other).await.expect_problem(409, "conflict", Some("name"));
+    }
+    // Whoever knows the name joins, and is asked for nothing.
+    Member::join(system.gateway(), &name, "ann").await;
+}
+
+#[tokio::test]
+async fn a_webhook_is_created_once_however_often_it_is_asked_for_with_the_same_secret() {
+    const FIRST: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
+    const SECOND: &str = "whsec_bmV3IG5ldyBuZXcgbmV3IG5ldyBuZXcgbmV3IG5ldyE=";
+    let system = System::builder().start().await;
+    let (admin, path) = (system.admin(), "/v1/admin/webhooks");
+    let url = "https://tickets.example.org/goch";
+    let body = json!({"url": url, "events": ["message.created"], "secret": FIRST});
+    send_at_once(&admin, Method::POST, path, &body).await;
+    let again = call(&admin, Method::POST, path, &body).await.expect(200).body;
+    assert_eq!((&again["secret"], &again["url"]), (&json!(FIRST), &json!(url)));
+    let listed = admin.get(path).await.expect(200).body;
+    assert_eq!(listed["webhooks"].as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!(listed["webhooks"][0]["id"], again["id"]);
+
+    // Something else with the same secret is refused, and not taken for a repetition.
+    let elsewhere =
+        json!({"url": format!("{url}/2"), "events": ["message.created"], "secret": FIRST});
+    let refused = call(&admin, Method::POST, path, &elsewhere).await;
+    refused.expect_problem(409, "conflict", Some("secret"));
+    for wrong in ["correct horse battery staple", "whsec_c2hvcnQ="] {
+        let body = json!({"url": url, "events": ["message.created"], "secret": wrong});
+        let refused = call(&admin, Method::POST, path, &body).await;
+        refused.expect_problem(400, "bad_request", Some("secret"));
+    }
+
+    // A rotation that is repeated has happened once: the first secret signs as long as it was said.
+    let rotate = format!("{path}/{}/secret", again["id"].as_str().unwrap());
+    let body = json!({"secret": SECOND, "overlap_seconds": 3_600});
+    let rotated = call(&admin, Method::POST, &rotate, &body).await.expect(200).body;
+    assert_eq!(rotated["secret"], SECOND);
+    for _ in 0..6 {
+        assert_eq!(call(&admin, Method::POST, &rotate, &body).await.expect(200).body, rotated);
+    }
+    // By now it is not what was created with the first secret any more.
+    let body = json!({"url": url, "events": ["message.created"], "secret": FIRST});
+    let refused = call(&admin, Method::POST, path, &body).await;
+    refused.expect_problem(409, "conflict", Some("secret"));
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Talking over WebSockets, through two gateways that are one to their clients.
 
-use goch_tests::{Member, Socket, System, events, members_path, texts, until};
+use goch_tests::{
+    Member, RawConnection, Socket, System, events, members_path, raw_frame, texts, until,
+};
 use serde_json::{Value, json};
 
 /// The channel's members ann and ben, each with a socket to a gateway of their own.
@@ -165,6 +167,29 @@ async fn a_first_frame_without_a_type_subscribes() {
 }
 
 #[tokio::test]
+async fn a_client_that_offers_version_1_is_told_that_it_is_spoken() {
+    let system = System::shared().await;
+    let spoken = "sec-websocket-protocol: goch.v1\r\n";
+    for (offered, is_selected) in [
+        ("Sec-WebSocket-Protocol: goch.v1\r\n", true),
+        ("Sec-WebSocket-Protocol: chat, goch.v2 ,goch.v1\r\n", true),
+        ("Sec-WebSocket-Protocol: goch.v2\r\nSec-WebSocket-Protocol: goch.v1\r\n", true),
+        // Whoever knows other versions only sees that none of them is.
+        ("Sec-WebSocket-Protocol: goch.v2, goch.v10\r\n", false),
+        ("Sec-WebSocket-Protocol: Goch.V1\r\n", false),
+        ("", false),
+    ] {
+        let (mut socket, head) = RawConnection::shake_hands(system.gateway(), offered).await;
+        let head = head.to_lowercase();
+        assert_eq!(head.contains(spoken), is_selected, "{offered}: {head}");
+        assert_eq!(head.matches("sec-websocket-protocol").count(), usize::from(is_selected));
+        // The socket is one in any case.
+        assert!(socket.write(&raw_frame(9, b"x")).await);
+        assert!(socket.reads(&[0x8a, 1, b'x']).await, "{offered}");
+    }
+}
+
+#[tokio::test]
 async fn a_subscription_begins_with_the_page_that_was_asked_for() {
     let system = System::shared().await;
     let channel = system.channel().await;
@@ -181,8 +206,8 @@ async fn a_subscription_begins_with_the_page_that_was_asked_for() {
         (json!({"after": seqs[3]}), vec!["4", "5"], false),
         (json!({"after": seqs[1], "limit": 2}), vec!["2", "3"], true),
         (json!({"last_seq": seqs[4]}), vec!["5"], false),
-        (json!({"since": 1_000_000_000, "limit": 5}), vec!["0", "1"], true),
-        (json!({"since": 4_000_000_000_u64}), vec![], false),
+        (json!({"since": 1_000_000_000_000_u64, "limit": 5}), vec!["0", "1"], true),
+        (json!({"since": 4_000_000_000_000_u64}), vec![], false),
         (json!({"after": 1_000_000_000_000_u64}), vec![], false),
     ] {
         for gateway in &system.gateways {

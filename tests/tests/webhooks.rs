@@ -259,7 +259,8 @@ async fn what_is_given_up_can_be_listed_and_replayed() {
     })
     .await;
     receiver.answer(|_| 200);
-    call(&admin, Method::POST, &format!("{base}/replay")).await.expect(202);
+    let replaying = call(&admin, Method::POST, &format!("{base}/replay")).await.expect(202).body;
+    assert_eq!(replaying, json!({"replaying": 2, "more": false}));
     let told = receiver.until_accepted(&channel, 3).await;
     assert_eq!(texts(&told), ["good", "bad", "worse"]);
     until("nothing is left", async || {
@@ -367,6 +368,40 @@ async fn a_dead_letter_is_replayed_however_many_others_there_are() {
     let replay = format!("{base}/{letter}/replay");
     call(&system.admin(), Method::POST, &replay).await.expect(202);
     receiver.until_accepted(&channel, 1).await;
+
+    // All of them are tried again by asking for as long as there are more.
+    let all = format!("{base}/replay");
+    let first = call(&system.admin(), Method::POST, &all).await.expect(202).body;
+    assert_eq!(first, json!({"replaying": 500, "more": true}));
+    until("all were asked for", async || {
+        let next = call(&system.admin(), Method::POST, &all).await.expect(202).body;
+        (next["more"] == false).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn webhooks_are_listed_page_by_page() {
+    let system = builder().start().await;
+    let receiver = Receiver::start().await;
+    let mut made = BTreeSet::new();
+    for _ in 0..5 {
+        let webhook = subscribe(&system, &receiver, &["channel.closed"]).await;
+        made.insert(webhook["id"].as_str().unwrap().to_owned());
+    }
+    let (mut found, mut after) = (Vec::new(), String::new());
+    for left in [3, 1, 0] {
+        let path = format!("/v1/admin/webhooks?limit=2&after={after}");
+        let page = system.admin().get(&path).await.expect(200).body;
+        let ids = page["webhooks"].as_array().unwrap().iter();
+        found.extend(ids.map(|webhook| webhook["id"].as_str().unwrap().to_owned()));
+        assert_eq!((page["more"] == true, found.len()), (left > 0, 5 - left), "{page}");
+        after = found.last().unwrap().clone();
+    }
+    assert!(found.iter().eq(&made), "{found:?}");
+    for limit in ["0", "101", "x"] {
+        system.admin().get(&format!("/v1/admin/webhooks?limit={limit}")).await.expect(400);
+    }
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ import { isTemporary } from './error.js';
  * @property {(channel: Channel) => void} live it is caught up
  * @property {(channel: Channel, error: ChatError) => void} refused it is given up
  *
- * @typedef {{ id: string, channel: string, messages: unknown, more?: boolean, last_seq: number, unread?: number,
+ * @typedef {{ id: string, channel: string, uid: string, messages: unknown, more?: boolean, last_seq: number, unread?: number,
  *   online?: Online[] }} SubscribedFrame
  */
 
@@ -148,7 +148,7 @@ export class Channel {
     this.#follow(outcome);
     if (!this.#order.isLive) return;
     connection.welcomed();
-    this.#first.resolve({ channel: this.name, more: this.#hasOlder, unread: frame.unread });
+    this.#first.resolve({ channel: this.name, uid: frame.uid, more: this.#hasOlder, unread: frame.unread });
     if (this.#readTimer === undefined) this.writeRead();
     this.#parts.live(this);
   }

@@ -18,6 +18,9 @@ import { ChatError } from './error.js';
  * @typedef {(events: TransportEvents) => Transport} OpenTransport throws if no connection can be tried
  */
 
+/** The version of the protocol that is spoken here: a server that speaks only others is told apart by it. */
+const SUBPROTOCOL = 'goch.v1';
+
 /** `readyState` of a socket that is open. */
 const OPEN = 1;
 
@@ -34,7 +37,7 @@ export function webSocketTransport(url, constructor) {
   const WebSocket = constructor ?? /** @type {WebSocketConstructor | undefined} */ (globalThis.WebSocket);
   if (!WebSocket) throw new ChatError('bad_request', 'There is no WebSocket here: give one by the option WebSocket.');
   return ({ opened, received, closed }) => {
-    const socket = /** @type {import('./types.js').WebSocketLike & { readyState: number }} */ (new WebSocket(address));
+    const socket = /** @type {import('./types.js').WebSocketLike & { readyState: number }} */ (new WebSocket(address, SUBPROTOCOL));
     socket.addEventListener('open', () => opened());
     socket.addEventListener('message', ({ data }) => received(String(data)));
     socket.addEventListener('close', ({ code, reason }) => closed(code, String(reason)));

@@ -48,6 +48,7 @@
  *
  * @typedef {object} Subscribed
  * @property {string} channel
+ * @property {string} uid who one is there, which a token need not say
  * @property {boolean} more whether `history` has events older than the first page
  * @property {number | undefined} unread messages of others after the member's read position, if the server can tell
  *   just now
@@ -116,7 +117,7 @@
  * @property {number} [backoffBaseMs] upper bound of the first wait before a reconnect
  * @property {number} [backoffMaxMs] upper bound of any later one
  *
- * @typedef {new (url: string) => WebSocketLike} WebSocketConstructor
+ * @typedef {new (url: string, protocol: string) => WebSocketLike} WebSocketConstructor
  *
  * @typedef {object} WebSocketLike what is used of a WebSocket
  * @property {(data: string) => void} send

@@ -4,6 +4,7 @@ import { Repeater } from './backoff.js';
 import { leaveChannel } from './channel.js';
 import { deferred } from './deferred.js';
 import { isTemporary } from './error.js';
+import { Pace } from './pace.js';
 
 /**
  * @import { Connection } from './connection.js'
@@ -34,8 +35,11 @@ import { isTemporary } from './error.js';
  * @property {(channel: string, error: ChatError) => void} refused it is given up
  */
 
-/** Channels of one `watch` frame, and about how many characters of it. */
-const WATCH_CHANNELS = 100;
+/**
+ * Channels of one `watch` frame, and about how many characters of it. A frame is taken whole or not at all, so it is
+ * to cost no more than half of what a server takes in a second.
+ */
+const WATCH_CHANNELS = 50;
 const WATCH_LENGTH = 16_000;
 
 /** All watches of a client. */
@@ -43,10 +47,12 @@ export class Watches {
   #parts;
   /** @type {Map<string, Watch>} */
   #watches = new Map();
+  #pace;
 
   /** @param {Parts} parts */
   constructor(parts) {
     this.#parts = parts;
+    this.#pace = new Pace(parts.world);
   }
 
   get size() {
@@ -101,7 +107,7 @@ export class Watches {
 
   /** Asks for the counts of all channels that have none on this connection. */
   ask() {
-    if (!this.#parts.connection.isReady) return;
+    if (!this.#parts.connection.isReady || this.#pace.isPausing) return;
     const waiting = [...this.#watches.values()].filter(
       ({ isLive, asked, repeater }) => !isLive && !asked && !repeater.isWaiting,
     );
@@ -183,23 +189,40 @@ export class Watches {
     const failed = [...this.#watches.values()].filter(({ asked, credentials }) => (
       id !== undefined && asked?.id === id && credentials.channel === (channel ?? credentials.channel)
     ));
+    if (failed.length === 0) return false;
+    // The frame as a whole was too much: what it asked for comes later, and nothing else before.
+    if (error.code === 'rate_limited' && channel === undefined) {
+      for (const watch of failed) watch.asked = undefined;
+      this.#pace.refused(() => this.ask());
+      return true;
+    }
     for (const watch of failed) this.#failed(watch, error);
-    if (failed.length > 0) this.#expectRest(id);
-    return failed.length > 0;
+    this.#expectRest(id);
+    return true;
   }
 
   /** The connection has ended. */
   disconnected() {
+    this.#pace.cancel();
     for (const watch of this.#watches.values()) {
       watch.repeater.cancel();
       Object.assign(watch, { isLive: false, asked: undefined });
     }
   }
 
-  /** Writes as many frames as it takes. @param {Watch[]} watches @param {string} [token] */
-  #write(watches, token) {
+  /**
+   * Writes as many frames as it takes; of a long list some now and the others by and by.
+   *
+   * @param {Watch[]} wanted
+   * @param {string} [token]
+   */
+  #write(wanted, token) {
     const { connection } = this.#parts;
     if (!connection.isReady) return;
+    const watches = wanted.slice(0, this.#pace.isPausing ? 0 : this.#pace.take(wanted.length));
+    const later = wanted.slice(watches.length);
+    for (const watch of later) watch.asked = undefined;
+    if (later.length > 0) this.#pace.pause(() => this.ask());
     let [id, channels, length] = [connection.nextId(), /** @type {object[]} */ ([]), 0];
     const write = () => {
       connection.ask({ type: 'watch', id, channels });

@@ -68,8 +68,9 @@ class Talker {
     const connected = () => print({ connected: true });
     // Another gateway each time, as behind a load balancer.
     const Balanced = class extends WebSocket {
-      constructor() {
-        super(`ws://${chance.pick(gateways)}/connect`);
+      /** @param {string} _url @param {string} protocol */
+      constructor(_url, protocol) {
+        super(`ws://${chance.pick(gateways)}/connect`, protocol);
         this.addEventListener('open', connected);
         this.addEventListener('message', ({ data }) => ways.note(String(data)));
       }

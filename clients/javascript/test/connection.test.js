@@ -5,6 +5,7 @@ import { test } from 'node:test';
 
 import { ChatClient } from '../src/index.js';
 import { Desk } from './desk.js';
+import { SimulatedSocket } from './simulation/socket.js';
 
 test('the close code 1008 means "later" when nobody was authorised in time', async () => {
   const desk = new Desk();
@@ -158,6 +159,24 @@ test('silence ends a connection only while an answer is awaited', async () => {
   assert.equal(desk.client.state, 'online');
   await desk.pass(2_000);
   assert.equal(desk.client.state, 'reconnecting');
+});
+
+test('every socket offers the version of the protocol that the client speaks', async () => {
+  /** @type {unknown[][]} */
+  const offered = [];
+  const desk = new Desk({
+    WebSocket: class extends SimulatedSocket {
+      /** @param {unknown[]} given */
+      constructor(...given) {
+        super(() => ({ sent: () => {}, closed: () => {} }));
+        offered.push(given);
+      }
+    },
+  });
+  desk.client.subscribe({ channel: 'c', uid: 'me', secret: 's' }).catch(() => {});
+  await desk.pass(10);
+  assert.deepEqual(offered, [['wss://chat.example.org/connect', 'goch.v1']]);
+  desk.client.close();
 });
 
 test('a client needs an address and a WebSocket', () => {

@@ -77,7 +77,7 @@ export class Desk {
     this.written.push(frame);
     if (!this.answers || frame.type !== 'subscribe') return;
     const { id, channel, socket } = frame;
-    const answer = { type: 'subscribed', id, channel, messages: [], more: false, last_seq: 0, online: [] };
+    const answer = { type: 'subscribed', id, channel, uid: 'me', messages: [], more: false, last_seq: 0, online: [] };
     this.time.after(1, () => this.sockets[socket]?.receive(JSON.stringify(answer)));
   }
 
@@ -121,7 +121,7 @@ export class Desk {
   /** Answers the last subscribe. @param {object} [page] */
   async answer(page = {}) {
     const { id, channel } = this.last('subscribe');
-    await this.say({ type: 'subscribed', id, channel, messages: [], more: false, last_seq: 0, online: [], ...page });
+    await this.say({ type: 'subscribed', id, channel, uid: 'me', messages: [], more: false, last_seq: 0, online: [], ...page });
   }
 
   /** A client that is in a channel. @param {string} [channel] @param {object} [credentials] */

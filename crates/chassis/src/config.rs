@@ -10,12 +10,13 @@ mod file;
 mod known;
 mod nats;
 mod redis;
+mod tenants;
 mod traces;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use goch_contract::{
-    Roles,
+    Roles, Tenants,
     ids::{CHANNEL_CEILING, NAME_CEILING},
     limits::{Length, Limits},
 };
@@ -105,6 +106,11 @@ impl Faults {
         });
     }
 
+    /// Adds the faults of a part, which `whose` names.
+    fn add_all(&mut self, whose: &str, faults: Self) {
+        self.faults.extend(faults.faults.into_iter().map(|fault| format!("{whose}: {fault}")));
+    }
+
     /// From now on, faults of `variable` say that it is set at `place`, in a file.
     fn locate(&mut self, variable: &str, place: String) {
         self.places.insert(variable.to_owned(), place);
@@ -151,6 +157,8 @@ pub struct ChassisConfig {
     pub traces: TracesConfig,
     /// How long draining may take after SIGTERM.
     pub shutdown_grace: Duration,
+    /// The customers of this installation, if it has several.
+    pub tenants: Tenants,
 }
 
 /// Our own lines; of the libraries only what is wrong.
@@ -183,6 +191,7 @@ impl Config for ChassisConfig {
             log_filter,
             traces: TracesConfig::read(environment, faults),
             shutdown_grace: Duration::from_secs(grace),
+            tenants: Tenants::read(environment, faults),
         }
     }
 }
@@ -191,15 +200,23 @@ impl Config for ChassisConfig {
 #[serde(default)]
 struct RoleSettings {
     roles: Setting<String>,
+    silent_roles: Setting<String>,
 }
 
 impl Config for Roles {
     fn read(environment: &Environment, faults: &mut Faults) -> Self {
         let settings: RoleSettings = environment.settings(faults);
-        let Some(words) = settings.roles.optional("ROLES", faults) else { return Self::default() };
-        Self::parse(&words).unwrap_or_else(|error| {
+        let words = settings.roles.optional("ROLES", faults);
+        let roles = words.map_or_else(|| Ok(Self::default()), |words| Self::parse(&words));
+        let roles = roles.unwrap_or_else(|error| {
             faults.add("ROLES", format!("a role {error}"));
             Self::default()
+        });
+        let silent = settings.silent_roles.optional("SILENT_ROLES", faults);
+        let Some(words) = silent else { return roles };
+        roles.clone().with_silent(&words).unwrap_or_else(|error| {
+            faults.add("SILENT_ROLES", error.to_string());
+            roles
         })
     }
 }
@@ -263,6 +280,7 @@ limits! {
     frame_bytes "FRAME_BYTES";
     body_bytes "BODY_BYTES";
     subscriptions_per_socket "SUBSCRIPTIONS_PER_SOCKET";
+    watched_per_socket "WATCHED_PER_SOCKET";
     frames_per_second "FRAMES_PER_SECOND";
 }
 
@@ -291,6 +309,16 @@ pub(crate) mod tests {
         {
             assert!(faults.contains(&format!("{variable}: ")), "{variable} is not in {faults}");
         }
+    }
+
+    #[test]
+    fn silent_roles_are_some_of_those_that_are_added() {
+        let read_roles =
+            |silent| read::<Roles>(&[("ROLES", "supervisor"), ("SILENT_ROLES", silent)]);
+        let roles = read_roles("supervisor").unwrap();
+        assert!(roles.find("role", "supervisor").is_ok_and(|role| roles.is_silent(&role)));
+        let faults = read_roles("agent").unwrap_err().to_string();
+        assert!(faults.contains("SILENT_ROLES: agent"), "{faults}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{future::Future, pin::pin, process, time::Duration};
 
+use goch_contract::Tenants;
 use tokio::time::timeout;
 
 use crate::{
@@ -31,6 +32,8 @@ pub struct Chassis {
     pub name: &'static str,
     /// How to reach NATS, and the names there.
     pub nats: NatsConfig,
+    /// The customers of this installation, if it has several.
+    pub tenants: Tenants,
     /// What must hold for it to be ready.
     pub health: Health,
     /// What it measures.
@@ -154,6 +157,7 @@ where
     let chassis = Chassis {
         name,
         nats: base.nats,
+        tenants: base.tenants,
         health,
         metrics,
         shutdown: shutdown.clone(),

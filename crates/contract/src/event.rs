@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     deduplication::{
-        Sender, deduplication_id, lifecycle_deduplication_id, revision_deduplication_id,
+        Sender, deduplication_id, end_deduplication_id, lifecycle_deduplication_id,
+        revision_deduplication_id,
     },
     place::{Logged, MalformedEvent, Outline, is_trusted, write_positioned},
     revision::{DELETED_HEADER, MESSAGE_HEADER, Revision, edited},

@@ -211,6 +211,11 @@ parsed_string! {
 }
 
 parsed_string! {
+    /// A customer of an installation that has several ([`crate::tenant`]), `[A-Za-z0-9_-]`. Cheap to clone.
+    TenantName, check_word
+}
+
+parsed_string! {
     /// The client's own identifier of a message, the key that makes a resend harmless: 1 to
     /// [`MESSAGE_ID_CEILING`] characters, none of them a control character.
     MessageId, check_message_id
@@ -228,6 +233,9 @@ parsed_string! {
     MembershipId, check_membership_id
 }
 
+/// See [`MembershipId::observer`].
+const OBSERVER: &str = "observer";
+
 impl MembershipId {
     /// The id of a new membership.
     ///
@@ -235,6 +243,19 @@ impl MembershipId {
     /// `internal` when the system has no randomness.
     pub fn generate() -> Result<Self, Error> {
         random_hex::<8>().map(|id| Self(id.into()))
+    }
+
+    /// What stands in the place of a membership for somebody who hears a channel without being a member. It is none
+    /// that is generated.
+    #[must_use]
+    pub fn observer() -> Self {
+        Self(OBSERVER.into())
+    }
+
+    /// Whether it stands for no membership ([`Self::observer`]).
+    #[must_use]
+    pub fn is_observer(&self) -> bool {
+        &*self.0 == OBSERVER
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::{
     error::{Error, ErrorCode},
     ids::{ChannelName, InvalidName, MessageId, Secret, Uid},
+    webhook::ChannelPattern,
 };
 
 /// The fewest and the most characters of a value.
@@ -62,8 +63,10 @@ pub struct Limits {
     pub frame_bytes: usize,
     /// Bytes of a REST request's body.
     pub body_bytes: usize,
-    /// Channels that one socket may be subscribed to at a time.
+    /// Channels that one socket may be subscribed to at a time, those that it watches as a guest included.
     pub subscriptions_per_socket: usize,
+    /// Channels that one socket may watch at a time.
+    pub watched_per_socket: usize,
     /// Frames a second that one socket may send, on average; a second's worth may come at once.
     pub frames_per_second: u32,
 }
@@ -81,6 +84,7 @@ impl Default for Limits {
             frame_bytes: 32_768,
             body_bytes: 65_536,
             subscriptions_per_socket: 100,
+            watched_per_socket: 1_000,
             frames_per_second: 100,
         }
     }
@@ -90,6 +94,9 @@ impl Default for Limits {
 pub const PAGE_MAX: u32 = 500;
 /// See [`PAGE_MAX`].
 pub const PAGE_DEFAULT: u32 = 100;
+
+/// The most channels of one `watch`.
+pub const WATCH_MAX: usize = 100;
 
 /// The longest e-mail address, in bytes (RFC 5321, 4.5.3.1.3: a path of 256 octets with its brackets).
 const EMAIL_MAX: usize = 254;
@@ -130,6 +137,17 @@ impl Limits {
     pub fn parse_channel(&self, field: &'static str, value: &str) -> Result<ChannelName, Error> {
         self.channel.check(field, value)?;
         ChannelName::parse(value).map_err(|reason| invalid(field, reason))
+    }
+
+    /// Parses a channel's name or the beginning of names, with a star behind it, found in `field`.
+    ///
+    /// # Errors
+    /// Names the field and the rule or limit it breaks.
+    pub fn parse_pattern(&self, field: &'static str, value: &str) -> Result<ChannelPattern, Error> {
+        // The star is none of the name's characters.
+        let length = Length { min: 1, max: self.channel.max + 1 };
+        length.check(field, value)?;
+        ChannelPattern::parse(value).map_err(|reason| invalid(field, reason))
     }
 
     /// Parses a uid found in `field`.

@@ -4,7 +4,7 @@ mod people;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 pub use self::people::{AccountExportBody, GuestExportBody, Suspension, SuspensionsBody};
@@ -76,6 +76,7 @@ const fn title(status: u16) -> &'static str {
 /// `POST /v1/channels/{name}/members` on the gateway: somebody becomes a member.
 // Names are checked by the handler, which knows the limits.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct JoinBody {
     /// The channel's secret; a private channel asks for it.
@@ -97,6 +98,7 @@ pub struct JoinBody {
 
 /// `POST /channels` on the gateway, a path of the first Goch.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct FirstJoinBody {
     /// The channel to join.
@@ -147,6 +149,7 @@ pub struct MembersBody {
 
 /// `POST /v1/admin/channels`: a ticket was opened.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct CreateChannelBody {
     /// The new channel's name.
@@ -157,7 +160,7 @@ pub struct CreateChannelBody {
     #[cfg_attr(feature = "schemas", schema(default = true))]
     pub is_private: bool,
     /// The secret of a private channel, as 40 hexadecimal digits of 160 random bits; one is made if this is left
-    /// out. With it the request can be repeated.
+    /// out. With it the request can be repeated. Of a public channel it is good for that alone: nobody is asked for it.
     #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::MadeSecret>, nullable = false))]
     pub secret: Option<String>,
 }
@@ -194,13 +197,42 @@ pub struct ChannelBody {
     /// When it was closed; null while it takes messages.
     #[cfg_attr(feature = "schemas", schema(required))]
     pub closed_at: Option<UnixMillis>,
-    /// Its first 1,000 members, by uid.
-    pub members: Vec<AdminMember>,
-    /// Whether there are more, which are listed by `GET /v1/admin/channels/{name}/members`.
-    pub more_members: bool,
+    /// How many members it has, who are listed by `GET /v1/admin/channels/{name}/members`.
+    #[cfg_attr(feature = "schemas", schema(examples(2)))]
+    pub member_count: usize,
     /// Its latest message, or JSON's null if there is none; left out when it is not known, because
     /// ingest-history is away.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::PositionedEvent>))]
+    pub last_message: Option<Box<RawValue>>,
+}
+
+/// A value that is there, null too, which is not the same as one that is left out.
+fn even_null<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Box<RawValue>>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
+}
+
+/// A channel as ticketing sees it on the paths of the first Goch.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct FirstChannelBody {
+    /// The channel's name.
+    pub name: ChannelName,
+    /// Whether joining asks for the channel's secret.
+    pub is_private: bool,
+    /// When it was created.
+    pub created_at: UnixMillis,
+    /// When it was closed; null while it takes messages.
+    #[cfg_attr(feature = "schemas", schema(required))]
+    pub closed_at: Option<UnixMillis>,
+    /// Its first 1,000 members, by uid.
+    pub members: Vec<AdminMember>,
+    /// Whether there are more, which are listed by `GET /admin/channels/{name}/members`.
+    pub more_members: bool,
+    /// As in version 1.
+    #[serde(default, deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::PositionedEvent>))]
     pub last_message: Option<Box<RawValue>>,
 }
@@ -228,6 +260,7 @@ pub struct AdminMember {
 /// `PUT /v1/admin/channels/{name}/members/{uid}`: ticketing puts somebody into a channel, or changes a
 /// member.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct PutMemberBody {
     /// The name that others see.
@@ -285,6 +318,16 @@ pub struct ChannelsBody {
     pub more: bool,
 }
 
+/// `GET /admin/channels`: a page, by name.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct FirstChannelsBody {
+    /// The channels.
+    pub channels: Vec<FirstChannelBody>,
+    /// Whether more follow; ask with `after` = the last name.
+    pub more: bool,
+}
+
 /// `GET /v1/admin/channels/{name}/members/{uid}`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
@@ -299,6 +342,65 @@ pub struct MemberBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemas", schema(nullable = false, examples(3)))]
     pub unread: Option<u64>,
+}
+
+/// `PUT /v1/admin/channels/{name}/members/{uid}/read`.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct ReadBody {
+    /// The latest event that the member has read.
+    pub seq: Seq,
+}
+
+/// How far a member has read: the answer to [`ReadBody`].
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct ReadPositionBody {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The member.
+    pub uid: Uid,
+    /// The latest event that the member has read, by now.
+    pub seq: Seq,
+    /// Messages of others after it; left out when they cannot be counted, because ingest-history is away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schemas", schema(nullable = false, examples(0)))]
+    pub unread: Option<u64>,
+}
+
+/// A channel of an account.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct AccountChannel {
+    /// The channel.
+    pub name: ChannelName,
+    /// The account's role there.
+    pub role: Role,
+    /// When the account became a member.
+    pub joined_at: UnixMillis,
+    /// When the channel was closed; null while it is open.
+    #[cfg_attr(feature = "schemas", schema(required))]
+    pub closed_at: Option<UnixMillis>,
+    /// Messages of others that the account has not read there; left out when they cannot be counted, because
+    /// ingest-history is away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schemas", schema(nullable = false, examples(3)))]
+    pub unread: Option<u64>,
+    /// The latest message, null if there is none; left out while it cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<crate::schemas::PositionedEvent>))]
+    pub last_message: Option<Box<RawValue>>,
+}
+
+/// `GET /v1/admin/accounts/{uid}/channels`.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct AccountChannelsBody {
+    /// The channels of the page, by name.
+    pub channels: Vec<AccountChannel>,
+    /// Whether there are more after these.
+    pub more: bool,
 }
 
 /// `GET /admin/channels/{name}/user/{uid}`, a path of the first Goch.
@@ -324,9 +426,11 @@ pub struct PresenceBody {
 
 /// `POST /v1/admin/channels/{name}/messages`: as the system or an agent, who need not be a member.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct PostMessageBody {
-    /// The idempotency key; a random one if it is left out.
+    /// The idempotency key, recognised for the deduplication window (`DEDUPLICATION_SECONDS`, 120 unless the operator
+    /// says otherwise); a random one if it is left out.
     #[cfg_attr(feature = "schemas", schema(value_type = Option<MessageId>))]
     pub id: Option<String>,
     /// Who says it; `system` if it is left out.
@@ -363,9 +467,11 @@ pub struct PostedMessageBody {
 
 /// `PATCH /v1/admin/channels/{name}/messages/{seq}`: changes what a message says, whoever said it.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct EditMessageBody {
-    /// The idempotency key; a random one if it is left out.
+    /// The idempotency key, recognised for the deduplication window (`DEDUPLICATION_SECONDS`, 120 unless the operator
+    /// says otherwise); a random one if it is left out.
     #[cfg_attr(feature = "schemas", schema(value_type = Option<MessageId>))]
     pub id: Option<String>,
     /// Who edits it; `system` if it is left out.

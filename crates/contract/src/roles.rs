@@ -7,13 +7,29 @@ use crate::{
     ids::{InvalidName, Role},
 };
 
-/// The roles that ticketing may give. Those that Goch gives itself are always among them.
+/// The roles that ticketing may give, and those that only a token can. Those that Goch gives itself are always among
+/// them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Roles(BTreeSet<Role>);
+pub struct Roles {
+    known: BTreeSet<Role>,
+    silent: BTreeSet<Role>,
+}
+
+/// Why words are no silent roles.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSilentRole {
+    /// A word is no role's.
+    #[error("a role {0}")]
+    Name(#[from] InvalidName),
+    /// A role is one of those that Goch gives itself, or is not known.
+    #[error("{0} is none of those that ROLES adds")]
+    Unknown(Role),
+}
 
 impl Default for Roles {
     fn default() -> Self {
-        Self([Role::guest(), Role::member(), Role::agent(), Role::system()].into())
+        let known = [Role::guest(), Role::member(), Role::agent(), Role::system()].into();
+        Self { known, silent: BTreeSet::new() }
     }
 }
 
@@ -23,12 +39,34 @@ impl Roles {
     /// # Errors
     /// Which rule a word breaks.
     pub fn parse(words: &str) -> Result<Self, InvalidName> {
-        let given = words.split(',').map(|word| Role::parse(word.trim()));
         let mut roles = Self::default();
-        for role in given {
-            roles.0.insert(role?);
+        for role in split(words) {
+            roles.known.insert(role?);
         }
         Ok(roles)
+    }
+
+    /// The same roles, of which these comma-separated ones are silent: who comes with one by a token hears a channel
+    /// without being a member.
+    ///
+    /// # Errors
+    /// Which word is none of the roles that have been added.
+    pub fn with_silent(mut self, words: &str) -> Result<Self, InvalidSilentRole> {
+        let own = Self::default().known;
+        for role in split(words) {
+            let role = role?;
+            if own.contains(&role) || !self.known.contains(&role) {
+                return Err(InvalidSilentRole::Unknown(role));
+            }
+            self.silent.insert(role);
+        }
+        Ok(self)
+    }
+
+    /// Whether who has the role hears a channel without being a member.
+    #[must_use]
+    pub fn is_silent(&self, role: &Role) -> bool {
+        self.silent.contains(role)
     }
 
     /// The role that `value` names, found in `field`.
@@ -36,14 +74,32 @@ impl Roles {
     /// # Errors
     /// `bad_request` naming the field and the roles there are.
     pub fn find(&self, field: &'static str, value: &str) -> Result<Role, Error> {
-        let role = self.0.get(value);
+        let role = self.known.get(value);
         role.cloned().ok_or_else(|| Error::bad_request(field, format!("{field} must be {self}")))
     }
+
+    /// The role of a member that `value` names, found in `field`: none that is silent.
+    ///
+    /// # Errors
+    /// `bad_request` naming the field, and the roles there are or why it is not this one.
+    pub fn find_of_member(&self, field: &'static str, value: &str) -> Result<Role, Error> {
+        let role = self.find(field, value)?;
+        if self.is_silent(&role) {
+            let reason =
+                format!("{field} must not be {role}: who has it is no member (SILENT_ROLES)");
+            return Err(Error::bad_request(field, reason));
+        }
+        Ok(role)
+    }
+}
+
+fn split(words: &str) -> impl Iterator<Item = Result<Role, InvalidName>> {
+    words.split(',').map(|word| Role::parse(word.trim()))
 }
 
 impl fmt::Display for Roles {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words: Vec<_> = self.0.iter().map(Role::as_str).collect();
+        let words: Vec<_> = self.known.iter().map(Role::as_str).collect();
         write!(formatter, "one of {}", words.join(", "))
     }
 }
@@ -63,5 +119,19 @@ mod tests {
         assert!(error.message.contains("supervisor"));
         assert!(Roles::parse("supervisor,Boss").is_err());
         assert!(Roles::parse("supervisor,").is_err());
+    }
+
+    #[test]
+    fn a_silent_role_is_one_that_was_added_and_is_no_members() {
+        let roles = Roles::parse("supervisor,bot").unwrap().with_silent("supervisor").unwrap();
+        let supervisor = roles.find("role", "supervisor").unwrap();
+        assert!(roles.is_silent(&supervisor) && !roles.is_silent(&Role::agent()));
+        let refused = roles.find_of_member("role", "supervisor").unwrap_err();
+        assert_eq!(refused.field.as_deref(), Some("role"));
+        assert!(refused.message.contains("SILENT_ROLES"), "{refused}");
+        assert_eq!(roles.find_of_member("role", "bot").unwrap().as_str(), "bot");
+        for words in ["agent", "guest", "boss", "bot,", ""] {
+            assert!(roles.clone().with_silent(words).is_err(), "{words}");
+        }
     }
 }

@@ -73,6 +73,38 @@ impl Subjects {
         ChannelName::of_token(subject.strip_prefix(&*self.prefix)?.strip_prefix(".log.")?)
     }
 
+    /// Where it is told that a channel is deleted ([`crate::ended::Ended`]); in the log's stream, beside the
+    /// channels' events.
+    #[must_use]
+    pub fn ended_channel(&self, channel: &ChannelName) -> String {
+        format!("{}.ended.channel.{}", self.prefix, channel.token())
+    }
+
+    /// The channel of a [`Subjects::ended_channel`] subject.
+    #[must_use]
+    pub fn channel_of_ended(&self, subject: &str) -> Option<ChannelName> {
+        ChannelName::of_token(subject.strip_prefix(&*self.prefix)?.strip_prefix(".ended.channel.")?)
+    }
+
+    /// Where it is told that somebody's data is erased; in the log's stream.
+    #[must_use]
+    pub fn ended_people(&self) -> String {
+        format!("{}.ended.people", self.prefix)
+    }
+
+    /// Every subject of what has ended.
+    #[must_use]
+    pub fn ended_of_all(&self) -> String {
+        format!("{}.ended.>", self.prefix)
+    }
+
+    /// Whether a subject of the log's stream is one of what has ended.
+    #[must_use]
+    pub fn is_ended(&self, subject: &str) -> bool {
+        let rest = subject.strip_prefix(&*self.prefix);
+        rest.is_some_and(|rest| rest.starts_with(".ended."))
+    }
+
     /// Where the log republishes a channel's events.
     #[must_use]
     pub fn live(&self, channel: &ChannelName) -> String {
@@ -136,7 +168,7 @@ impl Subjects {
         format!("{}_erasures", self.prefix)
     }
 
-    /// The bucket of accounts that are suspended, keyed by the uids' tokens.
+    /// The bucket of accounts that are suspended, keyed as accounts are ([`crate::person::Account::key`]).
     #[must_use]
     pub fn suspensions_bucket(&self) -> String {
         format!("{}_suspensions", self.prefix)
@@ -184,6 +216,19 @@ mod tests {
         assert_eq!(subjects.channel_of_log(&subjects.log(&channel)), Some(channel));
         assert_eq!(subjects.channel_of_log("other.log.ticket-42"), None);
         assert_eq!(subjects.channel_of_log("goch.log.a.b"), None);
+    }
+
+    #[test]
+    fn what_has_ended_has_subjects_of_its_own() {
+        let subjects = Subjects::new("goch").unwrap();
+        let channel = ChannelName::parse("ticket.42").unwrap();
+        let subject = subjects.ended_channel(&channel);
+        assert_eq!(subject, "goch.ended.channel.ticket=2E42");
+        assert!(subjects.is_ended(&subject) && subjects.is_ended(&subjects.ended_people()));
+        assert_eq!(subjects.channel_of_log(&subject), None);
+        assert_eq!(subjects.channel_of_ended(&subject), Some(channel.clone()));
+        assert!(!subjects.is_ended(&subjects.log(&channel)));
+        assert_eq!(subjects.channel_of_ended(&subjects.ended_people()), None);
     }
 
     #[test]

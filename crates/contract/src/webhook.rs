@@ -3,11 +3,25 @@
 //! Requests are signed and their bodies shaped as Standard Webhooks says
 //! (<https://www.standardwebhooks.com>).
 
+mod pattern;
+mod payload;
+
 use std::{borrow::Cow, collections::BTreeSet, fmt};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::ids::{Secret, Seq, UnixMillis};
+pub use self::{
+    pattern::ChannelPattern,
+    payload::{Body, MessageUnread, VERSION},
+};
+use crate::{
+    error::Error,
+    ids::{Secret, Seq, TenantName, UnixMillis},
+};
+
+/// The most names and beginnings of names that a webhook's channels are told by.
+pub const CHANNELS_MAX: usize = 100;
 
 /// What happened, as a webhook calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +32,8 @@ pub enum EventKind {
     ChannelClosed,
     /// A channel takes messages again.
     ChannelReopened,
+    /// A channel is deleted, with everything of it.
+    ChannelDeleted,
     /// Somebody became a member.
     MemberJoined,
     /// A member has another name or role.
@@ -32,14 +48,17 @@ pub enum EventKind {
     MessageDeleted,
     /// A member has not read a message for some time.
     MessageUnread,
+    /// A person's data is erased.
+    PersonErased,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::ChannelCreated,
         Self::ChannelClosed,
         Self::ChannelReopened,
+        Self::ChannelDeleted,
         Self::MemberJoined,
         Self::MemberUpdated,
         Self::MemberLeft,
@@ -47,6 +66,7 @@ impl EventKind {
         Self::MessageEdited,
         Self::MessageDeleted,
         Self::MessageUnread,
+        Self::PersonErased,
     ];
 
     /// The kind's word on the wire.
@@ -56,6 +76,7 @@ impl EventKind {
             Self::ChannelCreated => "channel.created",
             Self::ChannelClosed => "channel.closed",
             Self::ChannelReopened => "channel.reopened",
+            Self::ChannelDeleted => "channel.deleted",
             Self::MemberJoined => "member.joined",
             Self::MemberUpdated => "member.updated",
             Self::MemberLeft => "member.left",
@@ -63,6 +84,7 @@ impl EventKind {
             Self::MessageEdited => "message.edited",
             Self::MessageDeleted => "message.deleted",
             Self::MessageUnread => "message.unread",
+            Self::PersonErased => "person.erased",
         }
     }
 
@@ -72,7 +94,7 @@ impl EventKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
-    /// The kind of an event of the log, by its `type`; none for one that is not sent.
+    /// The kind of an event of a channel, by its `type`; none for one that is not sent.
     #[must_use]
     pub fn of_event(kind: &str) -> Option<Self> {
         match kind {
@@ -85,6 +107,16 @@ impl EventKind {
             "message" => Some(Self::MessageCreated),
             "edited" => Some(Self::MessageEdited),
             "deleted" => Some(Self::MessageDeleted),
+            _ => None,
+        }
+    }
+
+    /// The kind of what has ended ([`crate::ended::Ended`]), by its `type`.
+    #[must_use]
+    pub fn of_ended(kind: &str) -> Option<Self> {
+        match kind {
+            "channel_deleted" => Some(Self::ChannelDeleted),
+            "person_erased" => Some(Self::PersonErased),
             _ => None,
         }
     }
@@ -122,6 +154,12 @@ pub struct Webhook {
     /// Which events are sent.
     #[cfg_attr(feature = "schemas", schema(value_type = Vec<EventKind>))]
     pub events: BTreeSet<EventKind>,
+    /// Of which channels they are: names, or beginnings of names with a star behind them. `*` is all.
+    pub channels: BTreeSet<ChannelPattern>,
+    /// Whose it is; left out if it is of whoever operates the installation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schemas", schema(nullable = false))]
+    pub tenant: Option<TenantName>,
     /// Whether anything is sent.
     pub enabled: bool,
     /// Why nothing is sent; null while something is.
@@ -171,6 +209,7 @@ pub struct DeadLetter {
 
 /// `POST /v1/admin/webhooks`.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct CreateWebhookBody {
     /// Where events are to be sent.
@@ -179,10 +218,38 @@ pub struct CreateWebhookBody {
     /// Which events are to be sent.
     #[cfg_attr(feature = "schemas", schema(value_type = Vec<EventKind>, min_items = 1))]
     pub events: Vec<String>,
+    /// Of which channels; left out, of all.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<Vec<ChannelPattern>>, nullable = false, min_items = 1, max_items = 100))]
+    pub channels: Option<Vec<String>>,
+    /// What requests are to be signed with: `whsec_` and 24 to 64 random bytes in Base64; one is made if this is left
+    /// out. With it the request can be repeated.
+    #[cfg_attr(
+        feature = "schemas",
+        schema(
+            nullable = false,
+            pattern = "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$",
+            examples("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=")
+        )
+    )]
+    pub secret: Option<String>,
+}
+
+/// Takes a secret that ticketing has made, as Standard Webhooks has them.
+///
+/// # Errors
+/// `bad_request`, never with the secret.
+pub fn parse_secret(field: &'static str, value: &str) -> Result<Secret, Error> {
+    let bytes = value.strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
+    if bytes.is_none_or(|bytes| !(24..=64).contains(&bytes.len())) {
+        let message = format!("{field} must be whsec_ and 24 to 64 random bytes in Base64");
+        return Err(Error::bad_request(field, message));
+    }
+    Ok(Secret::new(value))
 }
 
 /// `PATCH /v1/admin/webhooks/{id}`; what is left out stays.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct ChangeWebhookBody {
     /// Where events are to be sent.
@@ -191,6 +258,9 @@ pub struct ChangeWebhookBody {
     /// Which events are to be sent.
     #[cfg_attr(feature = "schemas", schema(value_type = Option<Vec<EventKind>>, min_items = 1))]
     pub events: Option<Vec<String>>,
+    /// Of which channels; `["*"]` is all.
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<Vec<ChannelPattern>>, min_items = 1, max_items = 100))]
+    pub channels: Option<Vec<String>>,
     /// Whether anything is to be sent.
     pub enabled: Option<bool>,
 }
@@ -203,20 +273,29 @@ pub const OVERLAP_SECONDS_MAX: u64 = 2_592_000;
 
 /// `POST /v1/admin/webhooks/{id}/secret`.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct RotateSecretBody {
     /// For how long requests are signed with the secrets before the new one as well; 0 ends these at
     /// once.
     #[cfg_attr(feature = "schemas", schema(maximum = 2_592_000, default = 86_400))]
     pub overlap_seconds: Option<u64>,
+    /// The new secret, as in creating a webhook; one is made if this is left out. With it the request can be repeated.
+    #[cfg_attr(
+        feature = "schemas",
+        schema(nullable = false, pattern = "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$")
+    )]
+    pub secret: Option<String>,
 }
 
 /// `GET /v1/admin/webhooks`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct WebhooksBody {
-    /// The webhooks, in the order of their creation.
+    /// The webhooks, by id.
     pub webhooks: Vec<Webhook>,
+    /// Whether more follow; ask with `after` = the last id.
+    pub more: bool,
 }
 
 /// `GET /v1/admin/webhooks/{id}/dead-letters`.
@@ -229,9 +308,34 @@ pub struct DeadLettersBody {
     pub more: bool,
 }
 
+/// `POST /v1/admin/webhooks/{id}/dead-letters/replay`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct ReplayBody {
+    /// Dead letters that will be tried because of this request, the first by `seq`.
+    #[cfg_attr(feature = "schemas", schema(examples(12)))]
+    pub replaying: usize,
+    /// Whether there are more, which were left alone: ask again.
+    pub more: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_that_is_brought_along_has_24_to_64_bytes() {
+        let secret = |bytes: usize| format!("whsec_{}", STANDARD.encode(vec![7; bytes]));
+        for bytes in [24, 32, 64] {
+            assert_eq!(parse_secret("secret", &secret(bytes)).unwrap().expose(), secret(bytes));
+        }
+        let (bare, short) = (secret(32).replace("whsec_", ""), secret(1));
+        for wrong in [secret(23), secret(65), bare, short, format!("{}!", secret(32))] {
+            let error = parse_secret("secret", &wrong).unwrap_err();
+            assert_eq!(error.field.as_deref(), Some("secret"));
+            assert!(!error.message.contains(&wrong));
+        }
+    }
 
     #[test]
     fn every_kind_has_one_word_on_the_wire() {
@@ -248,6 +352,8 @@ mod tests {
             id: "5e1f".to_owned(),
             url: "https://tickets.example.org/goch".to_owned(),
             events: [EventKind::ChannelClosed, EventKind::MessageUnread].into(),
+            channels: [ChannelPattern::all()].into(),
+            tenant: None,
             enabled: true,
             disabled_reason: None,
             created_at: UnixMillis(1_700_000_000_123),
@@ -256,7 +362,7 @@ mod tests {
         let created = WebhookWithSecret { webhook, secret: Secret::new("whsec_c2VjcmV0") };
         assert_eq!(
             serde_json::to_string(&created).unwrap(),
-            r#"{"id":"5e1f","url":"https://tickets.example.org/goch","events":["channel.closed","message.unread"],"enabled":true,"disabled_reason":null,"created_at":1700000000123,"old_secret_expires_at":null,"secret":"whsec_c2VjcmV0"}"#
+            r#"{"id":"5e1f","url":"https://tickets.example.org/goch","events":["channel.closed","message.unread"],"channels":["*"],"enabled":true,"disabled_reason":null,"created_at":1700000000123,"old_secret_expires_at":null,"secret":"whsec_c2VjcmV0"}"#
         );
     }
 }

@@ -111,8 +111,8 @@ impl Eraser {
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => return Ok(false),
             Err(error) => return Err(failed(&error)),
         };
-        let subject = person.channel().map(|channel| self.replay.subjects().log(channel));
-        let is_there = subject.is_none_or(|subject| message.subject.as_str() == subject);
+        let channel = self.replay.subjects().channel_of_log(&message.subject);
+        let is_there = channel.is_some_and(|channel| person.is_known_in(&channel));
         if !is_there || !is_of(&message.headers, person) {
             return Ok(false);
         }
@@ -120,7 +120,10 @@ impl Eraser {
     }
 
     /// Deletes an event; false if it is gone already.
-    async fn delete(&self, seq: Seq) -> Result<bool, Error> {
+    ///
+    /// # Errors
+    /// `unavailable`: it may be deleted.
+    pub(crate) async fn delete(&self, seq: Seq) -> Result<bool, Error> {
         // Without `no_erase`, so the server overwrites it.
         let delete = timeout(CALL_TIMEOUT, self.log.delete_message(seq.0));
         match delete.await.map_err(|_| away())? {

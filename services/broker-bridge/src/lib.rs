@@ -5,6 +5,7 @@
 //! `endpoints` are its face. `webhooks` tells ticketing what the log says.
 
 mod config;
+mod ended_sweeper;
 mod endpoints;
 mod eraser;
 mod metrics;

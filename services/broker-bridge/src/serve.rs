@@ -8,7 +8,9 @@ use goch_chassis::{
 use goch_contract::services::Service;
 
 use crate::{
-    BridgeConfig, endpoints,
+    BridgeConfig,
+    ended_sweeper::EndedSweeper,
+    endpoints,
     eraser::Eraser,
     metrics::BridgeMetrics,
     replay::Replay,
@@ -28,6 +30,10 @@ pub async fn serve(config: BridgeConfig, chassis: Chassis) -> Result<(), StartEr
 
     let replay = Replay::new(&chassis, &nats, metrics).await?;
     let eraser = Eraser::new(&replay);
+    let sweeper = EndedSweeper::new(&replay, &eraser, config.webhooks.keep_dead_letters);
+    chassis
+        .shutdown
+        .spawn_vital("sweeper of what has ended", sweeper.run(chassis.shutdown.clone()));
     let webhooks = Webhooks::new(&chassis, &nats, &replay, config.webhooks).await?;
     let manager = Manager::new(&chassis, webhooks.clone());
     chassis.shutdown.spawn_vital("manager of webhooks", manager.run());

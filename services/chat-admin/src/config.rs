@@ -1,20 +1,18 @@
 //! What chat-admin is configured with.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use goch_chassis::config::{Config, Environment, Faults, RedisConfig, Setting};
 use goch_contract::{
-    Roles, Secret,
+    Roles, Secret, TenantName,
     limits::{Length, Limits},
 };
 use serde::Deserialize;
 
-use crate::{credentials::CredentialSet, registry::MEMBERS_MAX, reserved::ReservedUids};
+use crate::{
+    credentials::{CredentialSet, CredentialSource},
+    tenants::AllRules,
+};
 
 /// A quarter of the connections there are: nobody alone takes them all.
 const ADDRESS_CONNECTIONS: usize = 128;
@@ -26,47 +24,43 @@ pub struct AdminConfig {
     pub listen_address: SocketAddr,
     /// Connections that one address may have open; 0 for any number.
     pub connections_max: usize,
-    /// Members that a channel may have of those who join by themselves; 0 for any number.
-    pub channel_members_max: usize,
-    /// What ticketing logs in with.
-    pub(crate) credentials: CredentialSet,
-    /// The file that they came from, which may change.
-    pub(crate) credentials_file: Option<PathBuf>,
+    /// What ticketing logs in with: of the installation, and of each tenant.
+    pub(crate) credentials: Vec<CredentialSource>,
     /// How to reach Redis.
     pub redis: RedisConfig,
     /// How long the marker of a deleted channel or member stays, by which replicas hear of it.
     pub keep_markers: Duration,
-    /// Uids that nobody can join as over the public face.
-    pub(crate) reserved_uids: Arc<ReservedUids>,
+    /// What holds in which channels.
+    pub(crate) rules: Arc<AllRules>,
     /// The roles that ticketing may give.
     pub roles: Roles,
     /// The protocol's limits.
     pub limits: Limits,
 }
 
-/// Uids that nobody can join as, if the operator does not say: what says something over REST in nobody's
-/// name is called so.
-const RESERVED_UIDS: &str = "system";
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct AdminSettings {
     listen_address: Setting<SocketAddr>,
+    address_connections_max: Setting<usize>,
+    delete_markers_seconds: Setting<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct CredentialSettings {
     admin_credentials: Setting<String>,
     admin_credentials_file: Setting<PathBuf>,
-    address_connections_max: Setting<usize>,
-    channel_members_max: Setting<usize>,
-    delete_markers_seconds: Setting<u64>,
-    reserved_uids: Setting<String>,
 }
 
 impl Config for AdminConfig {
     fn read(environment: &Environment, faults: &mut Faults) -> Self {
         let settings: AdminSettings = environment.settings(faults);
-        let variable = settings.admin_credentials.optional(CREDENTIALS, faults);
-        let credentials_file = settings.admin_credentials_file.optional(CREDENTIALS_FILE, faults);
-        let credentials =
-            read_credentials(variable.as_deref(), credentials_file.as_deref(), faults);
+        let own = read_credentials(environment, None, faults);
+        let of_tenants = environment.of_tenants(faults, |tenant, environment, faults| {
+            read_credentials(environment, Some(tenant.clone()), faults)
+        });
+        let of_tenants = of_tenants.into_iter().filter_map(|(_, source)| source);
         let limits = Limits::read(environment, faults);
         allow_generated(limits.secret, "SECRET_MIN and SECRET_MAX", faults);
         let channel_secret = "CHANNEL_SECRET_MIN and CHANNEL_SECRET_MAX";
@@ -75,32 +69,21 @@ impl Config for AdminConfig {
         let keep_markers = settings.delete_markers_seconds.or(markers, 600, faults);
         // A replica must have heard of a deletion before its marker goes.
         faults.expect((5..=604_800).contains(&keep_markers), markers, "must be 5 to 604800");
-        let reserved = settings.reserved_uids.or("RESERVED_UIDS", RESERVED_UIDS.to_owned(), faults);
-        let reserved_uids = ReservedUids::parse(&reserved).unwrap_or_else(|error| {
-            faults.add("RESERVED_UIDS", error);
-            ReservedUids::default()
-        });
         Self {
             listen_address: settings.listen_address.or(
                 "LISTEN_ADDRESS",
                 SocketAddr::from(([0, 0, 0, 0], 8090)),
                 faults,
             ),
-            credentials,
-            credentials_file,
+            credentials: own.into_iter().chain(of_tenants).collect(),
             connections_max: settings.address_connections_max.or(
                 "ADDRESS_CONNECTIONS_MAX",
                 ADDRESS_CONNECTIONS,
                 faults,
             ),
-            channel_members_max: settings.channel_members_max.or(
-                "CHANNEL_MEMBERS_MAX",
-                MEMBERS_MAX,
-                faults,
-            ),
             redis: RedisConfig::read(environment, faults),
             keep_markers: Duration::from_secs(keep_markers),
-            reserved_uids: Arc::new(reserved_uids),
+            rules: Arc::new(AllRules::read(environment, faults)),
             roles: Roles::read(environment, faults),
             limits,
         }
@@ -110,27 +93,30 @@ impl Config for AdminConfig {
 const CREDENTIALS: &str = "ADMIN_CREDENTIALS";
 const CREDENTIALS_FILE: &str = "ADMIN_CREDENTIALS_FILE";
 
+/// Credentials of a tenant, who need not have any, or of the installation.
 fn read_credentials(
-    variable: Option<&str>,
-    file: Option<&Path>,
+    environment: &Environment,
+    tenant: Option<TenantName>,
     faults: &mut Faults,
-) -> CredentialSet {
-    let (name, read) = match (variable, file) {
+) -> Option<CredentialSource> {
+    let settings: CredentialSettings = environment.settings(faults);
+    let variable = settings.admin_credentials.optional(CREDENTIALS, faults);
+    let file = settings.admin_credentials_file.optional(CREDENTIALS_FILE, faults);
+    let (name, read) = match (&variable, &file) {
         (Some(value), None) => (CREDENTIALS, CredentialSet::of_variable(value)),
         (None, Some(path)) => (CREDENTIALS_FILE, CredentialSet::of_file(path)),
         (Some(_), Some(_)) => {
             faults.add(CREDENTIALS, format!("excludes {CREDENTIALS_FILE}"));
-            return CredentialSet::default();
+            return None;
         }
         (None, None) => {
-            faults.add(CREDENTIALS, format!("is required, or {CREDENTIALS_FILE}"));
-            return CredentialSet::default();
+            let words = format!("is required, or {CREDENTIALS_FILE}");
+            faults.expect(tenant.is_some(), CREDENTIALS, words);
+            return None;
         }
     };
-    read.unwrap_or_else(|error| {
-        faults.add(name, error);
-        CredentialSet::default()
-    })
+    let set = read.map_err(|error| faults.add(name, error)).ok()?;
+    Some(CredentialSource { tenant, set, file })
 }
 
 /// A secret that is generated here must pass the limits where it is used.

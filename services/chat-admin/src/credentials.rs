@@ -1,18 +1,22 @@
-//! What ticketing logs in with: several credentials, each with a name.
+//! What ticketing logs in with: several credentials, each with a name, and with scopes if it is not good for everything.
 //!
 //! A name may be there more than once, each time with another password: while a password is changed,
 //! the old one and the new one are both good. Kept are digests, of equal length whatever was given, and
 //! all of them are compared each time, so the time of an answer tells nothing.
 
 mod keeper;
+mod scope;
 
-use std::{fmt, path::Path};
+use std::{collections::BTreeSet, fmt, path::Path};
 
 use goch_contract::Actor;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
-pub(crate) use self::keeper::{Credentials, keep};
+pub(crate) use self::{
+    keeper::{CredentialSource, Credentials},
+    scope::{Scope, Scopes},
+};
 
 /// The fewest characters of a password: it is made by a program, and nobody has to remember it.
 pub(crate) const PASSWORD_MIN: usize = 16;
@@ -34,8 +38,14 @@ pub(crate) enum CredentialsError {
     NoPassword(usize),
     #[error("credential {0} must have a name of letters A-Z and a-z, digits, '_' and '-'")]
     Name(usize),
+    #[error(
+        "credential {0} must have a name, or a name and scopes: name read+write+erase:password"
+    )]
+    Scopes(usize),
     #[error("credential {0} must have a password of at least {PASSWORD_MIN} characters")]
     ShortPassword(usize),
+    #[error("credential {0} has a name and a password that are there before")]
+    Twice(usize),
     #[error("cannot be read: {0}")]
     Unreadable(std::io::ErrorKind),
     #[error("must have at most {FILE_BYTES_MAX} bytes of UTF-8")]
@@ -49,6 +59,7 @@ pub(crate) struct CredentialSet(Vec<Credential>);
 #[derive(Clone, PartialEq, Eq)]
 struct Credential {
     actor: Actor,
+    scopes: Scopes,
     /// Of name and password.
     digest: [u8; 32],
 }
@@ -83,15 +94,26 @@ impl CredentialSet {
         let parse = |(index, entry): (usize, &str)| {
             let number = index + 1;
             let parts = entry.split_once(':').ok_or(CredentialsError::NoPassword(number))?;
-            let (name, password) = parts;
+            let (who, password) = parts;
+            let (name, scopes) = match who.split_once(' ') {
+                Some((name, words)) => {
+                    let scopes = words.trim().parse();
+                    (name, scopes.map_err(|_| CredentialsError::Scopes(number))?)
+                }
+                None => (who, Scopes::all()),
+            };
             let actor = Actor::parse(name).map_err(|_| CredentialsError::Name(number))?;
             if password.chars().count() < PASSWORD_MIN {
                 return Err(CredentialsError::ShortPassword(number));
             }
-            Ok(Credential { actor, digest: digest(name, password) })
+            Ok(Credential { actor, scopes, digest: digest(name, password) })
         };
         let entries = entries.take(CREDENTIALS_MAX + 1).enumerate();
         let credentials = entries.map(parse).collect::<Result<Vec<_>, _>>()?;
+        let mut digests = BTreeSet::new();
+        if let Some(twice) = credentials.iter().position(|it| !digests.insert(it.digest)) {
+            return Err(CredentialsError::Twice(twice + 1));
+        }
         match credentials.len() {
             0 => Err(CredentialsError::Empty),
             1..=CREDENTIALS_MAX => Ok(Self(credentials)),
@@ -99,8 +121,8 @@ impl CredentialSet {
         }
     }
 
-    /// Whose name and password these are.
-    pub(crate) fn find(&self, name: &str, password: &str) -> Option<Actor> {
+    /// Whose name and password these are, and what for.
+    pub(crate) fn find(&self, name: &str, password: &str) -> Option<(Actor, Scopes)> {
         let given = digest(name, password);
         let (mut found, mut place) = (Choice::from(0), 0_u32);
         for (index, credential) in (0_u32..).zip(&self.0) {
@@ -109,7 +131,7 @@ impl CredentialSet {
             found |= is_it;
         }
         let place = bool::from(found).then_some(usize::try_from(place).ok()?)?;
-        self.0.get(place).map(|credential| credential.actor.clone())
+        self.0.get(place).map(|found| (found.actor.clone(), found.scopes.clone()))
     }
 }
 
@@ -126,7 +148,7 @@ mod tests {
     const OTHER: &str = "another:password, with all sorts";
 
     fn name(set: &CredentialSet, name: &str, password: &str) -> Option<String> {
-        set.find(name, password).map(|actor| actor.to_string())
+        set.find(name, password).map(|(actor, _)| actor.to_string())
     }
 
     #[test]
@@ -152,6 +174,19 @@ mod tests {
     }
 
     #[test]
+    fn a_credential_is_good_for_everything_unless_it_says_for_what() {
+        let text = format!("desk:{LONG}\nbot read:{LONG}\nlaw read+erase:{LONG}");
+        let set = CredentialSet::of_text(text.into_bytes()).unwrap();
+        let scopes = |name: &str| {
+            let (_, scopes) = set.find(name, LONG).unwrap();
+            [Scope::Read, Scope::Write, Scope::Erase].map(|scope| scopes.has(scope))
+        };
+        assert_eq!(scopes("desk"), [true, true, true]);
+        assert_eq!(scopes("bot"), [true, false, false]);
+        assert_eq!(scopes("law"), [true, false, true]);
+    }
+
+    #[test]
     fn a_file_has_a_credential_a_line() {
         let text = format!("# the desk\r\ndesk:{LONG}\r\n\n  bot:{LONG}  \n");
         let set = CredentialSet::of_text(text.into_bytes()).unwrap();
@@ -165,10 +200,16 @@ mod tests {
         for (entries, fault) in [
             (String::new(), CredentialsError::Empty),
             (format!("{good},hunter2"), CredentialsError::NoPassword(2)),
-            (format!("hun ter2:{LONG}"), CredentialsError::Name(1)),
+            (format!("hun ter2:{LONG}"), CredentialsError::Scopes(1)),
+            (format!("{good},bot read+hunter2:{LONG}"), CredentialsError::Scopes(2)),
+            (format!("hünter2:{LONG}"), CredentialsError::Name(1)),
             (format!(":{LONG}"), CredentialsError::Name(1)),
-            (format!("{good},{good},bot:hunter2-hunter2"), CredentialsError::ShortPassword(3)),
-            (vec![good.as_str(); 101].join(","), CredentialsError::TooMany),
+            (format!("{good},b:{LONG},bot:hunter2-hunter2"), CredentialsError::ShortPassword(3)),
+            (format!("{good},desk read:{LONG}"), CredentialsError::Twice(2)),
+            (
+                (0..=100).map(|number| format!("d{number}:{LONG}")).collect::<Vec<_>>().join(","),
+                CredentialsError::TooMany,
+            ),
         ] {
             let told = CredentialSet::of_variable(&entries).unwrap_err();
             assert!(!told.to_string().contains("hunter2") && !told.to_string().contains(LONG));

@@ -14,13 +14,16 @@ mod log;
 mod memberships;
 mod metrics;
 mod presence;
+mod principal;
 mod record;
 mod registry;
 mod reserved;
 mod revoker;
 mod secret;
 mod serve;
+mod signaller;
 mod suspensions;
+mod tenants;
 mod waiting;
 
 pub use config::AdminConfig;

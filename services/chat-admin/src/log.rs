@@ -18,6 +18,7 @@ use goch_chassis::{
 };
 use goch_contract::{
     Actor, ChannelName, Error, PersonKind, Seq, Uid,
+    ended::Ended,
     event::{ACTOR_HEADER, DELETED_HEADER, Event, MESSAGE_HEADER, name_person, name_sender},
     subjects::Subjects,
     trace,
@@ -91,7 +92,8 @@ impl Log {
         actor: Option<&Actor>,
     ) -> Result<Stored, Error> {
         let headers = about.headers(Some(deduplication_id), actor);
-        self.store(channel, event, headers).await.map_err(Failure::tell)
+        let subject = self.subjects.log(channel);
+        self.store(subject, event.to_payload(), headers).await.map_err(Failure::tell)
     }
 
     /// Stores an event of `channel` if its latest event is `after`; nothing if it is another one. One
@@ -111,17 +113,37 @@ impl Log {
     ) -> Result<Option<Stored>, Error> {
         let mut headers = about.headers(deduplication_id.map(str::to_owned), actor);
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, after.to_string());
-        match self.store(channel, event, headers).await {
+        match self.store(self.subjects.log(channel), event.to_payload(), headers).await {
             Ok(stored) => Ok(Some(stored)),
             Err(failure) if failure.is_overtaken() => Ok(None),
             Err(failure) => Err(failure.tell()),
         }
     }
 
+    /// Stores that something has ended, which `actor` of ticketing asked for.
+    ///
+    /// # Errors
+    /// As [`Self::publish`].
+    pub(crate) async fn publish_end(
+        &self,
+        ended: &Ended,
+        deduplication_id: String,
+        actor: Option<&Actor>,
+    ) -> Result<(), Error> {
+        // Nobody's: it must not be found, and erased, as a person's event.
+        let headers = About::Channel.headers(Some(deduplication_id), actor);
+        let subject = match ended {
+            Ended::ChannelDeleted(deleted) => self.subjects.ended_channel(&deleted.channel),
+            Ended::PersonErased(_) => self.subjects.ended_people(),
+        };
+        self.store(subject, ended.to_payload(), headers).await.map_err(Failure::tell)?;
+        Ok(())
+    }
+
     async fn store(
         &self,
-        channel: &ChannelName,
-        event: &Event,
+        subject: String,
+        payload: Vec<u8>,
         mut headers: HeaderMap,
     ) -> Result<Stored, Failure> {
         // While NATS is away the event would wait in the client's buffer and could be stored long
@@ -130,9 +152,8 @@ impl Log {
             return Err(Failure::Away);
         }
         trace::inject(&mut headers);
-        let message = PublishMessage::build().payload(event.to_payload().into()).headers(headers);
-        let publish =
-            async { self.jetstream.send_publish(self.subjects.log(channel), message).await?.await };
+        let message = PublishMessage::build().payload(payload.into()).headers(headers);
+        let publish = async { self.jetstream.send_publish(subject, message).await?.await };
         let ack = tokio::time::timeout(REQUEST_TIMEOUT, publish).await;
         let ack = ack.map_err(|_| Failure::Away)?.map_err(Failure::Publish)?;
         Ok(Stored { seq: Seq(ack.sequence), duplicate: ack.duplicate })

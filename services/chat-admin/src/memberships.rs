@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use goch_contract::{
-    Actor, ChannelName, Error, ErrorCode, PersonKind, Role, Secret, Uid, UnixMillis,
+    Actor, ChannelName, Error, ErrorCode, PersonKind, Role, Secret, Tenants, Uid, UnixMillis,
     services::admin::Revoked,
 };
 
@@ -55,6 +55,7 @@ pub(crate) struct Memberships {
     pub(crate) announcer: Announcer,
     pub(crate) revoker: Revoker,
     pub(crate) suspensions: Suspensions,
+    pub(crate) tenants: Tenants,
     pub(crate) room: Room,
     pub(crate) metrics: AdminMetrics,
 }
@@ -138,15 +139,24 @@ impl Memberships {
     ///
     /// # Errors
     /// `unauthorized`; `unavailable`.
-    pub(crate) async fn require_not_suspended(&self, member: &MemberRecord) -> Result<(), Error> {
-        if self.is_suspended(member).await? { Err(suspended()) } else { Ok(()) }
+    pub(crate) async fn require_not_suspended(
+        &self,
+        channel: &ChannelName,
+        member: &MemberRecord,
+    ) -> Result<(), Error> {
+        if self.is_suspended(channel, member).await? { Err(suspended()) } else { Ok(()) }
     }
 
     /// Whether a member's account is suspended.
-    pub(crate) async fn is_suspended(&self, member: &MemberRecord) -> Result<bool, Error> {
+    pub(crate) async fn is_suspended(
+        &self,
+        channel: &ChannelName,
+        member: &MemberRecord,
+    ) -> Result<bool, Error> {
         // A guest of the same uid is somebody else.
         let is_account = member.kind() == PersonKind::Account;
-        Ok(is_account && self.suspensions.find(&member.uid).await?.is_some())
+        let account = self.tenants.account_in(channel, &member.uid);
+        Ok(is_account && self.suspensions.find(&account).await?.is_some())
     }
 
     /// Takes back the record of a token's user whose account was suspended while it was being created: what erases
@@ -156,11 +166,14 @@ impl Memberships {
         channel: &ChannelName,
         stored: &Revised<MemberRecord>,
     ) -> Result<(), Error> {
-        if stored.record.origin != Origin::Token || !self.is_suspended(&stored.record).await? {
+        if stored.record.origin != Origin::Token
+            || !self.is_suspended(channel, &stored.record).await?
+        {
             return Ok(());
         }
+        // What ticketing has taken stays taken.
         let key = member_key(channel, &stored.record.uid);
-        self.members.remove(&key, Some(stored.revision)).await?;
+        self.announcer.release(&key, stored).await?;
         Err(suspended())
     }
 
@@ -338,7 +351,7 @@ impl Memberships {
 
     /// Writes to Redis at once what the keeper would write a moment later.
     async fn project(&self, channel: &ChannelName, stored: &Revised<MemberRecord>) {
-        let key = Key::Member(channel.clone(), stored.record.uid.clone());
+        let key = Key::of(channel.clone(), stored.record.uid.clone(), Some(&stored.record));
         self.projection.write_at_once(Write::of(key, stored.revision, &stored.record)).await;
     }
 }

@@ -29,6 +29,11 @@ pub(crate) trait Record: Serialize + DeserializeOwned {
     /// Random for each attempt to create: whoever finds its own one stored has won, even if the
     /// acknowledgement was lost.
     fn creation(&self) -> &str;
+
+    /// Whether it is a membership of an account, by which the account's channels are listed.
+    fn is_of_account(&self) -> bool {
+        false
+    }
 }
 
 /// The key of a message's deletion in its bucket.
@@ -39,7 +44,7 @@ pub(crate) fn deletion_key(channel: &ChannelName, message: Seq) -> String {
 /// The key of a person in the bucket of erasures.
 pub(crate) fn erasure_key(person: &Person) -> String {
     match person {
-        Person::Account(uid) => uid.token().into_owned(),
+        Person::Account(account) => account.key(),
         Person::Guest(channel, uid) => member_key(channel, uid),
     }
 }
@@ -54,6 +59,11 @@ pub(crate) fn member_keys(channel: &ChannelName) -> String {
     format!("{}.*", channel.token())
 }
 
+/// What the keys of a uid in all channels match.
+pub(crate) fn member_keys_of(uid: &Uid) -> String {
+    format!("*.{}", uid.token())
+}
+
 /// The member of a key, if it is one.
 pub(crate) fn parse_member_key(key: &str) -> Option<(ChannelName, Uid)> {
     let (channel, uid) = key.split_once('.')?;
@@ -62,7 +72,7 @@ pub(crate) fn parse_member_key(key: &str) -> Option<(ChannelName, Uid)> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use goch_contract::{Actor, PersonKind, Role, Secret};
+    use goch_contract::{Actor, Role, Secret, TenantName, Tenants};
 
     use super::*;
     pub(crate) use super::{channel::tests::channel, member::tests::member};
@@ -81,11 +91,17 @@ pub(crate) mod tests {
     fn people_of_one_uid_are_erased_each_on_their_own() {
         let uid = Uid::parse("ann").unwrap();
         let [one, other] = ["a", "b"].map(|name| ChannelName::parse(name).unwrap());
-        let mut keys = vec![erasure_key(&Person::Account(uid.clone()))];
-        for channel in [one, other] {
-            keys.push(erasure_key(&PersonKind::Guest.person(&channel, &uid)));
-        }
-        assert_eq!(keys, ["ann", "a.ann", "b.ann"]);
+        let tenant = TenantName::parse("acme").unwrap();
+        let tenants = Tenants::new([(tenant, "acme.".to_owned())]).unwrap();
+        let account = |name| tenants.account_in(&ChannelName::parse(name).unwrap(), &uid);
+        let people = [
+            Person::Account(account("c")),
+            Person::Account(account("acme.c")),
+            Person::Guest(one, uid.clone()),
+            Person::Guest(other, uid.clone()),
+        ];
+        let keys = people.map(|person| erasure_key(&person));
+        assert_eq!(keys, ["ann", "tenant.acme.ann", "a.ann", "b.ann"]);
     }
 
     #[test]
@@ -125,7 +141,12 @@ pub(crate) mod tests {
             serde_json::from_str(&serde_json::to_string(&channel).unwrap()).unwrap();
         assert_eq!(stored.actor.as_ref(), Some(&actor));
         let uid = Uid::parse("ann").unwrap();
-        let erasure = ErasureRecord::new(Person::Account(uid), actor.clone(), None).unwrap();
+        let erasure = ErasureRecord::new(
+            Person::Account(Tenants::default().account(None, &uid)),
+            actor.clone(),
+            None,
+        )
+        .unwrap();
         let stored: ErasureRecord =
             serde_json::from_str(&serde_json::to_string(&erasure).unwrap()).unwrap();
         assert_eq!(stored.actor, actor);

@@ -33,7 +33,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     AdminConfig,
     announcer::Announcer,
-    credentials, endpoints,
+    credentials::Credentials,
+    endpoints,
     http::{self, Description, Desk, Doorman},
     lifecycle::{Buckets, Lifecycle, finisher, sweeper::Sweeper},
     log::Log,
@@ -49,6 +50,7 @@ use crate::{
         room::Room,
     },
     revoker::Revoker,
+    signaller::Signaller,
     suspensions::Suspensions,
     waiting::Waiting,
 };
@@ -102,6 +104,7 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         projection: projection.clone(),
         announcer: announcer.clone(),
         suspensions: Suspensions::new(Arc::clone(&buckets.suspensions), revoker.clone()),
+        tenants: chassis.tenants.clone(),
         revoker,
         room: room.clone(),
         metrics: metrics.clone(),
@@ -114,11 +117,7 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         Arc::clone(&unfinished),
     );
     let sweeper = Sweeper::new(buckets, projection.clone(), config.keep_markers);
-    let registry = Registry::new(
-        memberships.clone(),
-        Arc::clone(&config.reserved_uids),
-        config.channel_members_max,
-    );
+    let registry = Registry::new(memberships.clone(), Arc::clone(&config.rules));
     let shutdown = &chassis.shutdown;
     let reread = || {
         let projection = projection.clone();
@@ -151,11 +150,12 @@ pub async fn serve(config: AdminConfig, chassis: Chassis) -> Result<(), StartErr
         registry,
         lifecycle,
         memberships,
-        reserved_uids: Arc::clone(&config.reserved_uids),
+        rules: Arc::clone(&config.rules),
         roles: config.roles.clone(),
         services: nats.services(&chassis),
         log,
         presence,
+        signaller: Signaller::new(nats.client.clone(), subjects.clone()),
         limits: config.limits.clone(),
     };
     let stopping = CancellationToken::new();
@@ -202,8 +202,7 @@ fn rest(
     stopping: &CancellationToken,
 ) -> Result<Server, StartError> {
     let body_bytes = config.limits.body_bytes;
-    let (set, file) = (config.credentials.clone(), config.credentials_file.clone());
-    let credentials = credentials::keep(set, file, &chassis.shutdown);
+    let credentials = Credentials::keep(config.credentials.clone(), &chassis.shutdown);
     let doorman = web::Data::new(Doorman::new(credentials, metrics.clone()));
     let description = web::Data::new(Description::new(&config.limits));
     let desk = web::Data::new(desk);

@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use goch_chassis::bucket::Entry;
-use goch_contract::{Actor, Error, ErrorCode, Uid, rest::Suspension, services::admin::Revoked};
+use goch_contract::{
+    Account, Actor, Error, ErrorCode, TenantName, Uid, rest::Suspension, services::admin::Revoked,
+};
 
 use crate::{
     record::SuspensionRecord,
@@ -35,16 +37,21 @@ impl Suspensions {
     ///
     /// # Errors
     /// `unavailable`.
-    pub(crate) async fn suspend(&self, uid: &Uid, actor: &Actor) -> Result<Suspension, Error> {
-        let record = SuspensionRecord::new(uid.clone(), actor.clone())?;
-        let record = match bucket::create(&self.bucket, &uid.token(), &record).await? {
+    pub(crate) async fn suspend(
+        &self,
+        account: &Account,
+        actor: &Actor,
+    ) -> Result<Suspension, Error> {
+        let record = SuspensionRecord::new(account.uid.clone(), actor.clone())?;
+        let record = match bucket::create(&self.bucket, &account.key(), &record).await? {
             Creation::Done(_) => {
-                tracing::info!(%uid, %actor, "account suspended");
+                tracing::info!(%account, %actor, "account suspended");
                 record
             }
             Creation::Taken(stored) => stored.record,
         };
-        self.revoker.revoke(Revoked::Account(uid.clone())).await;
+        // Its namesakes, too: they are asked for anew, and stay.
+        self.revoker.revoke(Revoked::Account(account.uid.clone())).await;
         Ok(record.into_rest())
     }
 
@@ -52,8 +59,8 @@ impl Suspensions {
     ///
     /// # Errors
     /// `unavailable`.
-    pub(crate) async fn find(&self, uid: &Uid) -> Result<Option<Suspension>, Error> {
-        let stored = self.bucket.get(&uid.token()).await?;
+    pub(crate) async fn find(&self, account: &Account) -> Result<Option<Suspension>, Error> {
+        let stored = self.bucket.get(&account.key()).await?;
         Ok(stored.map(|stored| stored.record.into_rest()))
     }
 
@@ -61,29 +68,30 @@ impl Suspensions {
     ///
     /// # Errors
     /// `not_found` when it is not suspended; `unavailable`.
-    pub(crate) async fn lift(&self, uid: &Uid, actor: &Actor) -> Result<(), Error> {
-        let key = uid.token();
+    pub(crate) async fn lift(&self, account: &Account, actor: &Actor) -> Result<(), Error> {
+        let key = account.key();
         let Some(stored) = self.bucket.get(&key).await? else {
             return Err(not_suspended());
         };
         // Nobody follows this bucket: no marker is needed.
         self.bucket.purge(&key, Some(stored.revision)).await?;
-        tracing::info!(%uid, %actor, "suspension lifted");
+        tracing::info!(%account, %actor, "suspension lifted");
         Ok(())
     }
 
-    /// Up to `limit` of the accounts that are suspended, by uid, after `after`, and whether others follow.
+    /// Up to `limit` of a tenant's accounts that are suspended, by uid, after `after`, and whether others follow.
     ///
     /// # Errors
     /// `unavailable`.
     pub(crate) async fn list(
         &self,
+        tenant: Option<&TenantName>,
         after: Option<&Uid>,
         limit: usize,
     ) -> Result<(Vec<Suspension>, bool), Error> {
         let pick = |entry: Entry| {
-            let uid = Uid::of_token(&entry.key)?;
-            if after.is_some_and(|after| uid <= *after) {
+            let (whose, uid) = Account::of_key(&entry.key)?;
+            if whose.as_ref() != tenant || after.is_some_and(|after| uid <= *after) {
                 return None;
             }
             let record = self.bucket.parse(&entry.key, &entry.value).ok()?;

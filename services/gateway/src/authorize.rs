@@ -22,7 +22,7 @@ use goch_contract::{
     ChannelName, Error, Role, Secret, SecretDigest, Uid,
     services::{
         ServiceRequest,
-        admin::{Authorize, Authorized, Enrol},
+        admin::{Authorize, Authorized, Enrol, Observe},
         callers::{Gateway, Sends},
     },
 };
@@ -70,6 +70,13 @@ struct Said {
     display_name: Option<String>,
     email: Option<String>,
     role: Option<Role>,
+}
+
+impl Said {
+    fn of(user: &TokenUser) -> Self {
+        let TokenUser { display_name, email, role, .. } = user;
+        Self { display_name: display_name.clone(), email: email.clone(), role: role.clone() }
+    }
 }
 
 impl Proof {
@@ -176,11 +183,7 @@ impl Authorizer {
         user: &TokenUser,
         caller: &Caller,
     ) -> Result<Authorization, Error> {
-        let proof = Proof::Token(Said {
-            display_name: user.display_name.clone(),
-            email: user.email.clone(),
-            role: user.role.clone(),
-        });
+        let proof = Proof::Token(Said::of(user));
         let request = || Enrol {
             channel: channel.clone(),
             uid: user.uid.clone(),
@@ -188,6 +191,25 @@ impl Authorizer {
             email: user.email.clone(),
             role: user.role.clone(),
         };
+        let key = (channel.clone(), user.uid.clone());
+        self.recall_or_ask(services, key, proof, request, caller).await
+    }
+
+    /// The authorisation of a user whose token is for this channel, and whose role is silent: to hear it.
+    ///
+    /// # Errors
+    /// As [`Self::enrol`].
+    pub(crate) async fn observe(
+        self: &Arc<Self>,
+        services: &ServiceClient,
+        channel: &ChannelName,
+        user: &TokenUser,
+        role: &Role,
+        caller: &Caller,
+    ) -> Result<Authorization, Error> {
+        let proof = Proof::Token(Said::of(user));
+        let request =
+            || Observe { channel: channel.clone(), uid: user.uid.clone(), role: role.clone() };
         let key = (channel.clone(), user.uid.clone());
         self.recall_or_ask(services, key, proof, request, caller).await
     }

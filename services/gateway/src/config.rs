@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use goch_chassis::config::{Config, Environment, Faults, Setting};
-use goch_contract::{Roles, limits::Limits};
+use goch_contract::{Roles, TenantName, limits::Limits};
 use serde::Deserialize;
 
 use crate::{edge::EdgeConfig, token::TokenConfig};
@@ -46,6 +46,8 @@ pub struct GatewayConfig {
     pub edge: EdgeConfig,
     /// How tokens are checked.
     pub tokens: TokenConfig,
+    /// How those for each tenant's channels are.
+    pub tenant_tokens: Vec<(TenantName, TokenConfig)>,
     /// The roles that tokens may name.
     pub roles: Roles,
     /// The protocol's limits.
@@ -113,6 +115,9 @@ impl Config for GatewayConfig {
             drain_spread,
             edge: EdgeConfig::read(environment, faults),
             tokens: TokenConfig::read(environment, faults),
+            tenant_tokens: environment.of_tenants(faults, |_, environment, faults| {
+                TokenConfig::read(environment, faults)
+            }),
             roles: Roles::read(environment, faults),
             limits,
         };

@@ -20,6 +20,11 @@ impl Profile {
         Member { uid: self.uid.clone(), membership: self.membership.clone() }
     }
 
+    /// Whether this is somebody who hears the channel and is no member.
+    pub(crate) fn is_observer(&self) -> bool {
+        self.membership.is_observer()
+    }
+
     pub(crate) fn is_of(&self, member: &Member) -> bool {
         (&self.uid, &self.membership) == (&member.uid, &member.membership)
     }

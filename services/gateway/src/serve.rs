@@ -38,12 +38,12 @@ use crate::{
     capacity::{Capacity, Surroundings},
     edge::Edge,
     http::{
-        self, Descriptions,
+        self, Assets, Descriptions,
         upgrade::{self, Handover},
     },
     metrics::GatewayMetrics,
     socket::budget::Budget,
-    token::Keyring,
+    token::TenantKeyrings,
     worker::{Shared, Worker},
 };
 
@@ -79,7 +79,7 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
         positions: Arc::default(),
         metrics,
         edge: Arc::clone(&edge),
-        keyring: Keyring::start(&config.tokens, &chassis)?,
+        keyrings: TenantKeyrings::start(&config, &chassis)?,
         nats_metrics,
         budget: Budget::new(capacity.outbox_total_bytes.value, Arc::clone(&sockets)),
         sockets,
@@ -94,6 +94,7 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
     let workers_ready = Arc::clone(&shared.workers_ready);
     let limits = config.limits.clone();
     let descriptions = web::Data::new(Descriptions::new(&limits));
+    let assets = web::Data::new(Assets::new());
     let stopping = CancellationToken::new();
     let stopped = stopping.clone();
     let admitting = Arc::clone(&edge);
@@ -105,6 +106,7 @@ pub async fn serve(config: GatewayConfig, chassis: Chassis) -> Result<(), StartE
             let app = App::new()
                 .data_factory(move || worker.clone())
                 .app_data(descriptions.clone())
+                .app_data(assets.clone())
                 .wrap(from_fn(within_deadline))
                 .configure(|app| http::configure(app, &limits, &edge));
             map_config(app, |()| AppConfig::default())

@@ -20,7 +20,7 @@ use goch_chassis::{
     Chassis, StartError,
     nats::{self, Nats, NatsMetrics},
 };
-use goch_contract::{services::admin::Revoked, subjects::Subjects};
+use goch_contract::{Role, services::admin::Revoked, subjects::Subjects};
 use tokio::time::MissedTickBehavior;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
@@ -35,7 +35,7 @@ use crate::{
         budget::{Budget, Share},
         flusher::Flusher,
     },
-    token::{Keyring, Tokens},
+    token::{TenantKeyrings, TenantTokens, TokenUser},
 };
 
 /// How often a worker looks after its sockets and rooms.
@@ -52,7 +52,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: GatewayMetrics,
     pub(crate) nats_metrics: NatsMetrics,
     pub(crate) edge: Arc<Edge>,
-    pub(crate) keyring: Keyring,
+    pub(crate) keyrings: TenantKeyrings,
     pub(crate) authorizer: Arc<Authorizer>,
     pub(crate) positions: Arc<Positions>,
     pub(crate) sockets: Arc<AtomicUsize>,
@@ -74,7 +74,7 @@ pub(crate) struct Worker {
     pub(crate) subjects: Subjects,
     pub(crate) services: ServiceClient,
     pub(crate) authorizer: Arc<Authorizer>,
-    pub(crate) tokens: Tokens,
+    pub(crate) tokens: TenantTokens,
     pub(crate) edge: Arc<Edge>,
     pub(crate) rooms: Rc<Rooms>,
     pub(crate) sockets: Rc<Sockets>,
@@ -124,7 +124,7 @@ impl Worker {
             flusher: Rc::clone(&flusher),
         });
         let config = &shared.config;
-        let tokens = Tokens::new(shared.keyring, &config.tokens, &config.roles, &config.limits);
+        let tokens = TenantTokens::new(shared.keyrings, config, &chassis.tenants);
         let worker = Rc::new(Self {
             sockets: Sockets::new(
                 shared.sockets,
@@ -157,6 +157,11 @@ impl Worker {
         spawn("drain", Rc::clone(&worker).drain(undrained).boxed_local());
         shared.workers_ready.fetch_add(1, Ordering::Relaxed);
         Ok(worker)
+    }
+
+    /// The role of a token's user who hears channels without becoming a member.
+    pub(crate) fn silent_role<'a>(&self, user: &'a TokenUser) -> Option<&'a Role> {
+        user.role.as_ref().filter(|role| self.config.roles.is_silent(role))
     }
 
     /// Whether no more sockets are taken.

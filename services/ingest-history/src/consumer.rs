@@ -207,6 +207,11 @@ impl Consumer {
         let mut written = Vec::with_capacity(messages.len());
         let mut spans = Vec::new();
         for message in messages {
+            if self.chassis.nats.subjects.is_ended(&message.subject) {
+                // No event of a channel: there is nothing to be kept of it.
+                acknowledge(&message, AckKind::Ack).await;
+                continue;
+            }
             let Some(entry) = self.understand(&message) else {
                 self.metrics.events_refused.inc();
                 tracing::warn!(subject = %message.subject, "a stored payload is no event");

@@ -19,6 +19,7 @@ use async_nats::{
     },
 };
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use goch_contract::{
     ChannelName, Error, Person, PersonKind, Seq, Uid, services::history::ForgetPositions,
 };
@@ -93,9 +94,39 @@ impl Positions {
     /// Forgets the positions that match, without a trace.
     pub(crate) async fn forget(&self, which: &ForgetPositions) -> Result<(), Error> {
         let filter = format!("{}{}", self.bucket.prefix, filter(which));
+        match which {
+            ForgetPositions::OfPerson(person @ Person::Account(account))
+                if !account.channels.is_all() =>
+            {
+                for key in self.keys_of(person, filter).await? {
+                    self.purge(key).await?;
+                }
+                Ok(())
+            }
+            _ => self.purge(filter).await,
+        }
+    }
+
+    async fn purge(&self, filter: String) -> Result<(), Error> {
         let purge = self.bucket.stream.purge().filter(filter);
         let purged = self.call(purge.into_future()).await?;
         purged.map(|_| ()).map_err(|error| failed(&error))
+    }
+
+    /// The subjects of an account's positions, among those of all of this uid: no filter tells tenants apart.
+    async fn keys_of(&self, person: &Person, filter: String) -> Result<Vec<String>, Error> {
+        let found = self.call(self.bucket.stream.info_with_subjects(filter)).await?;
+        let mut found = found.map_err(|error| failed(&error))?;
+        let mut keys = Vec::new();
+        while let Some(subject) = self.call(found.next()).await? {
+            let (subject, _) = subject.map_err(|error| failed(&error))?;
+            let key = subject.strip_prefix(&self.bucket.prefix).unwrap_or_default();
+            let channel = key.split('.').next().and_then(ChannelName::of_token);
+            if channel.is_some_and(|channel| person.is_known_in(&channel)) {
+                keys.push(subject);
+            }
+        }
+        Ok(keys)
     }
 
     async fn stored(&self, key: &str) -> Result<Option<Stored>, Error> {
@@ -153,7 +184,7 @@ fn key(channel: &ChannelName, uid: &Uid, kind: PersonKind) -> String {
 fn filter(which: &ForgetPositions) -> String {
     match which {
         ForgetPositions::OfChannel(channel) => format!("{}.>", channel.token()),
-        ForgetPositions::OfPerson(Person::Account(uid)) => format!("*.{}", uid.token()),
+        ForgetPositions::OfPerson(Person::Account(account)) => format!("*.{}", account.uid.token()),
         ForgetPositions::OfPerson(Person::Guest(channel, uid)) => {
             key(channel, uid, PersonKind::Guest)
         }
@@ -175,6 +206,8 @@ fn away() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use goch_contract::Tenants;
+
     use super::*;
 
     #[test]
@@ -192,7 +225,8 @@ mod tests {
             people.map(|(channel, kind)| matches(&filter, &key(channel, &uid, kind)))
         };
         let of = |person| forgotten(&ForgetPositions::OfPerson(person));
-        assert_eq!(of(Person::Account(uid.clone())), [true, true, false, false]);
+        let account = Tenants::default().account(None, &uid);
+        assert_eq!(of(Person::Account(account)), [true, true, false, false]);
         assert_eq!(of(Person::Guest(one.clone(), uid.clone())), [false, false, true, false]);
         let of_channel = forgotten(&ForgetPositions::OfChannel(other.clone()));
         assert_eq!(of_channel, [false, true, false, true]);

@@ -62,7 +62,12 @@ impl Log {
                 Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => continue,
                 Err(error) => panic!("the log cannot be read: {error}"),
             };
-            let channel = message.subject.rsplit('.').next().unwrap_or_default().to_owned();
+            let subject = message.subject.as_str();
+            let Some(channel) = subject.strip_prefix(&format!("{}.log.", self.prefix)) else {
+                // What says that something has ended is no event of a channel.
+                continue;
+            };
+            let channel = channel.to_owned();
             let events = channels.entry(channel).or_default();
             let mut event: Value = serde_json::from_slice(&message.payload).unwrap();
             event["seq"] = seq.into();
@@ -72,11 +77,12 @@ impl Log {
         channels
     }
 
-    /// Read positions, by channel and uid.
+    /// Read positions, by channel and uid: whoever is there has joined as a guest.
     pub(super) async fn position(&self, channel: &str, uid: &str) -> u64 {
         let bucket = format!("{}_positions", self.prefix);
         let bucket = within("the positions", self.jetstream.get_key_value(bucket)).await.unwrap();
-        let value = within("a position", bucket.get(format!("{channel}.{uid}"))).await.unwrap();
+        let value =
+            within("a position", bucket.get(format!("{channel}.{uid}.guest"))).await.unwrap();
         let text = value.map(|value| String::from_utf8_lossy(&value).into_owned());
         text.map_or(0, |text| text.trim().parse().expect("a position is a number"))
     }

@@ -241,7 +241,7 @@ class Peer {
     const more = after === undefined ? all.length > rest.length : rest.length > page.length;
     const last = more && after !== undefined ? page.at(-1) : all.at(-1);
     const messages = page.filter(({ isGone }) => !isGone).map(sent);
-    this.#answer({ type: 'subscribed', id, channel, messages, more, last_seq: last?.seq ?? 0, online: [] });
+    this.#answer({ type: 'subscribed', id, channel, uid: 'me', messages, more, last_seq: last?.seq ?? 0, online: [] });
   }
 
   /** @param {Logged} event */

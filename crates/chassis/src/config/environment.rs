@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeSet, ffi::OsString, path::PathBuf};
 
+use goch_contract::TenantName;
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error as _, Visitor, value::Error},
@@ -18,6 +19,8 @@ use super::{
 #[derive(Debug)]
 pub struct Environment {
     variables: Vec<(String, String)>,
+    /// What the file says of tenants.
+    tenants: Vec<(TenantName, Vec<FileVariable>)>,
     /// What has been asked for: see [`super::audit`].
     asked: RefCell<BTreeSet<&'static str>>,
 }
@@ -54,10 +57,18 @@ impl Environment {
         let mut environment = Self::from(readable);
         let settings: FileSettings = environment.settings(faults);
         if let Some(path) = settings.config_file.optional(file::VARIABLE, faults) {
-            let variables = file::read(&path, service, faults);
-            environment.add(variables, faults);
+            let said = file::read(&path, service, faults);
+            environment.tenants = said.tenants;
+            environment.add(said.variables, faults);
         }
         environment
+    }
+
+    /// What a file alone says, for tests.
+    #[cfg(test)]
+    pub(super) fn with_file_at(path: &std::path::Path, service: &str, faults: &mut Faults) -> Self {
+        let variable = (OsString::from(file::VARIABLE), path.as_os_str().to_owned());
+        Self::with_file(std::iter::once(variable), service, faults)
     }
 
     /// Given variables, for tests.
@@ -93,6 +104,23 @@ impl Environment {
         })
     }
 
+    /// Reads something of each tenant, from an environment that has its settings alone. Faults name the tenant.
+    pub fn of_tenants<T>(
+        &self,
+        faults: &mut Faults,
+        mut read: impl FnMut(&TenantName, &Self, &mut Faults) -> T,
+    ) -> Vec<(TenantName, T)> {
+        let read_one = |(tenant, variables): &(TenantName, Vec<FileVariable>)| {
+            let mut own = Self::from(Vec::new());
+            let mut own_faults = Faults::default();
+            own.add(variables.clone(), &mut own_faults);
+            let read = read(tenant, &own, &mut own_faults);
+            faults.add_all(&format!("tenant {tenant}"), own_faults);
+            (tenant.clone(), read)
+        };
+        self.tenants.iter().map(read_one).collect()
+    }
+
     /// The names, in lower case, of all variables that have been asked for.
     pub(super) fn asked(&self) -> BTreeSet<&'static str> {
         self.asked.borrow().clone()
@@ -101,7 +129,7 @@ impl Environment {
 
 impl From<Vec<(String, String)>> for Environment {
     fn from(variables: Vec<(String, String)>) -> Self {
-        Self { variables, asked: RefCell::default() }
+        Self { variables, tenants: Vec::new(), asked: RefCell::default() }
     }
 }
 

@@ -3,6 +3,7 @@
 //! The keys that lead to a value, joined with `_`, are a variable's name in lower case. What stands under a
 //! service's name is for that service alone, and wins over what stands there for all.
 
+mod tenants;
 mod unknown;
 mod yaml;
 
@@ -13,7 +14,12 @@ use std::{
     path::Path,
 };
 
-use self::yaml::{Entry, Place, Value};
+use goch_contract::TenantName;
+
+use self::{
+    tenants::TenantSettings,
+    yaml::{Entry, Place, Value},
+};
 use super::{Faults, known};
 
 /// The variable that names the file.
@@ -23,7 +29,7 @@ pub(super) const VARIABLE: &str = "CONFIG_FILE";
 const BYTES_MAX: u64 = 1 << 20;
 
 /// A variable that a file sets.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FileVariable {
     /// Its name, in lower case.
     pub(super) name: &'static str,
@@ -33,14 +39,26 @@ pub(super) struct FileVariable {
     pub(super) place: String,
 }
 
+/// What a file says to one service.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    pub(super) variables: Vec<FileVariable>,
+    /// The tenants, each with its own settings.
+    pub(super) tenants: Vec<(TenantName, Vec<FileVariable>)>,
+}
+
 /// What a file sets for `service`. Faults are those of the whole file, whomever it is for, but for values,
 /// which only their readers judge.
-pub(super) fn read(path: &Path, service: &str, faults: &mut Faults) -> Vec<FileVariable> {
+pub(super) fn read(path: &Path, service: &str, faults: &mut Faults) -> Said {
     match text(path) {
-        Ok(text) => Settings::parse(&text, path, faults).of_service(service, path),
+        Ok(text) => {
+            let settings = Settings::parse(&text, path, faults);
+            let variables = settings.of_service(service, path);
+            Said { variables, tenants: settings.tenants.variables(path) }
+        }
         Err(error) => {
             faults.add(VARIABLE, format_args!("{}: {error}", path.display()));
-            Vec::new()
+            Said::default()
         }
     }
 }
@@ -59,7 +77,10 @@ type Key = (Option<&'static str>, &'static str);
 
 /// All that a file sets, for whomever.
 #[derive(Debug, Default)]
-pub(super) struct Settings(BTreeMap<Key, (Place, Option<String>)>);
+pub(super) struct Settings {
+    of_services: BTreeMap<Key, (Place, Option<String>)>,
+    pub(super) tenants: TenantSettings,
+}
 
 impl Settings {
     /// Reads the text of the file at `path`.
@@ -68,7 +89,13 @@ impl Settings {
         let mut wrong = document.faults;
         let mut settings = Self::default();
         for entry in document.entries {
-            if let Err(reason) = settings.add(&entry) {
+            let added = match entry.keys.split_first() {
+                Some((first, keys)) if first == known::TENANTS => {
+                    settings.tenants.add(keys, &entry)
+                }
+                _ => settings.add(&entry),
+            };
+            if let Err(reason) = added {
                 wrong.push((entry.place, reason));
             }
         }
@@ -82,7 +109,7 @@ impl Settings {
     fn add(&mut self, entry: &Entry) -> Result<(), String> {
         let Some((key, value)) = setting(entry)? else { return Ok(()) };
         let name = key.1;
-        if let Some((first, _)) = self.0.insert(key, (entry.place, value)) {
+        if let Some((first, _)) = self.of_services.insert(key, (entry.place, value)) {
             return Err(format!("{name} is given twice, first at {first}"));
         }
         Ok(())
@@ -91,15 +118,16 @@ impl Settings {
     /// The names that the file has for a service, whatever it says of them.
     pub(super) fn names(&self, service: &str) -> impl Iterator<Item = &'static str> {
         let is_for = move |key: &&Key| key.0.is_none_or(|other| other == service);
-        self.0.keys().filter(is_for).map(|key| key.1)
+        self.of_services.keys().filter(is_for).map(|key| key.1)
     }
 
     /// What it sets for a service.
     pub(super) fn of_service(&self, service: &str, path: &Path) -> Vec<FileVariable> {
         let read = known::all().filter(|variable| variable.readers.contains(&service));
         read.filter_map(|variable| {
-            let said =
-                |scope| self.0.get(&(scope, variable.name)).filter(|(_, value)| value.is_some());
+            let said = |scope| {
+                self.of_services.get(&(scope, variable.name)).filter(|(_, value)| value.is_some())
+            };
             let (place, value) = said(known::service(service)).or_else(|| said(None))?;
             Some(FileVariable {
                 name: variable.name,
@@ -128,10 +156,15 @@ fn setting(entry: &Entry) -> Result<Option<(Key, Option<String>)>, String> {
         let readers = variable.readers.join(" and ");
         return Err(format!("{name} is read by {readers}, not by {service}"));
     }
-    let value = match &entry.value {
+    Ok(Some(((service, name), value(name, &entry.value)?)))
+}
+
+/// A setting's value as a variable would have it; none if there is none.
+fn value(name: &str, given: &Value) -> Result<Option<String>, String> {
+    let value = match given {
         Value::Nothing => None,
         Value::One(value) => Some(value.clone()),
-        Value::Many(_) if !variable.is_list() => {
+        Value::Many(_) if !known::is_list(name) => {
             return Err(format!("{name} has one value, not a list"));
         }
         Value::Many(items) => {
@@ -142,7 +175,7 @@ fn setting(entry: &Entry) -> Result<Option<(Key, Option<String>)>, String> {
             Some(items.join(","))
         }
     };
-    Ok(Some(((service, name), value.filter(|value| !value.trim().is_empty()))))
+    Ok(value.filter(|value| !value.trim().is_empty()))
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ const VARIABLES: [(&[&str], &[&str]); 7] = [
             "listen_address",
             "address_connections_max",
             "roles",
+            "silent_roles",
             "uid_min",
             "uid_max",
             "display_name_min",
@@ -52,6 +53,7 @@ const VARIABLES: [(&[&str], &[&str]); 7] = [
             "frame_bytes",
             "body_bytes",
             "subscriptions_per_socket",
+            "watched_per_socket",
             "frames_per_second",
         ],
     ),
@@ -126,14 +128,38 @@ const VARIABLES: [(&[&str], &[&str]); 7] = [
     ),
 ];
 
+/// The key under which a file names tenants.
+pub(super) const TENANTS: &str = "tenants";
+
+/// What a file may say of a tenant: where its channels' names begin, and what it has of its own instead of what the
+/// installation has.
+const OF_TENANTS: [&str; 15] = [
+    "channel_prefix",
+    "channels_max",
+    "webhooks_max",
+    "admin_credentials",
+    "admin_credentials_file",
+    "channel_members_max",
+    "reserved_uids",
+    "token_secret",
+    "token_jwks_file",
+    "token_jwks_url",
+    "token_keys_refresh_seconds",
+    "token_issuer",
+    "token_uid_claim",
+    "token_audience",
+    "token_lifetime_max_seconds",
+];
+
 /// Those that have several values, separated by commas; in a file they may be lists.
-const LISTS: [&str; 9] = [
+const LISTS: [&str; 10] = [
     "admin_credentials",
     "allowed_origins",
     "log_filter",
     "nats_url",
     "reserved_uids",
     "roles",
+    "silent_roles",
     "token_secret",
     "trusted_proxies",
     "webhook_retry_seconds",
@@ -148,11 +174,19 @@ pub(super) struct Variable {
     pub(super) readers: &'static [&'static str],
 }
 
-impl Variable {
-    /// Whether it may be a list.
-    pub(super) fn is_list(self) -> bool {
-        LISTS.contains(&self.name)
-    }
+/// Whether the variable of that name may be a list.
+pub(super) fn is_list(name: &str) -> bool {
+    LISTS.contains(&name)
+}
+
+/// The setting of a tenant of that name.
+pub(super) fn of_tenant(name: &str) -> Option<&'static str> {
+    OF_TENANTS.into_iter().find(|known| *known == name)
+}
+
+/// What may be said of a tenant.
+pub(super) fn of_tenants() -> impl Iterator<Item = &'static str> {
+    OF_TENANTS.into_iter()
 }
 
 /// All variables.
@@ -201,12 +235,13 @@ mod tests {
         for service in SERVICES {
             assert!(find(service).is_none() && of_group(service).is_none(), "{service}");
         }
+        assert!(find(TENANTS).is_none() && of_group(TENANTS).is_none());
     }
 
     #[test]
     fn each_variable_is_described_to_operators() {
         let page = include_str!("../../../../docs/operations.md");
-        for Variable { name, .. } in all() {
+        for name in all().map(|variable| variable.name).chain(of_tenants()) {
             let name = format!("`{}`", name.to_ascii_uppercase());
             assert!(page.contains(&name), "{name} is not in docs/operations.md");
         }

@@ -54,6 +54,13 @@ pub fn revision_deduplication_id(
     }
 }
 
+/// The same for what says that something has ended ([`crate::ended::Ended`]), by the creation of the record in which
+/// it was written down that it is to end. It is no channel's: there is no token before the first slash.
+#[must_use]
+pub fn end_deduplication_id(creation: &str) -> String {
+    format!("/ended/{creation}")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -46,8 +46,8 @@ pub fn kind_of_sender(headers: &HeaderMap) -> PersonKind {
     if is_guest { PersonKind::Guest } else { PersonKind::Account }
 }
 
-/// Whether an event is a person's: a message, what became of one, a coming or a going. A guest's channel is not looked
-/// at: the event must be one of that channel.
+/// Whether an event is a person's: a message, what became of one, a coming or a going. The channel is not looked at:
+/// the event must be of one where this is the person ([`Person::is_known_in`]).
 #[must_use]
 pub fn is_of(headers: &HeaderMap, person: &Person) -> bool {
     let names =
@@ -75,7 +75,15 @@ mod tests {
         let mut headers = HeaderMap::new();
         name(&mut headers);
         let channel = ChannelName::parse("c").unwrap();
-        let of = |kind: PersonKind| is_of(&headers, &kind.person(&channel, &ann()));
+        let of = |kind: PersonKind| {
+            let person = match kind {
+                PersonKind::Account => {
+                    Person::Account(crate::Tenants::default().account(None, &ann()))
+                }
+                PersonKind::Guest => Person::Guest(channel.clone(), ann()),
+            };
+            is_of(&headers, &person)
+        };
         (of(PersonKind::Account), of(PersonKind::Guest))
     }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    ids::{ChannelName, MessageId, Seq},
+    ids::{ChannelName, MessageId, Seq, Uid},
     presence::OnlineMember,
 };
 
@@ -16,6 +16,8 @@ pub struct Subscribed<'a> {
     pub id: Option<&'a MessageId>,
     /// The channel.
     pub channel: &'a ChannelName,
+    /// Who the member is: somebody who comes with a token need not know.
+    pub uid: &'a Uid,
     /// The channel's latest event that this socket has been or is being given.
     pub last_seq: Seq,
     /// Unread messages; left out when no service can tell.
@@ -73,7 +75,7 @@ fn with_messages<M: AsRef<[u8]>>(head: &impl Serialize, messages: &[M]) -> Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{Role, Uid};
+    use crate::ids::Role;
 
     #[test]
     fn the_answer_to_subscribe_has_its_golden_form() {
@@ -81,6 +83,7 @@ mod tests {
         let subscribed = Subscribed {
             id: None,
             channel: &channel,
+            uid: &Uid::parse("ann").unwrap(),
             last_seq: Seq(9),
             unread: Some(2),
             more: false,
@@ -92,7 +95,7 @@ mod tests {
         let json = subscribed.to_json(&[b"{\"seq\":8}".as_slice(), b"{\"seq\":9}"]);
         assert_eq!(
             String::from_utf8(json).unwrap(),
-            r#"{"type":"subscribed","channel":"c","last_seq":9,"unread":2,"more":false,"online":[{"uid":"ben","role":"agent"}],"messages":[{"seq":8},{"seq":9}]}"#
+            r#"{"type":"subscribed","channel":"c","uid":"ann","last_seq":9,"unread":2,"more":false,"online":[{"uid":"ben","role":"agent"}],"messages":[{"seq":8},{"seq":9}]}"#
         );
     }
 }

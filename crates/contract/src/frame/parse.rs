@@ -11,8 +11,8 @@ use super::{
 use crate::{
     error::{Error, ErrorCode},
     ids::{ChannelName, MessageId, Seq},
-    limits::{Limits, page_limit},
-    services::history::Window,
+    limits::{Limits, WATCH_MAX, page_limit},
+    services::history::{Since, Window},
 };
 
 /// Why a frame was refused: the error, and the frame's `id` where it could still be read.
@@ -69,8 +69,8 @@ struct WatchedFields<'a> {
 impl ClientFrame {
     /// Parses and checks one text frame.
     ///
-    /// A frame without `type` but with `channel` and credentials is a `subscribe` (Goch's first
-    /// clients send that first).
+    /// A frame without `type` but with `channel` and credentials is a `subscribe`, whose `since` is in seconds:
+    /// clients of the first Goch send that first.
     ///
     /// # Errors
     /// `bad_frame` for what is not a JSON object or of an unknown type; otherwise the error of the
@@ -168,20 +168,22 @@ impl Fields<'_> {
         let channel = self.channel(limits)?;
         let (uid, secret, token) =
             (self.uid.as_deref(), self.secret.as_deref(), self.token.as_deref());
+        // Clients of the first Goch know no types, and name moments in seconds.
+        let unit = if self.kind.is_some() { Since::Millis } else { Since::Seconds };
+        let since = self.since.map(unit);
         Ok(ClientFrame::Subscribe(Subscribe {
             id,
             channel,
             credentials: Credentials::parse(uid, secret, token, limits)?,
-            window: Window::parse(self.after.or(self.last_seq), self.since)?,
+            window: Window::parse(self.after.or(self.last_seq), since)?,
             limit: page_limit(self.limit)?,
         }))
     }
 
     fn into_watch(self, id: Option<MessageId>, limits: &Limits) -> Result<ClientFrame, Error> {
         let channels = self.channels.ok_or_else(|| missing("channels"))?;
-        let max = limits.subscriptions_per_socket;
-        if channels.is_empty() || channels.len() > max {
-            let message = format!("channels must have 1 to {max} elements");
+        if channels.is_empty() || channels.len() > WATCH_MAX {
+            let message = format!("channels must have 1 to {WATCH_MAX} elements");
             return Err(Error::bad_request("channels", message));
         }
         let watched = |fields: WatchedFields<'_>| {
@@ -251,7 +253,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::ids::Secret;
+    use crate::ids::{Secret, UnixMillis};
 
     fn parse(frame: &Value) -> Result<ClientFrame, RefusedFrame> {
         ClientFrame::parse(&frame.to_string(), &Limits::default())
@@ -347,6 +349,21 @@ mod tests {
             assert_eq!(refused.error.field.as_deref(), Some(field));
             assert_eq!(refused.id, MessageId::parse("m1").ok());
         }
+    }
+
+    #[test]
+    fn since_is_in_milliseconds_unless_the_frame_is_one_of_the_first_goch() {
+        let mut frame = json!({"type": "subscribe", "channel": "c", "uid": "ann", "secret": SECRET,
+                               "since": 1_700_000_000_123_u64});
+        let Ok(ClientFrame::Subscribe(subscribe)) = parse(&frame) else { panic!("{frame}") };
+        assert_eq!(subscribe.window, Window::Since(UnixMillis(1_700_000_000_123)));
+        frame["type"] = Value::Null;
+        assert_eq!(parse(&frame).unwrap_err().error.field.as_deref(), Some("since"));
+        frame["since"] = json!(1_700_000_000);
+        let Ok(ClientFrame::Subscribe(subscribe)) = parse(&frame) else { panic!("{frame}") };
+        assert_eq!(subscribe.window, Window::Since(UnixMillis(1_700_000_000_000)));
+        frame["type"] = json!("subscribe");
+        assert_eq!(parse(&frame).unwrap_err().error.field.as_deref(), Some("since"));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct AccountExportBody {
     pub suspended_at: Option<UnixMillis>,
     /// Memberships, and bans of this uid, by channel.
     pub memberships: Vec<Membership>,
+    /// Whether there are more: of 100,000 only these are told.
+    pub more_memberships: bool,
     /// The person's messages, comings and goings, rising by `seq`; their `prev` is 0, unknown.
     // Last, because they are written as they are read.
     #[cfg_attr(feature = "schemas", schema(value_type = Vec<crate::schemas::PositionedEvent>))]

@@ -9,7 +9,7 @@ use utoipa::{PartialSchema as _, ToSchema};
 use super::{Frames, MemberSecret, Meta, Text, Token, components, variants};
 use crate::{
     ids::{ChannelName, MessageId, Seq, Uid},
-    limits::Limits,
+    limits::{Limits, WATCH_MAX},
 };
 
 /// A frame of a client, by its type.
@@ -34,8 +34,8 @@ pub enum ClientFields {
         after: Option<Seq>,
         /// The same as `after`.
         last_seq: Option<Seq>,
-        /// The page has the first events since this moment, in Unix seconds.
-        #[schema(maximum = 253_402_300_799_u64)]
+        /// The page has the first events since this moment, in Unix milliseconds.
+        #[schema(minimum = 100_000_000_000_u64, maximum = 253_402_300_799_999_u64)]
         since: Option<u64>,
         /// The most events of the page; 100 if left out.
         #[schema(minimum = 1, maximum = 500)]
@@ -43,7 +43,8 @@ pub enum ClientFields {
     },
     /// Says something. Acknowledged once it is stored.
     Send {
-        /// The idempotency key.
+        /// The idempotency key, recognised for the deduplication window (`DEDUPLICATION_SECONDS`, 120 unless the operator
+        /// says otherwise).
         id: MessageId,
         /// The channel.
         channel: ChannelName,
@@ -54,7 +55,8 @@ pub enum ClientFields {
     },
     /// Changes what a message of one's own says. Acknowledged once it is stored.
     Edit {
-        /// The idempotency key.
+        /// The idempotency key, recognised for the deduplication window (`DEDUPLICATION_SECONDS`, 120 unless the operator
+        /// says otherwise).
         id: MessageId,
         /// The channel.
         channel: ChannelName,
@@ -67,7 +69,7 @@ pub enum ClientFields {
     },
     /// Withdraws a message of one's own. Acknowledged once it is stored.
     Delete {
-        /// The idempotency key.
+        /// The idempotency key, recognised for as long as the deletion's event is in the log.
         id: MessageId,
         /// The channel.
         channel: ChannelName,
@@ -141,7 +143,7 @@ pub struct WatchedFields {
 
 /// What clients may say to a gateway that runs with these limits.
 ///
-/// A `subscribe` may also come without `type`: Goch's first clients send that first.
+/// A `subscribe` may also come without `type`, with `since` in Unix seconds: clients of the first Goch send that first.
 #[must_use]
 pub fn frames(limits: &Limits) -> Frames {
     let mut components = components::<ClientFields>(limits);
@@ -158,8 +160,7 @@ pub fn frames(limits: &Limits) -> Frames {
                 schema["not"] = json!({"allOf": [given("since"), after]});
             }
             "watch" => {
-                let max = limits.subscriptions_per_socket;
-                schema["properties"]["channels"]["maxItems"] = json!(max);
+                schema["properties"]["channels"]["maxItems"] = json!(WATCH_MAX);
             }
             _ => {}
         }
@@ -193,8 +194,8 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::Map;
 
-    use super::{super::SINCE_MAX, *};
-    use crate::{frame::ClientFrame, limits::TOKEN_MAX};
+    use super::*;
+    use crate::{frame::ClientFrame, limits::TOKEN_MAX, services::history::Since};
 
     const SECRET: &str = "a-secret-of-twenty-characters";
 
@@ -219,7 +220,11 @@ mod tests {
             ("last_seq", numbers().0, numbers().1),
             ("before", numbers().0, numbers().1),
             ("seq", numbers().0, numbers().1),
-            ("since", vec![json!(0), json!(SINCE_MAX)], vec![json!(SINCE_MAX + 1), json!(-1)]),
+            (
+                "since",
+                vec![json!(Since::MILLIS_MIN), json!(Since::MILLIS_MAX)],
+                vec![json!(Since::MILLIS_MIN - 1), json!(Since::MILLIS_MAX + 1), json!(-1)],
+            ),
             ("limit", vec![json!(1), json!(500)], vec![json!(0), json!(501), json!(-1)]),
             (
                 "channels",

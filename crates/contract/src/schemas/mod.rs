@@ -9,6 +9,7 @@ pub mod committed;
 pub mod document;
 pub mod problems;
 pub mod server;
+pub mod webhooks;
 
 use serde_json::{Value, json};
 use utoipa::{
@@ -24,10 +25,10 @@ use crate::{
     event::Event,
     ids::{
         Actor, ChannelName, MESSAGE_ID_CEILING, MembershipId, MessageId, NAME_CEILING,
-        ROLE_CEILING, Role, Secret, Seq, Uid, UnixMillis,
+        ROLE_CEILING, Role, Secret, Seq, TenantName, Uid, UnixMillis,
     },
     limits::{Length, Limits, TOKEN_MAX},
-    webhook::EventKind,
+    webhook::{ChannelPattern, EventKind},
 };
 
 /// A member's display name.
@@ -88,9 +89,6 @@ const NAME_PATTERN: &str = r"^(?!\.{1,2}$)[!-~]+$";
 /// Letters, digits, `_` and `-`.
 const WORD_PATTERN: &str = "^[A-Za-z0-9_-]+$";
 
-/// The latest moment that `since` may name, in Unix seconds: the end of the year 9999.
-pub const SINCE_MAX: u64 = 253_402_300_799;
-
 fn string(length: Length, description: &str, example: &str) -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::String)
@@ -115,6 +113,12 @@ fn actor() -> Schema {
                  Members and customers are never shown it.";
     let length = Length { min: 1, max: NAME_CEILING };
     string(length, about, "help-desk").pattern(Some(WORD_PATTERN)).into()
+}
+
+fn tenant_name() -> Schema {
+    let about = "A customer of an installation that has several.";
+    let length = Length { min: 1, max: NAME_CEILING };
+    string(length, about, "acme").pattern(Some(WORD_PATTERN)).into()
 }
 
 fn display_name(limits: &Limits) -> Schema {
@@ -283,7 +287,9 @@ const fn meaning(code: ErrorCode) -> &'static str {
             "a field is missing, of the wrong type, or has an impossible value"
         }
         ErrorCode::Unauthorized => "credentials are missing or wrong; do not repeat them",
-        ErrorCode::Forbidden => "the channel cannot be joined like this, or does not exist",
+        ErrorCode::Forbidden => {
+            "the channel cannot be joined like this, or does not exist; or who asks only hears it"
+        }
         ErrorCode::NotFound => "there is no such thing",
         ErrorCode::MethodNotAllowed => "the path does not take this method",
         ErrorCode::Conflict => "the name is taken, or the state does not allow it",
@@ -338,6 +344,13 @@ pub struct Frames {
     pub components: Vec<(String, Value)>,
 }
 
+fn channel_pattern() -> Schema {
+    let about = "A channel by its name, or the beginning of names and a star: `acme-*` is every channel whose name \
+                 begins with `acme-`, `*` is every channel. A star that is not at the end is a star.";
+    let length = Length { min: 1, max: NAME_CEILING + 1 };
+    string(length, about, "acme-*").pattern(Some(NAME_PATTERN)).into()
+}
+
 fn event_kind() -> Schema {
     let about = "What happened, as a webhook calls it.".to_owned();
     words(EventKind::ALL.iter().map(|kind| kind.as_str()), about)
@@ -367,6 +380,7 @@ schema_of! {
     Text => text(&Limits::default());
     Meta => meta(&Limits::default());
     Actor => actor();
+    TenantName => tenant_name();
     MessageId => message_id();
     Role => role();
     MembershipId => membership_id();
@@ -375,4 +389,5 @@ schema_of! {
     UnixMillis => unix_millis();
     ErrorCode => error_code();
     EventKind => event_kind();
+    ChannelPattern => channel_pattern();
 }

@@ -7,7 +7,7 @@ use super::{Frames, PositionedEvent, components, variants};
 use crate::{
     event::Event,
     frame::{ServerFrame, Signal},
-    ids::{ChannelName, MessageId, Seq},
+    ids::{ChannelName, MessageId, Seq, Uid},
     limits::Limits,
     presence::OnlineMember,
 };
@@ -22,6 +22,8 @@ pub enum PageFields {
         id: Option<MessageId>,
         /// The channel.
         channel: ChannelName,
+        /// Who the member is: somebody who comes with a token need not know.
+        uid: Uid,
         /// The channel's latest event that this socket has been or is being given.
         last_seq: Seq,
         /// The member's unread messages; left out while they cannot be told.

@@ -25,7 +25,7 @@ pub struct Authorize {
     pub secret: SecretDigest,
 }
 
-/// The answer to [`Authorize`] and [`Enrol`].
+/// The answer to [`Authorize`], [`Enrol`] and [`Observe`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Authorized {
     /// The member's name, which goes with each of the member's messages.
@@ -83,6 +83,26 @@ pub struct Enrol {
 impl ServiceRequest for Enrol {
     const SERVICE: Service = Service::Admin;
     const ENDPOINT: &'static str = "enrol";
+    type Response = Authorized;
+}
+
+/// May somebody whose token was checked hear this channel, without being a member?
+///
+/// Nothing is stored of it. The membership of the answer is [`MembershipId::observer`]. Refused with `unauthorized` for
+/// an unknown channel, and for somebody who is banned from it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Observe {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The user, as the token says.
+    pub uid: Uid,
+    /// The user's role, as the token says; a silent one.
+    pub role: Role,
+}
+
+impl ServiceRequest for Observe {
+    const SERVICE: Service = Service::Admin;
+    const ENDPOINT: &'static str = "observe";
     type Response = Authorized;
 }
 
@@ -217,7 +237,7 @@ pub struct Verified {
     pub exists: bool,
     /// Whether it takes no more messages.
     pub closed: bool,
-    /// Those of the memberships that have ended.
+    /// Those of the memberships that have ended; observers who were banned.
     pub gone: Vec<Member>,
 }
 

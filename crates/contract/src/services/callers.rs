@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 use super::{
     Service, ServiceRequest,
-    admin::{Authorize, Enrol, Members, Online, Register, Revise, Roster, Verify},
+    admin::{Authorize, Enrol, Members, Observe, Online, Register, Revise, Roster, Verify},
     broker::{Catchup, Count, Erase, EraseMessage, Find, LogPage, Purge, Revisions, Tails},
     history::{ForgetEvents, ForgetPositions, LastMessages, PageRequest, Read, Unread},
     webhooks::{
@@ -77,13 +77,13 @@ callers! {
     /// gateway, which faces the internet: nothing of more than one channel, no addresses, nothing that
     /// erases.
     Gateway "gateway" sends
-        Authorize, Enrol, Members, Register, Revise, Verify,
+        Authorize, Enrol, Members, Observe, Register, Revise, Verify,
         PageRequest, Read, Unread,
         Catchup, Count, LogPage, Tails;
 
     /// chat-admin, which is ticketing's way to all the others.
     ChatAdmin "chat-admin" sends
-        ForgetEvents, ForgetPositions, LastMessages, PageRequest, Unread,
+        ForgetEvents, ForgetPositions, LastMessages, PageRequest, Read, Unread,
         Erase, EraseMessage, Find, LogPage, Purge, Revisions, Tails,
         ChangeWebhook, CreateWebhook, DeadLetters, DeleteWebhook, ReplayDeadLetters,
         RotateWebhookSecret, Webhooks;

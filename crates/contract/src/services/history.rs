@@ -24,23 +24,50 @@ pub enum Window {
     Since(UnixMillis),
 }
 
+/// A moment that a client names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// In Unix milliseconds.
+    Millis(u64),
+    /// In Unix seconds, as clients of the first Goch do.
+    Seconds(u64),
+}
+
+impl Since {
+    /// The earliest moment in milliseconds, in March 1973: an earlier one is one of today in seconds.
+    pub const MILLIS_MIN: u64 = 100_000_000_000;
+
+    /// The latest moment in milliseconds, the end of the year 9999: beyond it, time formats along the way give up.
+    pub const MILLIS_MAX: u64 = 253_402_300_799_999;
+
+    /// The latest moment in seconds.
+    pub const SECONDS_MAX: u64 = Self::MILLIS_MAX / 1_000;
+
+    /// # Errors
+    /// `bad_request` when it is beyond all calendars, or in the other unit.
+    fn moment(self) -> Result<UnixMillis, Error> {
+        match self {
+            Self::Millis(millis @ Self::MILLIS_MIN..=Self::MILLIS_MAX) => Ok(UnixMillis(millis)),
+            Self::Seconds(seconds @ ..=Self::SECONDS_MAX) => Ok(UnixMillis(seconds * 1_000)),
+            Self::Millis(_) => {
+                Err(Error::bad_request("since", "since must be in Unix milliseconds"))
+            }
+            Self::Seconds(_) => Err(Error::bad_request("since", "since must be in Unix seconds")),
+        }
+    }
+}
+
 impl Window {
-    /// The latest events, those after a sequence, or those since a moment in Unix seconds; a client
-    /// may name one of the two, not both.
+    /// The latest events, those after a sequence, or those since a moment; a client may name one of the two, not
+    /// both.
     ///
     /// # Errors
-    /// `bad_request` when both are given or the moment is beyond all calendars.
-    pub fn parse(after: Option<u64>, since: Option<u64>) -> Result<Self, Error> {
+    /// `bad_request` when both are given or the moment cannot be meant.
+    pub fn parse(after: Option<u64>, since: Option<Since>) -> Result<Self, Error> {
         match (after, since) {
             (None, None) => Ok(Self::Latest),
             (Some(after), None) => Ok(Self::After(Seq(after))),
-            (None, Some(since)) => {
-                // The year 9999 in seconds: beyond it, time formats along the way give up.
-                let seconds = Some(since).filter(|since| *since <= 253_402_300_799);
-                let seconds = seconds
-                    .ok_or_else(|| Error::bad_request("since", "since must be in Unix seconds"))?;
-                Ok(Self::Since(UnixMillis(seconds * 1_000)))
-            }
+            (None, Some(since)) => since.moment().map(Self::Since),
             (Some(_), Some(_)) => {
                 Err(Error::bad_request("since", "after and since exclude each other"))
             }
@@ -203,20 +230,42 @@ mod tests {
         #[test]
         fn a_window_is_after_a_sequence_or_since_a_moment(
             after: Option<u64>,
-            since in prop::option::of(prop_oneof![any::<u64>(), 0..300_000_000_000_u64]),
+            number in prop_oneof![any::<u64>(), 0..300_000_000_000_u64, 0..300_000_000_000_000_u64],
+            is_seconds: bool,
+            is_given: bool,
         ) {
+            let since = if is_seconds { Since::Seconds(number) } else { Since::Millis(number) };
+            let since = is_given.then_some(since);
             match (Window::parse(after, since), after, since) {
                 (Ok(Window::Latest), None, None) => {}
                 (Ok(Window::After(seq)), Some(after), None) => prop_assert_eq!(seq.0, after),
-                (Ok(Window::Since(moment)), None, Some(since)) => {
-                    prop_assert_eq!(moment.0, since * 1_000);
+                (Ok(Window::Since(moment)), None, Some(Since::Millis(millis))) => {
+                    prop_assert_eq!(moment.0, millis);
+                    prop_assert!((100_000_000_000..=253_402_300_799_999).contains(&millis));
                 }
-                (Err(error), _, Some(since)) => {
-                    prop_assert!(after.is_some() || since > 253_402_300_799);
+                (Ok(Window::Since(moment)), None, Some(Since::Seconds(seconds))) => {
+                    prop_assert_eq!(moment.0, seconds * 1_000);
+                }
+                (Err(error), after, Some(since)) => {
+                    let is_impossible = match since {
+                        Since::Millis(it) => !(100_000_000_000..=253_402_300_799_999).contains(&it),
+                        Since::Seconds(it) => it > 253_402_300_799,
+                    };
+                    prop_assert!(after.is_some() || is_impossible);
                     prop_assert_eq!(error.code, ErrorCode::BadRequest);
                 }
                 other => prop_assert!(false, "{other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_moment_of_today_in_the_other_unit_is_refused() {
+        let today = 1_800_000_000;
+        assert!(Window::parse(None, Some(Since::Millis(today))).is_err());
+        assert!(Window::parse(None, Some(Since::Seconds(today * 1_000))).is_err());
+        let moment = Window::Since(UnixMillis(today * 1_000));
+        assert_eq!(Window::parse(None, Some(Since::Seconds(today))), Ok(moment));
+        assert_eq!(Window::parse(None, Some(Since::Millis(today * 1_000))), Ok(moment));
     }
 }

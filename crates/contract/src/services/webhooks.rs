@@ -5,7 +5,13 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{Service, ServiceRequest};
-use crate::webhook::{DeadLettersBody, EventKind, Webhook, WebhookWithSecret};
+use crate::{
+    ids::{Secret, TenantName},
+    webhook::{
+        ChannelPattern, DeadLettersBody, EventKind, ReplayBody, Webhook, WebhookWithSecret,
+        WebhooksBody,
+    },
+};
 
 macro_rules! request {
     ($request:ty, $endpoint:literal, $response:ty) => {
@@ -19,22 +25,50 @@ macro_rules! request {
 
 /// Create a webhook, which is sent what happens from now on.
 ///
-/// Refused with `bad_request` for a URL that requests may not be sent to, or too many webhooks.
+/// Refused with `bad_request` for a URL that requests may not be sent to, and with `conflict` for too many webhooks, or a
+/// secret that another one has.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CreateWebhook {
     /// Where events are sent.
     pub url: String,
     /// Which events are sent.
     pub events: BTreeSet<EventKind>,
+    /// Of which channels.
+    pub channels: BTreeSet<ChannelPattern>,
+    /// Whose it is; of whoever operates the installation if left out.
+    #[serde(default)]
+    pub tenant: Option<TenantName>,
+    /// How many of the same tenant there may be; as many as an installation may have if left out.
+    #[serde(default)]
+    pub max: Option<u32>,
+    /// What requests are signed with, if ticketing has made it: whoever asks again with it asks for the same webhook.
+    pub secret: Option<Secret>,
 }
 
-request!(CreateWebhook, "create_webhook", WebhookWithSecret);
-
-/// All webhooks, in the order of their creation.
+/// A webhook that was created, now or by an earlier request that was the same.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Webhooks {}
+pub struct CreatedWebhook {
+    /// The webhook.
+    pub webhook: WebhookWithSecret,
+    /// Whether it was created now.
+    pub is_new: bool,
+}
 
-request!(Webhooks, "webhooks", Vec<Webhook>);
+request!(CreateWebhook, "create_webhook", CreatedWebhook);
+
+/// A page of webhooks, by id.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Webhooks {
+    /// Whose webhooks; all if left out.
+    #[serde(default)]
+    pub tenant: Option<TenantName>,
+    /// The page begins after this id.
+    pub after: Option<String>,
+    /// The most webhooks of the page, which ends earlier if they are large.
+    pub limit: u32,
+}
+
+request!(Webhooks, "webhooks", WebhooksBody);
 
 /// Change a webhook, or look at it: what is left out stays. One that is enabled goes on where it
 /// stopped, and tries at once what it waited for.
@@ -42,10 +76,15 @@ request!(Webhooks, "webhooks", Vec<Webhook>);
 pub struct ChangeWebhook {
     /// Which one.
     pub id: String,
+    /// Whose it has to be; anybody's if left out.
+    #[serde(default)]
+    pub tenant: Option<TenantName>,
     /// Where events are sent.
     pub url: Option<String>,
     /// Which events are sent.
     pub events: Option<BTreeSet<EventKind>>,
+    /// Of which channels.
+    pub channels: Option<BTreeSet<ChannelPattern>>,
     /// Whether anything is sent.
     pub enabled: Option<bool>,
 }
@@ -60,8 +99,13 @@ request!(ChangeWebhook, "change_webhook", Webhook);
 pub struct RotateWebhookSecret {
     /// Which one.
     pub id: String,
+    /// Whose it has to be; anybody's if left out.
+    #[serde(default)]
+    pub tenant: Option<TenantName>,
     /// The overlap; 0 ends the secrets before at once.
     pub overlap_seconds: u64,
+    /// The new secret, if ticketing has made it: nothing changes if the webhook has it already.
+    pub secret: Option<Secret>,
 }
 
 request!(RotateWebhookSecret, "rotate_webhook_secret", WebhookWithSecret);
@@ -71,6 +115,9 @@ request!(RotateWebhookSecret, "rotate_webhook_secret", WebhookWithSecret);
 pub struct DeleteWebhook {
     /// Which one.
     pub id: String,
+    /// Whose it has to be; anybody's if left out.
+    #[serde(default)]
+    pub tenant: Option<TenantName>,
 }
 
 request!(DeleteWebhook, "delete_webhook", ());
@@ -80,6 +127,9 @@ request!(DeleteWebhook, "delete_webhook", ());
 pub struct DeadLetters {
     /// Of which webhook.
     pub webhook: String,
+    /// Whose the webhook has to be; anybody's if left out.
+    #[serde(default)]
+    pub tenant: Option<TenantName>,
     /// The page begins after the dead letter that has this id, or had it.
     pub after: Option<String>,
     /// The most dead letters of the page, at most [`crate::limits::PAGE_MAX`].
@@ -93,8 +143,11 @@ request!(DeadLetters, "dead_letters", DeadLettersBody);
 pub struct ReplayDeadLetters {
     /// Of which webhook.
     pub webhook: String,
+    /// Whose the webhook has to be; anybody's if left out.
+    #[serde(default)]
+    pub tenant: Option<TenantName>,
     /// Which one; all if it is left out.
     pub id: Option<String>,
 }
 
-request!(ReplayDeadLetters, "replay_dead_letters", ());
+request!(ReplayDeadLetters, "replay_dead_letters", ReplayBody);

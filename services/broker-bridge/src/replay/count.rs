@@ -190,7 +190,8 @@ mod tests {
         for (name, value) in headers {
             map.insert(*name, *value);
         }
-        Entry { seq: Seq(seq), headers: Some(map), payload: "{}".into() }
+        let subject = "goch.log.c".into();
+        Entry { seq: Seq(seq), subject, headers: Some(map), payload: "{}".into() }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use async_nats::{HeaderMap, jetstream::message::StreamMessage};
+use async_nats::{HeaderMap, Subject, jetstream::message::StreamMessage};
 use bytes::Bytes;
 use goch_contract::{
     Seq, UnixMillis,
@@ -20,14 +20,15 @@ use crate::metrics::BridgeMetrics;
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) seq: Seq,
+    pub(super) subject: Subject,
     pub(super) headers: Option<HeaderMap>,
     pub(super) payload: Bytes,
 }
 
 impl From<StreamMessage> for Entry {
     fn from(message: StreamMessage) -> Self {
-        let (headers, payload) = (Some(message.headers), message.payload);
-        Self { seq: Seq(message.sequence), headers, payload }
+        let StreamMessage { subject, sequence, headers, payload, .. } = message;
+        Self { seq: Seq(sequence), subject, headers: Some(headers), payload }
     }
 }
 
@@ -197,12 +198,12 @@ mod tests {
         let text = "x".repeat(bytes);
         let payload =
             format!(r#"{{"type":"message","channel":"c","time":{seq},"text":"{text}"}}"#).into();
-        Entry { seq: Seq(seq), headers: None, payload }
+        Entry { seq: Seq(seq), subject: "goch.log.c".into(), headers: None, payload }
     }
 
     fn junk(seq: u64) -> Entry {
         let payload = Bytes::from_static(b"{\"type\":\"message\",\"channel\":\"c\",");
-        Entry { seq: Seq(seq), headers: None, payload }
+        Entry { seq: Seq(seq), subject: "goch.log.c".into(), headers: None, payload }
     }
 
     fn chain(page: &Page) -> Vec<(u64, u64)> {

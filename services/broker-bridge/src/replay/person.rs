@@ -114,7 +114,10 @@ impl Replay {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let (mut seqs, mut through) = (Vec::new(), end);
         while let Some(entry) = reader.next().await? {
-            if entry.headers.as_ref().is_some_and(|headers| is_of(headers, person)) {
+            let is_named = entry.headers.as_ref().is_some_and(|headers| is_of(headers, person));
+            let channel = || self.subjects.channel_of_log(&entry.subject);
+            // Whoever has the uid in another tenant's channels is somebody else.
+            if is_named && channel().is_some_and(|channel| person.is_known_in(&channel)) {
                 seqs.push(entry.seq);
             }
             if seqs.len() >= limit || Instant::now() >= stop_at {

@@ -124,6 +124,7 @@ impl Reader {
                     let message = message.message;
                     return Ok((seq <= self.end).then(|| Entry {
                         seq,
+                        subject: message.subject,
                         headers: message.headers,
                         payload: message.payload,
                     }));

@@ -62,7 +62,7 @@ pub(super) fn log_stream(subjects: &Subjects, config: &LogConfig) -> Wanted {
         ("max_consumers", (-1).into()),
     ]);
     let settings = settings([
-        ("subjects", json!([source])),
+        ("subjects", json!([source, subjects.ended_of_all()])),
         ("num_replicas", config.replicas.into()),
         ("max_age", nanoseconds(config.max_age)),
         ("max_msgs", (-1).into()),

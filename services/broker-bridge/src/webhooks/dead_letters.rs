@@ -4,12 +4,12 @@ use goch_contract::{
     Error, ErrorCode, Seq,
     limits::PAGE_MAX,
     services::webhooks::{DeadLetters, ReplayDeadLetters},
-    webhook::DeadLettersBody,
+    webhook::{DeadLettersBody, ReplayBody},
 };
 
 use super::{
     Webhooks,
-    bucket::{Entry, list},
+    bucket::Entry,
     record::{DeadRecord, Lane, key, parse_dead_key, parse_letter_id},
 };
 
@@ -26,10 +26,10 @@ impl Webhooks {
         &self,
         request: DeadLetters,
     ) -> Result<DeadLettersBody, Error> {
-        let DeadLetters { webhook: id, after, limit } = request;
+        let DeadLetters { webhook: id, tenant, after, limit } = request;
         let after = after.as_deref().map(place).transpose()?;
         let limit = usize::try_from(limit.min(PAGE_MAX)).unwrap_or_default();
-        self.webhook(&id).await?;
+        self.webhook_of(tenant.as_ref(), &id).await?;
         let pick = |entry: Entry| {
             let (lane, seq) = parse_dead_key(&entry.key)?;
             let is_after = after.is_none_or(|after| (seq, lane) > after);
@@ -51,8 +51,8 @@ impl Webhooks {
     pub(crate) async fn replay_dead_letters(
         &self,
         request: ReplayDeadLetters,
-    ) -> Result<(), Error> {
-        let webhook = self.webhook(&request.webhook).await?;
+    ) -> Result<ReplayBody, Error> {
+        let webhook = self.webhook_of(request.tenant.as_ref(), &request.webhook).await?;
         if webhook.record.disabled_reason.is_some() {
             return Err(Error::new(
                 ErrorCode::Conflict,
@@ -60,22 +60,39 @@ impl Webhooks {
             ));
         }
         let id = &request.webhook;
-        if let Some(letter) = &request.id {
+        let replay = if let Some(letter) = &request.id {
             let (lane, seq) = parse_letter_id(letter).ok_or_else(no_letter)?;
             let key = key::dead(id, lane, seq);
             let stored = self.dead.get(&key).await?.ok_or_else(no_letter)?;
             self.mark_for_replay(&key, stored.record).await?;
+            ReplayBody { replaying: 1, more: false }
         } else {
-            for (key, record) in list(&self.dead, &format!("{id}.>"), REPLAYS_MAX).await? {
-                self.mark_for_replay(&key, record).await?;
-            }
-        }
+            self.mark_all_for_replay(id).await?
+        };
         self.update(id, |record| {
             record.replays += 1;
             true
         })
         .await?;
-        Ok(())
+        Ok(replay)
+    }
+
+    /// Marks those that are not marked yet, the first by sequence.
+    async fn mark_all_for_replay(&self, id: &str) -> Result<ReplayBody, Error> {
+        let pick = |entry: Entry| {
+            let (lane, seq) = parse_dead_key(&entry.key)?;
+            let record = self.dead.parse(&entry.key, &entry.value).ok()?;
+            (!record.replay).then_some(((seq, lane), (entry.key, record)))
+        };
+        // One more tells whether there are more.
+        let mut letters = self.dead.first(&format!("{id}.*.*"), REPLAYS_MAX + 1, pick).await?;
+        let more = letters.len() > REPLAYS_MAX;
+        letters.truncate(REPLAYS_MAX);
+        let replaying = letters.len();
+        for (key, record) in letters {
+            self.mark_for_replay(&key, record).await?;
+        }
+        Ok(ReplayBody { replaying, more })
     }
 
     async fn mark_for_replay(&self, key: &str, record: DeadRecord) -> Result<(), Error> {

@@ -1,9 +1,9 @@
 //! Delivers a lane of a webhook while this replica holds it.
 //!
-//! Events of a channel go one after the other, those of different channels side by side. When one
-//! fails, its channel gets a backlog: a record of the event to go on with. From then on the channel's
+//! What is in one line, as the events of a channel are, goes one after the other, different lines side by
+//! side. When one fails, its line gets a backlog: a record of the event to go on with. From then on the line's
 //! events are passed over as they come, and read from the log again when their turn has come; once
-//! none is left, the backlog goes and the channel is live again. The cursor moves on either way.
+//! none is left, the backlog goes and the line is live again. The cursor moves on either way.
 
 mod attempt;
 mod reader;
@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use goch_contract::{ChannelName, Error, Seq, UnixMillis};
+use goch_contract::{Error, Seq, UnixMillis};
 use tokio::{
     sync::Semaphore,
     task::{JoinError, JoinSet},
@@ -35,7 +35,7 @@ use super::{
     lane::RENEW_EVERY,
     moment::{after, until},
     notice::LogEvent,
-    record::{Cursor, DeadRecord, Lane, WebhookRecord, key},
+    record::{Cursor, DeadRecord, Lane, Line, WebhookRecord, key},
 };
 
 /// Events held in memory. The log is read no further until some are done.
@@ -74,9 +74,9 @@ pub(crate) enum DeliveryError {
 /// What a task tells when it ends.
 enum Done {
     /// An event that came from the reader.
-    Live { channel: ChannelName, seq: Seq, outcome: Outcome },
+    Live { line: Line, seq: Seq, outcome: Outcome },
     /// The next event of a backlog, if there was one up to `through`.
-    Backlog { channel: ChannelName, through: Seq, found: Option<(Seq, Outcome)> },
+    Backlog { line: Line, through: Seq, found: Option<(Seq, Outcome)> },
     /// A dead letter, if its event is still there.
     Replay { key: String, record: DeadRecord, outcome: Option<Outcome> },
 }
@@ -92,8 +92,8 @@ pub(crate) struct Delivery {
     seen: Seq,
     /// Events that are not done, by which the cursor is held back.
     open: BTreeSet<Seq>,
-    /// Channels with a request under way, and the events that follow it.
-    queues: HashMap<ChannelName, VecDeque<LogEvent>>,
+    /// Lines with a request under way, and the events that follow it.
+    queues: HashMap<Line, VecDeque<LogEvent>>,
     waiting: Waiting,
     replays: VecDeque<(DeadRecord, String)>,
     tasks: JoinSet<Result<Done, DeliveryError>>,
@@ -151,13 +151,11 @@ impl Delivery {
         let id = &self.webhook.id;
         let filter = format!("{}.*", key::lane(id, self.lane));
         for (key, mut backlog) in list(&self.context.backlogs, &filter, BACKLOGS_MAX).await? {
-            let Some(channel) = key.rsplit('.').next().and_then(ChannelName::of_token) else {
-                continue;
-            };
+            let Some(line) = key.rsplit('.').next().and_then(Line::of_token) else { continue };
             if backlog.failed_at < self.webhook.enabled_at {
                 (backlog.attempts, backlog.due) = (0, UnixMillis::now());
             }
-            self.waiting.insert(channel, backlog, Seq(0));
+            self.waiting.insert(line, backlog, Seq(0));
         }
         if self.webhook.replays > 0 {
             self.load_replays(&filter).await;
@@ -221,14 +219,11 @@ impl Delivery {
     /// An event as it comes; nothing if it is none of Goch's.
     fn understand(&mut self, message: &async_nats::jetstream::Message) -> Option<LogEvent> {
         let seq = Seq(message.info().ok()?.stream_sequence);
-        let channel = self.context.replay.subjects().channel_of_log(&message.subject);
-        let event = channel.map(|channel| LogEvent {
-            channel,
-            seq,
-            headers: message.headers.clone(),
-            payload: message.payload.clone(),
-        });
-        let wanted = event.filter(|event| event.is_wanted(self.lane, &self.webhook));
+        let subjects = self.context.replay.subjects();
+        let (headers, payload) = (message.headers.clone(), message.payload.clone());
+        let event = LogEvent::new(subjects, &message.subject, seq, headers, payload);
+        let wanted =
+            event.filter(|event| event.is_wanted(self.lane, &self.webhook, &self.context.tenants));
         if wanted.is_none() {
             self.seen = seq;
         }
@@ -249,14 +244,14 @@ impl Delivery {
     /// Takes an event whose turn it is.
     fn dispatch(&mut self, event: LogEvent) {
         self.seen = event.seq;
-        if self.waiting.pass_over(&event.channel, event.seq) {
+        if self.waiting.pass_over(&event.line, event.seq) {
             return;
         }
         self.open.insert(event.seq);
-        if let Some(queue) = self.queues.get_mut(&event.channel) {
+        if let Some(queue) = self.queues.get_mut(&event.line) {
             queue.push_back(event);
         } else {
-            self.queues.insert(event.channel.clone(), VecDeque::new());
+            self.queues.insert(event.line.clone(), VecDeque::new());
             self.start(event);
         }
     }
@@ -275,7 +270,7 @@ impl Delivery {
         let attempt = self.attempt();
         self.tasks.spawn(async move {
             let outcome = attempt.deliver(&event).await;
-            Ok(Done::Live { channel: event.channel, seq: event.seq, outcome })
+            Ok(Done::Live { line: event.line, seq: event.seq, outcome })
         });
     }
 
@@ -285,18 +280,18 @@ impl Delivery {
         // If none is known, something else will happen until then.
         let later = Instant::now() + RENEW_EVERY;
         while self.tasks.len() < TASKS_MAX {
-            let Some((channel, next)) = self.waiting.pop_due(now) else {
+            let Some((line, next)) = self.waiting.pop_due(now) else {
                 let next_due = self.waiting.next_due();
                 return next_due.map_or(later, |due| Instant::now() + until(due));
             };
             let (attempt, through) = (self.attempt(), self.seen);
             self.tasks.spawn(async move {
-                let event = attempt.first_of(&channel, next).await?;
+                let event = attempt.first_of(&line, next).await?;
                 let found = match event.filter(|event| event.seq <= through) {
                     Some(event) => Some((event.seq, attempt.deliver(&event).await)),
                     None => None,
                 };
-                Ok(Done::Backlog { channel, through, found })
+                Ok(Done::Backlog { line, through, found })
             });
         }
         later
@@ -314,8 +309,8 @@ impl Delivery {
         });
     }
 
-    fn backlog_key(&self, channel: &ChannelName) -> String {
-        key::backlog(&self.webhook.id, self.lane, channel)
+    fn backlog_key(&self, line: &Line) -> String {
+        key::backlog(&self.webhook.id, self.lane, line)
     }
 
     /// Writes how far this is, and with it that this replica lives.

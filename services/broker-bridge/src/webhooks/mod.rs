@@ -24,7 +24,7 @@ mod sender;
 use std::{sync::Arc, time::Duration};
 
 use goch_chassis::{Chassis, StartError, nats::Nats};
-use goch_contract::{Error, ErrorCode};
+use goch_contract::{Error, ErrorCode, Tenants};
 
 pub(crate) use self::manager::Manager;
 use self::{
@@ -54,6 +54,7 @@ pub(crate) struct Webhooks {
     services: ServiceClient,
     sender: Sender,
     config: Arc<WebhookConfig>,
+    tenants: Tenants,
     metrics: WebhookMetrics,
     /// This process among the replicas.
     holder: String,
@@ -84,6 +85,7 @@ impl Webhooks {
             services: nats.services(chassis),
             sender: Sender::new(&config)?,
             config: Arc::new(config),
+            tenants: chassis.tenants.clone(),
             metrics: WebhookMetrics::register(chassis),
             holder,
         })

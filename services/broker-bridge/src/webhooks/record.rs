@@ -3,11 +3,11 @@
 //! Events themselves are never copied: everything here points into the log, so what is deleted there
 //! is gone from here too.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use goch_contract::{
-    Seq, UnixMillis,
-    webhook::{DeadLetter, EventKind, Webhook},
+    ChannelName, Seq, TenantName, Tenants, UnixMillis,
+    webhook::{ChannelPattern, DeadLetter, EventKind, Webhook},
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,12 +42,51 @@ impl Lane {
     }
 }
 
+/// What is sent one after the other, each when the one before is accepted or given up.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Line {
+    /// The events of a channel, and that it is deleted.
+    Channel(ChannelName),
+    /// Whose data is erased.
+    People,
+}
+
+/// No channel's token: two digits would have to follow what begins like this.
+const PEOPLE: &str = "=people";
+
+impl Line {
+    /// The line as a part of a key.
+    pub(crate) fn token(&self) -> Cow<'_, str> {
+        match self {
+            Self::Channel(channel) => channel.token(),
+            Self::People => PEOPLE.into(),
+        }
+    }
+
+    /// The line of a token, if it is one's.
+    pub(crate) fn of_token(token: &str) -> Option<Self> {
+        if token == PEOPLE {
+            return Some(Self::People);
+        }
+        ChannelName::of_token(token).map(Self::Channel)
+    }
+}
+
 /// A webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct WebhookRecord {
     pub(crate) id: String,
+    /// What the ids of its requests are made with; random, and shown to nobody.
+    #[serde(default)]
+    pub(crate) id_key: String,
     pub(crate) url: String,
     pub(crate) events: BTreeSet<EventKind>,
+    /// Of which channels.
+    #[serde(default = "all_channels")]
+    pub(crate) channels: BTreeSet<ChannelPattern>,
+    /// Whose it is; of whoever operates the installation if it is no tenant's.
+    #[serde(default)]
+    pub(crate) tenant: Option<TenantName>,
     #[serde(flatten)]
     pub(crate) secrets: Secrets,
     pub(crate) created_at: UnixMillis,
@@ -67,7 +106,29 @@ pub(crate) struct Starts {
     pub(crate) unread: Seq,
 }
 
+/// What a record says that was stored before the field existed.
+fn all_channels() -> BTreeSet<ChannelPattern> {
+    [ChannelPattern::all()].into()
+}
+
 impl WebhookRecord {
+    /// Whether events of a channel are sent. A tenant's webhook hears of that one's channels as they are now.
+    pub(crate) fn is_about(&self, channel: &ChannelName, tenants: &Tenants) -> bool {
+        let is_owned = self.tenant.is_none() || self.tenant.as_ref() == tenants.of(channel);
+        is_owned && self.channels.iter().any(|pattern| pattern.matches(channel))
+    }
+
+    /// Whether what happens to an account of a tenant, in whichever channels, is sent.
+    pub(crate) fn is_about_account_of(&self, tenant: Option<&TenantName>) -> bool {
+        let is_owned = self.tenant.is_none() || self.tenant.as_ref() == tenant;
+        is_owned && self.channels.iter().any(ChannelPattern::is_all)
+    }
+
+    /// Whether it is there for a tenant; for whoever operates the installation, all are.
+    pub(crate) fn is_visible_to(&self, tenant: Option<&TenantName>) -> bool {
+        tenant.is_none() || self.tenant.as_ref() == tenant
+    }
+
     pub(crate) fn start(&self, lane: Lane) -> Seq {
         match lane {
             Lane::Events => self.starts.events,
@@ -81,6 +142,8 @@ impl WebhookRecord {
             id: self.id.clone(),
             url: self.url.clone(),
             events: self.events.clone(),
+            channels: self.channels.clone(),
+            tenant: self.tenant.clone(),
             enabled: self.disabled_reason.is_none(),
             disabled_reason: self.disabled_reason.clone(),
             created_at: self.created_at,
@@ -94,7 +157,7 @@ impl WebhookRecord {
 pub(crate) struct Cursor {
     /// When the log was created, in Unix seconds: sequences of another log mean nothing here.
     pub(crate) log: i64,
-    /// Everything up to here is delivered, or its channel waits.
+    /// Everything up to here is delivered, or its line waits.
     pub(crate) through: Seq,
     /// The replica that delivers; empty when it has let go. The record changes as long as it lives.
     pub(crate) holder: String,
@@ -104,10 +167,10 @@ pub(crate) struct Cursor {
     pub(crate) failing_since: Option<UnixMillis>,
 }
 
-/// A channel whose events wait, in their order, because one of them failed.
+/// A line whose events wait, in their order, because one of them failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Backlog {
-    /// The next event to deliver is the channel's first from here on.
+    /// The next event to deliver is the line's first from here on.
     pub(crate) next: Seq,
     /// Attempts of that event that failed.
     pub(crate) attempts: u32,
@@ -166,18 +229,18 @@ fn parse_place(lane: &str, seq: &str) -> Option<(Lane, Seq)> {
 
 /// Keys in the buckets.
 pub(crate) mod key {
-    use goch_contract::{ChannelName, Seq};
+    use goch_contract::Seq;
 
-    use super::Lane;
+    use super::{Lane, Line};
 
     /// A lane's cursor; with more tokens, what belongs to the lane.
     pub(crate) fn lane(webhook: &str, lane: Lane) -> String {
         format!("{webhook}.{}", lane.as_str())
     }
 
-    /// A channel that waits.
-    pub(crate) fn backlog(webhook: &str, lane: Lane, channel: &ChannelName) -> String {
-        format!("{webhook}.{}.{}", lane.as_str(), channel.token())
+    /// A line that waits.
+    pub(crate) fn backlog(webhook: &str, lane: Lane, of: &Line) -> String {
+        format!("{webhook}.{}.{}", lane.as_str(), of.token())
     }
 
     /// A dead letter.
@@ -200,6 +263,15 @@ mod tests {
             assert_eq!(parse_letter_id(id), None, "{id}");
             assert_eq!(parse_dead_key(&format!("5e1f.{}", id.replace('-', "."))), None, "{id}");
         }
+    }
+
+    #[test]
+    fn a_line_is_found_again_by_its_token() {
+        for name in ["ticket-42", "people", "=people", "a.b"] {
+            let line = Line::Channel(ChannelName::parse(name).unwrap());
+            assert_eq!(Line::of_token(&line.token()), Some(line));
+        }
+        assert_eq!(Line::of_token(&Line::People.token()), Some(Line::People));
     }
 
     #[test]

@@ -38,6 +38,11 @@ impl Secrets {
         Self { secret, old_secrets: Vec::new() }
     }
 
+    /// Whether this is the present one.
+    pub(crate) fn is_current(&self, secret: &Secret) -> bool {
+        self.secret == *secret
+    }
+
     /// Signs with `secret` from now on, and for `overlap` with those before it, unless their time is
     /// over earlier.
     ///

@@ -1,7 +1,7 @@
 //! Messages that were edited and deleted, and people's events, as the log has them.
 
 use goch_contract::{
-    Person, PersonKind, Seq,
+    Person, PersonKind, Seq, Tenants,
     event::{
         DELETED_HEADER, FROM_HEADER, GUEST_HEADER, MEMBER_HEADER, MEMBERSHIP_HEADER, MESSAGE_HEADER,
     },
@@ -151,7 +151,12 @@ async fn a_persons_events_are_found_in_all_channels_a_part_at_a_time() {
     of_ann.push(edit(&broker, "b", of_ann[1], "agent", "edited").await);
     let end = broker.say("a", "bob", "the last word").await;
     let find = async |after, limit, shown| {
-        let request = Find { person: Person::Account(uid("ann")), after, limit, shown };
+        let request = Find {
+            person: Person::Account(Tenants::default().account(None, &uid("ann"))),
+            after,
+            limit,
+            shown,
+        };
         let found = broker.services.call(&request).await.unwrap();
         let seqs: Vec<_> = found.events.iter().map(|logged| logged.seq).collect();
         (seqs, found)
@@ -197,7 +202,7 @@ async fn an_account_and_guests_of_one_uid_have_their_own_events() {
         assert!(!found.more);
         found.events.iter().map(|logged| logged.seq).collect::<Vec<_>>()
     };
-    let account = || Person::Account(uid("ann"));
+    let account = || Person::Account(Tenants::default().account(None, &uid("ann")));
     let guest = |name: &str| Person::Guest(channel(name), uid("ann"));
     assert_eq!(find(account()).await, [of_account, edited]);
     assert_eq!(find(guest("a")).await, [in_a, left, edited]);

@@ -3,6 +3,7 @@
 mod authorize;
 mod enrol;
 mod members;
+mod observe;
 mod online;
 mod register;
 mod revise;
@@ -24,6 +25,7 @@ pub(crate) async fn serve(
     enrol::serve(endpoints, registry.clone()).await?;
     register::serve(endpoints, registry.clone()).await?;
     members::serve(endpoints, registry.clone()).await?;
+    observe::serve(endpoints, registry.clone()).await?;
     online::serve(endpoints, presence.clone()).await?;
     revise::serve(endpoints, lifecycle.clone()).await?;
     roster::serve(endpoints, registry.clone()).await?;

@@ -12,12 +12,13 @@ use actix_web::{
 };
 use actix_web_httpauth::headers::authorization::{Authorization, Basic};
 use goch_chassis::problem::{Refusal, Throttled};
-use goch_contract::{Actor, Error, ErrorCode};
+use goch_contract::{Actor, Error, ErrorCode, TenantName};
 
 use super::throttle::Throttle;
 use crate::{
     credentials::Credentials,
     metrics::{AdminMetrics, LoginLabels},
+    principal::Principal,
 };
 
 /// Lets logins through, or does not.
@@ -32,14 +33,14 @@ impl Doorman {
         Self { credentials, throttle: Throttle::new(), metrics }
     }
 
-    fn admit(&self, address: IpAddr, given: &Basic, now: Instant) -> Result<Actor, Throttled> {
+    fn admit(&self, address: IpAddr, given: &Basic, now: Instant) -> Result<Principal, Throttled> {
         if let Err(wait) = self.throttle.check(address, now) {
             self.count("throttled");
             let message = "too many failed logins from this address";
             return Err(Throttled::new(Error::new(ErrorCode::RateLimited, message), wait));
         }
         let password = given.password().unwrap_or_default();
-        let Some(actor) = self.credentials.find(given.user_id(), password) else {
+        let Some(principal) = self.credentials.find(given.user_id(), password) else {
             self.throttle.note_failure(address, now);
             self.count("wrong");
             // Not the name: people type passwords there.
@@ -47,7 +48,7 @@ impl Doorman {
             return Err(unauthorized().into());
         };
         self.throttle.note_success(address);
-        Ok(actor)
+        Ok(principal)
     }
 
     fn count(&self, reason: &'static str) {
@@ -57,7 +58,7 @@ impl Doorman {
 
 /// Who has logged in with a request; nobody before that.
 #[derive(Clone, Default)]
-pub(super) struct Login(Rc<OnceCell<Actor>>);
+pub(super) struct Login(Rc<OnceCell<Principal>>);
 
 impl Login {
     /// Notes in a request where to say who it is, for who stands around it and for its handler.
@@ -67,13 +68,18 @@ impl Login {
         login
     }
 
-    /// Who it is.
+    /// The credential's name.
     pub(super) fn actor(&self) -> Option<&Actor> {
-        self.0.get()
+        self.0.get().map(|principal| &principal.actor)
+    }
+
+    /// Whose credential it is, unless the operator's.
+    pub(super) fn tenant(&self) -> Option<&TenantName> {
+        self.0.get()?.tenant.as_ref()
     }
 }
 
-/// Who has logged in, for handlers that change something.
+/// The name of the credential of who has logged in, for handlers that change something.
 pub(super) struct LoggedIn(pub(super) Actor);
 
 impl FromRequest for LoggedIn {
@@ -81,10 +87,18 @@ impl FromRequest for LoggedIn {
     type Future = future::Ready<Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let actor = request.extensions().get::<Login>().and_then(|login| login.actor().cloned());
-        // Every path with a handler asks for credentials.
-        future::ready(actor.map(Self).ok_or_else(|| unauthorized().into()))
+        future::ready(principal_of(request).map(|it| Self(it.actor)).map_err(Refusal))
     }
+}
+
+/// Who has logged in with a request.
+///
+/// # Errors
+/// `unauthorized`, though every path with a handler asks for credentials.
+pub(super) fn principal_of(request: &HttpRequest) -> Result<Principal, Error> {
+    let extensions = request.extensions();
+    let principal = extensions.get::<Login>().and_then(|login| login.0.get().cloned());
+    principal.ok_or_else(unauthorized)
 }
 
 /// Lets requests with the right credentials through.
@@ -98,9 +112,9 @@ pub(super) async fn authenticate<B: MessageBody + 'static>(
     let given = given.map_err(|_| Refusal(unauthorized()))?;
     let address = request.peer_addr().map(|peer| peer.ip());
     let address = address.unwrap_or(IpAddr::from([0; 4]));
-    let actor = doorman.admit(address, &given, Instant::now())?;
+    let principal = doorman.admit(address, &given, Instant::now())?;
     if let Some(login) = request.extensions().get::<Login>() {
-        let _ = login.0.set(actor);
+        let _ = login.0.set(principal);
     }
     next.call(request).await
 }

@@ -8,7 +8,7 @@ use goch_contract::{
     schemas::problems::NotFound,
 };
 
-use super::{Desk, LoggedIn, by_uid::Query};
+use super::{LoggedIn, Permitted, Read, Write, by_uid::Query};
 
 /// Lists the bans.
 #[utoipa::path(
@@ -23,7 +23,7 @@ use super::{Desk, LoggedIn, by_uid::Query};
     ),
 )]
 pub(super) async fn bans(
-    desk: web::Data<Desk>,
+    desk: Permitted<Read>,
     name: web::Path<String>,
     query: web::Query<Query>,
 ) -> Result<HttpResponse, Refusal> {
@@ -45,7 +45,7 @@ pub(super) async fn bans(
     ),
 )]
 pub(super) async fn ban(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     LoggedIn(actor): LoggedIn,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Refusal> {
@@ -66,7 +66,7 @@ pub(super) async fn ban(
     ),
 )]
 pub(super) async fn unban(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     LoggedIn(actor): LoggedIn,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Refusal> {

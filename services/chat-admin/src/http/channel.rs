@@ -4,10 +4,9 @@ use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{ChannelName, rest::ChannelBody, schemas::problems::NotFound};
 
-use super::{Desk, channels::describe};
-use crate::registry::MEMBERS_MAX;
+use super::{Permitted, Read, channels::describe};
 
-/// Answers with the channel, its members and its last message.
+/// Answers with the channel, the number of its members and its last message.
 #[utoipa::path(
     get,
     path = "/channels/{name}",
@@ -20,11 +19,9 @@ use crate::registry::MEMBERS_MAX;
     ),
 )]
 pub(super) async fn channel(
-    desk: web::Data<Desk>,
+    desk: Permitted<Read>,
     name: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    let (name, channel) = desk.channel(&name).await?;
-    let members = desk.registry.members(&name, None, MEMBERS_MAX).await?;
-    let mut described = describe(&desk.services, vec![(channel, members)]).await;
-    Ok(HttpResponse::Ok().json(described.pop()))
+    let (_, channel) = desk.channel(&name).await?;
+    Ok(HttpResponse::Ok().json(describe(&desk, channel).await?))
 }

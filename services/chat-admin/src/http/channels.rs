@@ -1,22 +1,21 @@
 //! `GET /v1/admin/channels`: a page of channels, by name.
 
+use std::iter;
+
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{
     ChannelName, Error,
     event::Logged,
+    limits::Limits,
     rest::{ChannelBody, ChannelsBody},
     services::history::{LAST_MESSAGES_MAX, LastMessages},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Desk, limit_within};
-use crate::{
-    ServiceClient,
-    record::{ChannelRecord, MemberRecord},
-    registry::MemberPage,
-};
+use super::{Permitted, Read, limit_within};
+use crate::{ServiceClient, record::ChannelRecord};
 
 /// Channels of a page, if the request does not say.
 const LIMIT_DEFAULT: usize = 50;
@@ -32,6 +31,18 @@ pub(super) struct Query {
     limit: Option<u64>,
 }
 
+impl Query {
+    /// After which channel, and how many at most.
+    ///
+    /// # Errors
+    /// Names the parameter and the rule it breaks.
+    pub(super) fn page(&self, limits: &Limits) -> Result<(Option<ChannelName>, usize), Error> {
+        let after = self.after.as_deref().filter(|after| !after.is_empty());
+        let after = after.map(|after| limits.parse_channel("after", after)).transpose()?;
+        Ok((after, limit(self.limit)?))
+    }
+}
+
 /// Answers with a page of channels.
 #[utoipa::path(
     get,
@@ -44,50 +55,82 @@ pub(super) struct Query {
     ),
 )]
 pub(super) async fn channels(
-    desk: web::Data<Desk>,
+    desk: Permitted<Read>,
     query: web::Query<Query>,
 ) -> Result<HttpResponse, Refusal> {
-    let after = query.after.as_deref().filter(|after| !after.is_empty());
-    let after = after.map(|after| desk.limits.parse_channel("after", after)).transpose()?;
-    let page = desk.registry.page(after.as_ref(), limit(query.limit)?).await?;
-    let channels = describe(&desk.services, page.channels).await;
-    Ok(HttpResponse::Ok().json(ChannelsBody { channels, more: page.more }))
+    Ok(HttpResponse::Ok().json(page(&desk, &query).await?))
+}
+
+/// The page that a query asks for.
+///
+/// # Errors
+/// Names the parameter and the rule it breaks; `unavailable`.
+pub(super) async fn page(desk: &Permitted<Read>, query: &Query) -> Result<ChannelsBody, Error> {
+    let (after, limit) = query.page(&desk.limits)?;
+    let scope = desk.rules.visible_to(desk.principal());
+    let page = desk.registry.page(scope.prefix(), after.as_ref(), limit).await?;
+    let names = page.channels.iter().map(|(channel, _)| channel.name.clone()).collect();
+    let last = last_messages(&desk.services, names).await;
+    let channels = page.channels.into_iter().zip(last);
+    let channels = channels.map(|((channel, count), last)| body(channel, count, last)).collect();
+    Ok(ChannelsBody { channels, more: page.more })
+}
+
+/// One channel as ticketing sees it.
+///
+/// # Errors
+/// `unavailable`.
+pub(super) async fn describe(
+    desk: &super::Desk,
+    channel: ChannelRecord,
+) -> Result<ChannelBody, Error> {
+    let member_count = desk.registry.count_members(&channel.name).await?;
+    let last = last_messages(&desk.services, vec![channel.name.clone()]).await.pop();
+    Ok(body(channel, member_count, last.flatten()))
+}
+
+fn body(
+    channel: ChannelRecord,
+    member_count: usize,
+    last_message: Option<Box<RawValue>>,
+) -> ChannelBody {
+    ChannelBody {
+        is_private: channel.is_private(),
+        name: channel.name,
+        created_at: channel.created_at,
+        closed_at: channel.closed_at,
+        member_count,
+        last_message,
+    }
 }
 
 fn limit(asked: Option<u64>) -> Result<usize, Error> {
     limit_within(asked, LIMIT_DEFAULT, LAST_MESSAGES_MAX)
 }
 
-/// Channels as ticketing sees them, with their last messages, all asked for at once. These are left
-/// out when ingest-history cannot tell: null would say that there are none.
-pub(super) async fn describe(
+/// The last messages of these channels, asked for at once. Each is none when ingest-history cannot tell: null would
+/// say that there is no message.
+async fn last_messages(
     services: &ServiceClient,
-    channels: Vec<(ChannelRecord, MemberPage)>,
-) -> Vec<ChannelBody> {
-    let names = channels.iter().map(|(channel, _)| channel.name.clone()).collect();
-    let last = if channels.is_empty() {
-        Ok(Vec::new())
-    } else {
-        services.call(&LastMessages { channels: names, fresh: true }).await
-    };
-    if let Err(error) = &last {
-        tracing::debug!(%error, "last messages are left out");
+    channels: Vec<ChannelName>,
+) -> Vec<Option<Box<RawValue>>> {
+    let count = channels.len();
+    if count == 0 {
+        return Vec::new();
     }
-    let mut last = last.ok().map(Vec::into_iter);
-    let bodies = channels.into_iter().map(|(channel, members)| ChannelBody {
-        is_private: channel.is_private(),
-        name: channel.name,
-        created_at: channel.created_at,
-        closed_at: channel.closed_at,
-        members: members.members.into_iter().map(MemberRecord::into_admin).collect(),
-        more_members: members.more,
-        last_message: last.as_mut().and_then(Iterator::next).and_then(last_message),
-    });
-    bodies.collect()
+    match services.call(&LastMessages { channels, fresh: true }).await {
+        Ok(last) => {
+            last.into_iter().map(last_message).chain(iter::repeat(None)).take(count).collect()
+        }
+        Err(error) => {
+            tracing::debug!(%error, "last messages are left out");
+            vec![None; count]
+        }
+    }
 }
 
 /// The message as events are shown everywhere, or JSON's null for none.
-fn last_message(logged: Option<Logged>) -> Option<Box<RawValue>> {
+pub(super) fn last_message(logged: Option<Logged>) -> Option<Box<RawValue>> {
     let Some(logged) = logged else { return Some(RawValue::NULL.to_owned()) };
     positioned(&logged)
 }

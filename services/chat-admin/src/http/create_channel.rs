@@ -12,7 +12,7 @@ use goch_contract::{
     schemas::problems::Conflict,
 };
 
-use super::{Desk, LoggedIn};
+use super::{LoggedIn, Permitted, Write};
 use crate::registry::Access;
 
 /// Creates a channel.
@@ -28,11 +28,11 @@ use crate::registry::Access;
     ),
 )]
 pub(super) async fn create_channel(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     LoggedIn(actor): LoggedIn,
     body: web::Json<CreateChannelBody>,
 ) -> Result<HttpResponse, Refusal> {
-    let name = desk.limits.parse_channel("name", &body.name)?;
+    let name = desk.new_name(&body.name)?;
     let access = access(&body)?;
     let created = desk.lifecycle.create(&desk.registry, name, access, &actor).await?;
     let mut response = if created.is_new { HttpResponse::Created() } else { HttpResponse::Ok() };
@@ -42,11 +42,7 @@ pub(super) async fn create_channel(
 fn access(body: &CreateChannelBody) -> Result<Access, Error> {
     let secret = body.secret.as_deref();
     let secret = secret.map(|it| Limits::parse_made_secret("secret", it)).transpose()?;
-    match secret {
-        _ if body.is_private => Ok(Access::Private(secret)),
-        None => Ok(Access::Public),
-        Some(_) => Err(Error::bad_request("secret", "a public channel has no secret")),
-    }
+    Ok(if body.is_private { Access::Private(secret) } else { Access::Public(secret) })
 }
 
 #[cfg(test)]
@@ -60,15 +56,16 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_is_private_unless_told_otherwise_and_only_then_has_a_secret() {
+    fn a_channel_is_private_unless_told_otherwise_and_may_be_created_with_a_secret() {
         let secret = "0123456789abcdef0123456789abcdef01234567";
         let given = access(json!({"name": "c", "secret": secret})).unwrap();
         assert!(matches!(given, Access::Private(Some(given)) if given.expose() == secret));
         assert!(matches!(access(json!({"name": "c"})), Ok(Access::Private(None))));
-        assert!(matches!(access(json!({"name": "c", "is_private": false})), Ok(Access::Public)));
-        let open = json!({"name": "c", "is_private": false, "secret": secret});
+        let open = access(json!({"name": "c", "is_private": false}));
+        assert!(matches!(open, Ok(Access::Public(None))));
+        let open = access(json!({"name": "c", "is_private": false, "secret": secret}));
+        assert!(matches!(open, Ok(Access::Public(Some(given))) if given.expose() == secret));
         for body in [
-            open,
             json!({"name": "c", "secret": "correct horse battery staple correct hor"}),
             json!({"name": "c", "secret": secret.to_uppercase()}),
             json!({"name": "c", "secret": &secret[1..]}),

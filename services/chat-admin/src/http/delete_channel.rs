@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::ChannelName;
 
-use super::{Desk, LoggedIn, progress};
+use super::{Erase, LoggedIn, Permitted, progress};
 
 /// Deletes a channel: 204 when nothing is left of it, also if there never was one, 202 while some of it still goes.
 #[utoipa::path(
@@ -18,10 +18,10 @@ use super::{Desk, LoggedIn, progress};
     ),
 )]
 pub(super) async fn delete_channel(
-    desk: web::Data<Desk>,
+    desk: Permitted<Erase>,
     LoggedIn(actor): LoggedIn,
     name: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    let name = desk.limits.parse_channel("name", &name)?;
+    let name = desk.name(&name)?;
     Ok(progress(desk.lifecycle.delete_channel(&name, &actor).await?))
 }

@@ -3,6 +3,8 @@
 //! Types, fields and handlers describe themselves where they are declared. The committed document,
 //! with the default limits, is `docs/openapi/chat-admin.json`.
 
+mod receivers;
+
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use goch_contract::{limits::Limits, rest::Problem, schemas::document};
@@ -13,9 +15,9 @@ use utoipa::{
 };
 
 use super::{
-    bans, channel, channels, create_channel, delete_channel, erase, export, legacy, member,
-    members, messages, post_message, presence, put_member, remove_member, revise_message,
-    suspensions, transcript, turn_channel, webhooks,
+    account_channels, bans, channel, channels, create_channel, delete_channel, erase, export,
+    legacy, member, members, messages, post_message, presence, put_member, put_read, remove_member,
+    revise_message, suspensions, transcript, turn_channel, webhooks,
 };
 
 /// What the whole interface is described by.
@@ -55,6 +57,8 @@ struct Described;
     members::members,
     member::member,
     put_member::put_member,
+    put_read::put_read,
+    account_channels::account_channels,
     remove_member::remove_member,
     presence::presence,
     bans::bans,
@@ -108,7 +112,9 @@ fn describe(limits: &Limits) -> Value {
         .build();
     let components = described.components.get_or_insert_default();
     components.add_security_scheme("basic", SecurityScheme::Http(basic));
-    document::finish(described, limits)
+    let mut document = document::finish(described, limits);
+    receivers::add(&mut document, limits);
+    document
 }
 
 /// Answers with this document.

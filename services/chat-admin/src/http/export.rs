@@ -11,7 +11,7 @@ use goch_contract::{
 };
 
 use super::{
-    Desk,
+    Asked, Desk, Permitted, Read,
     channels::positioned,
     paged::{self, Frame, Page},
 };
@@ -24,21 +24,24 @@ const PAGE: u32 = 200;
     get,
     path = "/accounts/{uid}/export",
     tag = "personal data",
-    params(("uid" = Uid, Path, description = "The account.")),
+    params(("uid" = Uid, Path, description = "The account."), Asked),
     responses(
         (status = 200, description = "What is stored of the account. An answer that ends without its end is not whole.", body = AccountExportBody),
     ),
 )]
 pub(super) async fn export_account(
-    desk: web::Data<Desk>,
+    desk: Permitted<Read>,
     uid: web::Path<String>,
+    asked: web::Query<Asked>,
 ) -> Result<HttpResponse, Refusal> {
-    let uid = desk.limits.parse_uid("uid", &uid)?;
-    let person = Person::Account(uid.clone());
-    let memberships = desk.lifecycle.memberships(&person).await?;
-    let suspension = desk.memberships.suspensions.find(&uid).await?;
+    let account = desk.account(&uid, &asked)?;
+    let suspension = desk.memberships.suspensions.find(&account).await?;
+    let uid = account.uid.clone();
+    let person = Person::Account(account);
+    let (memberships, more_memberships) = desk.lifecycle.memberships(&person).await?;
     let suspended_at = suspension.map(|suspension| suspension.suspended_at);
-    let body = AccountExportBody { uid, suspended_at, memberships, events: Vec::new() };
+    let body =
+        AccountExportBody { uid, suspended_at, memberships, more_memberships, events: Vec::new() };
     answer(&desk, paged::json(&body), person).await
 }
 
@@ -54,12 +57,12 @@ pub(super) async fn export_account(
     ),
 )]
 pub(super) async fn export_guest(
-    desk: web::Data<Desk>,
+    desk: Permitted<Read>,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Refusal> {
     let (channel, uid) = desk.channel_and_uid(path).await?;
     let person = Person::Guest(channel.clone(), uid.clone());
-    let memberships = desk.lifecycle.memberships(&person).await?;
+    let (memberships, _) = desk.lifecycle.memberships(&person).await?;
     let body = GuestExportBody { channel, uid, memberships, events: Vec::new() };
     answer(&desk, paged::json(&body), person).await
 }

@@ -6,18 +6,26 @@ use actix_web::{
     HttpResponse,
     web::{self, ServiceConfig},
 };
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_chassis::problem::Refusal;
 use goch_contract::{
-    ChannelName, Uid,
+    ChannelName, Error, Uid,
     rest::{
-        AdminMembersBody, ChannelBody, ChannelsBody, CreateChannelBody, CreatedChannelBody,
-        UnreadBody,
+        AdminMembersBody, ChannelBody, CreateChannelBody, CreatedChannelBody, FirstChannelBody,
+        FirstChannelsBody, UnreadBody,
     },
     schemas::problems::{Conflict, NotFound},
 };
 use utoipa::OpenApi;
 
-use super::{Desk, LoggedIn, by_uid, channel, channels, create_channel, member, members, resource};
+use super::{
+    Desk, LoggedIn, Permitted, Read, Write, by_uid, channels, channels::describe, create_channel,
+    member, members, resource,
+};
+use crate::{record::MemberRecord, registry::MEMBERS_MAX};
+
+/// Channels of one page whose members are read at a time.
+const AT_A_TIME: usize = 4;
 
 /// Where these paths begin.
 pub(super) const PREFIX: &str = "/admin";
@@ -46,14 +54,31 @@ pub(super) fn configure(scope: &mut ServiceConfig) {
     tag = "first Goch",
     params(channels::Query),
     responses(
-        (status = 200, description = "A page, by name.", body = ChannelsBody),
+        (status = 200, description = "A page, by name.", body = FirstChannelsBody),
     ),
 )]
 async fn list_channels(
-    desk: web::Data<Desk>,
+    desk: Permitted<Read>,
     query: web::Query<channels::Query>,
 ) -> Result<HttpResponse, Refusal> {
-    channels::channels(desk, query).await
+    let page = channels::page(&desk, &query).await?;
+    let channels = page.channels.into_iter().map(|channel| with_members(&desk, channel));
+    let channels = stream::iter(channels).buffered(AT_A_TIME).try_collect().await?;
+    Ok(HttpResponse::Ok().json(FirstChannelsBody { channels, more: page.more }))
+}
+
+/// A channel as the first Goch shows it.
+async fn with_members(desk: &Desk, channel: ChannelBody) -> Result<FirstChannelBody, Error> {
+    let page = desk.registry.members(&channel.name, None, MEMBERS_MAX).await?;
+    Ok(FirstChannelBody {
+        name: channel.name,
+        is_private: channel.is_private,
+        created_at: channel.created_at,
+        closed_at: channel.closed_at,
+        members: page.members.into_iter().map(MemberRecord::into_admin).collect(),
+        more_members: page.more,
+        last_message: channel.last_message,
+    })
 }
 
 /// Creates a channel. Version 1: `POST /v1/admin/channels`.
@@ -70,7 +95,7 @@ async fn list_channels(
     ),
 )]
 async fn create(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     login: LoggedIn,
     body: web::Json<CreateChannelBody>,
 ) -> Result<HttpResponse, Refusal> {
@@ -85,15 +110,17 @@ async fn create(
     tag = "first Goch",
     params(("name" = ChannelName, Path, description = "The channel.")),
     responses(
-        (status = 200, description = "The channel.", body = ChannelBody),
+        (status = 200, description = "The channel.", body = FirstChannelBody),
         (status = 404, response = NotFound),
     ),
 )]
 async fn show_channel(
-    desk: web::Data<Desk>,
+    desk: Permitted<Read>,
     name: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    channel::channel(desk, name).await
+    let (_, channel) = desk.channel(&name).await?;
+    let described = describe(&desk, channel).await?;
+    Ok(HttpResponse::Ok().json(with_members(&desk, described).await?))
 }
 
 /// Lists the members. Version 1: `GET /v1/admin/channels/{name}/members`.
@@ -109,7 +136,7 @@ async fn show_channel(
     ),
 )]
 async fn list_members(
-    desk: web::Data<Desk>,
+    desk: Permitted<Read>,
     name: web::Path<String>,
     query: web::Query<by_uid::Query>,
 ) -> Result<HttpResponse, Refusal> {
@@ -130,7 +157,7 @@ async fn list_members(
     ),
 )]
 async fn count_unread(
-    desk: web::Data<Desk>,
+    desk: Permitted<Read>,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Refusal> {
     let (channel, uid) = desk.channel_and_uid(path).await?;

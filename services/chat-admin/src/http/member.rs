@@ -7,7 +7,7 @@ use goch_contract::{
     services::history::Unread,
 };
 
-use super::Desk;
+use super::{Desk, Permitted, Read};
 
 /// Answers with a member and the count of unread messages.
 #[utoipa::path(
@@ -22,7 +22,7 @@ use super::Desk;
     ),
 )]
 pub(super) async fn member(
-    desk: web::Data<Desk>,
+    desk: Permitted<Read>,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Refusal> {
     let (channel, uid) = desk.channel_and_uid(path).await?;

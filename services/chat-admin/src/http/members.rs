@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{ChannelName, rest::AdminMembersBody, schemas::problems::NotFound};
 
-use super::{Desk, by_uid::Query};
+use super::{Permitted, Read, by_uid::Query};
 use crate::record::MemberRecord;
 
 /// Lists the members, addresses included.
@@ -20,7 +20,7 @@ use crate::record::MemberRecord;
     ),
 )]
 pub(super) async fn members(
-    desk: web::Data<Desk>,
+    desk: Permitted<Read>,
     name: web::Path<String>,
     query: web::Query<Query>,
 ) -> Result<HttpResponse, Refusal> {

@@ -9,12 +9,12 @@ use goch_contract::{
     schemas::problems::NotFound,
     services::{
         broker::LogPage,
-        history::{Page, PageRequest, Window},
+        history::{Page, PageRequest, Since, Window},
     },
 };
 use serde::Deserialize;
 
-use super::{Desk, channels::positioned};
+use super::{Permitted, Read, channels::positioned};
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -25,8 +25,8 @@ pub(super) struct Query {
     /// The page has the first events after this `seq`. Excludes `since`.
     #[param(nullable = false)]
     after: Option<u64>,
-    /// The page has the first events since this moment, in Unix seconds.
-    #[param(maximum = 253_402_300_799_u64, nullable = false)]
+    /// The page has the first events since this moment, in Unix milliseconds.
+    #[param(minimum = 100_000_000_000_u64, maximum = 253_402_300_799_999_u64, nullable = false)]
     since: Option<u64>,
     /// The most events of the page; 100 if left out.
     #[param(minimum = 1, maximum = 500, default = 100, nullable = false)]
@@ -35,7 +35,7 @@ pub(super) struct Query {
 
 impl Query {
     fn window(&self) -> Result<Window, Error> {
-        let window = Window::parse(self.after, self.since)?;
+        let window = Window::parse(self.after, self.since.map(Since::Millis))?;
         match self.before {
             None => Ok(window),
             Some(before) if matches!(window, Window::Latest) => Ok(Window::Before(Seq(before))),
@@ -60,7 +60,7 @@ impl Query {
     ),
 )]
 pub(super) async fn messages(
-    desk: web::Data<Desk>,
+    desk: Permitted<Read>,
     name: web::Path<String>,
     query: web::Query<Query>,
 ) -> Result<HttpResponse, Refusal> {
@@ -102,8 +102,10 @@ mod tests {
         assert_eq!(window("").unwrap(), Window::Latest);
         assert_eq!(window("before=7").unwrap(), Window::Before(Seq(7)));
         assert_eq!(window("after=7").unwrap(), Window::After(Seq(7)));
-        assert_eq!(window("since=7").unwrap(), Window::Since(UnixMillis(7_000)));
-        for several in ["before=7&after=1", "before=7&since=1", "after=7&since=1"] {
+        let since = Window::Since(UnixMillis(1_700_000_000_123));
+        assert_eq!(window("since=1700000000123").unwrap(), since);
+        assert_eq!(window("since=1700000000").unwrap_err().field.as_deref(), Some("since"));
+        for several in ["before=7&after=1", "before=7&since=1700000000000", "after=7&since=1"] {
             assert_eq!(window(several).unwrap_err().code, ErrorCode::BadRequest);
         }
     }

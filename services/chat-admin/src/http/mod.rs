@@ -1,5 +1,6 @@
 //! The REST face for ticketing: version 1, one endpoint a file, and the paths of the first Goch.
 
+mod account_channels;
 mod authenticate;
 mod bans;
 mod by_uid;
@@ -17,9 +18,11 @@ mod messages;
 mod observe;
 mod optional;
 mod paged;
+mod permitted;
 mod post_message;
 mod presence;
 mod put_member;
+mod put_read;
 mod remove_member;
 mod revise_message;
 mod suspensions;
@@ -40,19 +43,22 @@ use goch_chassis::{
     http::deprecated,
     problem::{Refusal, json_config, method_not_allowed, not_found, query_config},
 };
-use goch_contract::{ChannelName, Error, ErrorCode, Roles, Uid, limits::Limits};
+use goch_contract::{Error, ErrorCode, Roles, limits::Limits};
 
-use self::authenticate::LoggedIn;
 pub(crate) use self::{authenticate::Doorman, describe::Description, observe::observe};
+use self::{
+    authenticate::LoggedIn,
+    permitted::{Asked, Erase, Permitted, Read, Write},
+};
 use crate::{
     ServiceClient,
     lifecycle::{Lifecycle, Progress},
     log::Log,
     memberships::Memberships,
     presence::Presence,
-    record::{ChannelRecord, MemberRecord},
     registry::Registry,
-    reserved::ReservedUids,
+    signaller::Signaller,
+    tenants::AllRules,
 };
 
 /// What the handlers work with. Cheap to clone, but for the limits.
@@ -61,50 +67,13 @@ pub(crate) struct Desk {
     pub(crate) registry: Registry,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) memberships: Memberships,
-    pub(crate) reserved_uids: Arc<ReservedUids>,
+    pub(crate) rules: Arc<AllRules>,
     pub(crate) roles: Roles,
     pub(crate) services: ServiceClient,
     pub(crate) log: Log,
     pub(crate) presence: Presence,
+    pub(crate) signaller: Signaller,
     pub(crate) limits: Limits,
-}
-
-impl Desk {
-    /// The channel that a path names.
-    ///
-    /// # Errors
-    /// `not_found`, or what is wrong with the name.
-    async fn channel(&self, name: &str) -> Result<(ChannelName, ChannelRecord), Error> {
-        let name = self.limits.parse_channel("name", name)?;
-        let channel = self.registry.channel(&name).await?.ok_or_else(|| {
-            Error::of_field(ErrorCode::NotFound, "name", "there is no channel of this name")
-        })?;
-        Ok((name, channel))
-    }
-
-    /// The channel and the uid that a path names; whether it is a member's is not looked at.
-    ///
-    /// # Errors
-    /// As [`Self::channel`].
-    async fn channel_and_uid(
-        &self,
-        path: web::Path<(String, String)>,
-    ) -> Result<(ChannelName, Uid), Error> {
-        let (name, uid) = path.into_inner();
-        let uid = self.limits.parse_uid("uid", &uid)?;
-        let (channel, _) = self.channel(&name).await?;
-        Ok((channel, uid))
-    }
-
-    /// A channel's member.
-    ///
-    /// # Errors
-    /// `not_found` naming the field.
-    async fn member(&self, channel: &ChannelName, uid: &Uid) -> Result<MemberRecord, Error> {
-        let member = self.registry.member(channel, uid).await?;
-        let message = "there is no member of this uid";
-        member.ok_or_else(|| Error::of_field(ErrorCode::NotFound, "uid", message))
-    }
 }
 
 /// The most entries of a page: what is asked for, from 1 to `max`, or `default` if nothing is.
@@ -161,6 +130,14 @@ fn configure_channels(scope: &mut ServiceConfig) {
                 .route(web::get().to(member::member))
                 .route(web::put().to(put_member::put_member))
                 .route(web::delete().to(remove_member::remove_member)),
+        )
+        .service(
+            resource("/channels/{name}/members/{uid}/read")
+                .route(web::put().to(put_read::put_read)),
+        )
+        .service(
+            resource("/accounts/{uid}/channels")
+                .route(web::get().to(account_channels::account_channels)),
         )
         .service(resource("/channels/{name}/presence").route(web::get().to(presence::presence)))
         .service(

@@ -9,7 +9,7 @@ use actix_web::{
     web,
 };
 use goch_chassis::{http::within_deadline, shutdown::Shutdown};
-use goch_contract::Actor;
+use goch_contract::{Actor, TenantName};
 use tracing::Instrument as _;
 
 use super::authenticate::Login;
@@ -38,13 +38,14 @@ pub(crate) async fn observe<B: MessageBody + 'static>(
         Ok(response) => response.status(),
         Err(error) => error.as_response_error().status_code(),
     };
-    let (actor, status, is_failure) =
-        (login.actor().map(Actor::as_str), status.as_u16(), status.is_server_error());
+    let (actor, tenant) =
+        (login.actor().map(Actor::as_str), login.tenant().map(TenantName::as_str));
+    let (status, is_failure) = (status.as_u16(), status.is_server_error());
     span.in_scope(|| {
         if is_failure {
-            tracing::warn!(actor, method, path, status, "a request failed");
+            tracing::warn!(actor, tenant, method, path, status, "a request failed");
         } else if actor.is_some() {
-            tracing::info!(actor, method, path, status, "request");
+            tracing::info!(actor, tenant, method, path, status, "request");
         }
     });
     let labels = RouteLabels { method, route, status };

@@ -12,7 +12,7 @@ use goch_contract::{
     services::broker::stored_time,
 };
 
-use super::{Desk, LoggedIn};
+use super::{Desk, LoggedIn, Permitted, Write};
 use crate::{log::About, record::MemberRecord};
 
 /// Who speaks, if the request does not say.
@@ -43,7 +43,7 @@ const ID_BYTES: usize = 16;
     ),
 )]
 pub(super) async fn post_message(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     LoggedIn(actor): LoggedIn,
     name: web::Path<String>,
     body: web::Json<PostMessageBody>,
@@ -95,7 +95,7 @@ impl Desk {
         channel: &ChannelName,
         uid: &Uid,
     ) -> Result<Option<MemberRecord>, Error> {
-        if self.reserved_uids.contains(uid) {
+        if self.rules.of_channel(channel).reserved_uids.contains(uid) {
             return self.registry.member(channel, uid).await;
         }
         self.memberships.reserve(channel, uid).await
@@ -120,7 +120,8 @@ impl Checked {
         let from_uid = limits.parse_uid("from_uid", from_uid)?;
         let from_name = body.from_name;
         from_name.as_deref().map_or(Ok(()), |name| limits.check_display_name("from_name", name))?;
-        let from_role = body.from_role.map(|role| roles.find("from_role", &role)).transpose()?;
+        let from_role =
+            body.from_role.map(|role| roles.find_of_member("from_role", &role)).transpose()?;
         limits.check_text(&body.text)?;
         body.meta.as_ref().map_or(Ok(()), |meta| limits.check_meta(meta))?;
         let id = Limits::parse_message_id("id", &id)?;

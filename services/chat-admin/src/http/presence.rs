@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{ChannelName, rest::PresenceBody, schemas::problems::NotFound};
 
-use super::Desk;
+use super::{Permitted, Read};
 
 /// Lists the members who are subscribed to the channel at any gateway.
 #[utoipa::path(
@@ -19,7 +19,7 @@ use super::Desk;
     ),
 )]
 pub(super) async fn presence(
-    desk: web::Data<Desk>,
+    desk: Permitted<Read>,
     name: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
     let (channel, _) = desk.channel(&name).await?;

@@ -10,7 +10,7 @@ use goch_contract::{
     schemas::problems::{Conflict, NotFound},
 };
 
-use super::{Desk, LoggedIn};
+use super::{LoggedIn, Permitted, Write};
 use crate::{memberships::Put, record::MemberUpdate};
 
 /// Puts somebody in: 201 with a secret; or changes a member: 200 without.
@@ -32,7 +32,7 @@ use crate::{memberships::Put, record::MemberUpdate};
     ),
 )]
 pub(super) async fn put_member(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     LoggedIn(actor): LoggedIn,
     path: web::Path<(String, String)>,
     body: web::Json<PutMemberBody>,
@@ -53,7 +53,7 @@ fn check(
     roles: &Roles,
 ) -> Result<(MemberUpdate, Option<Secret>), Error> {
     limits.check_person(&body.display_name, body.email.as_deref())?;
-    let role = body.role.map(|role| roles.find("role", &role)).transpose()?;
+    let role = body.role.map(|role| roles.find_of_member("role", &role)).transpose()?;
     let made = body.secret.as_deref();
     let made = made.map(|it| Limits::parse_made_secret("secret", it)).transpose()?;
     let display_name = Some(body.display_name);

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{ChannelName, Uid, schemas::problems::NotFound};
 
-use super::{Desk, LoggedIn};
+use super::{LoggedIn, Permitted, Write};
 
 /// Removes a member, who may join again.
 #[utoipa::path(
@@ -18,7 +18,7 @@ use super::{Desk, LoggedIn};
     ),
 )]
 pub(super) async fn remove_member(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     LoggedIn(actor): LoggedIn,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Refusal> {

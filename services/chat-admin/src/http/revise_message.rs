@@ -11,7 +11,7 @@ use goch_contract::{
 };
 use serde::Deserialize;
 
-use super::{Desk, LoggedIn, post_message::SYSTEM, progress};
+use super::{LoggedIn, Permitted, Write, post_message::SYSTEM, progress};
 use crate::lifecycle::{Deletion, Edit, Right};
 
 /// Random bytes of an edit's or a deletion's id, if the request has none.
@@ -20,7 +20,8 @@ const ID_BYTES: usize = 16;
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Query {
-    /// The idempotency key; a random one if it is left out.
+    /// The idempotency key, recognised for as long as the deletion's event is in the log; a random one if it is left
+    /// out.
     #[param(value_type = Option<MessageId>, nullable = false)]
     id: Option<String>,
     /// Who deletes it; `system` if it is left out.
@@ -51,14 +52,14 @@ pub(super) struct Query {
     ),
 )]
 pub(super) async fn edit(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     LoggedIn(actor): LoggedIn,
     path: web::Path<(String, u64)>,
     body: web::Json<EditMessageBody>,
 ) -> Result<HttpResponse, Refusal> {
     let (name, seq) = path.into_inner();
     let EditMessageBody { id, uid, text, meta } = body.into_inner();
-    let channel = desk.limits.parse_channel("name", &name)?;
+    let channel = desk.name(&name)?;
     let (id, uid) = who(id, uid.as_deref(), &desk.limits)?;
     desk.limits.check_text(&text)?;
     meta.as_ref().map_or(Ok(()), |meta| desk.limits.check_meta(meta))?;
@@ -87,14 +88,14 @@ pub(super) async fn edit(
     ),
 )]
 pub(super) async fn delete(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     LoggedIn(actor): LoggedIn,
     path: web::Path<(String, u64)>,
     query: web::Query<Query>,
 ) -> Result<HttpResponse, Refusal> {
     let (name, seq) = path.into_inner();
     let Query { id, uid } = query.into_inner();
-    let channel = desk.limits.parse_channel("name", &name)?;
+    let channel = desk.name(&name)?;
     let (id, uid) = who(id, uid.as_deref(), &desk.limits)?;
     let deletion = Deletion { channel, message: Seq(seq), uid, id, actor: Some(actor) };
     Ok(progress(desk.lifecycle.delete_message(deletion, Right::Any).await?))

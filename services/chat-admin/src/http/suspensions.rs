@@ -8,7 +8,7 @@ use goch_contract::{
     schemas::problems::NotFound,
 };
 
-use super::{Desk, LoggedIn, by_uid::Query};
+use super::{Asked, LoggedIn, Permitted, Read, Write, by_uid::Query};
 use crate::suspensions::not_suspended;
 
 /// Suspends an account, which need not be a member anywhere.
@@ -16,16 +16,17 @@ use crate::suspensions::not_suspended;
     put,
     path = "/accounts/{uid}/suspension",
     tag = "personal data",
-    params(("uid" = Uid, Path, description = "The account.")),
+    params(("uid" = Uid, Path, description = "The account."), Asked),
     responses((status = 200, description = "The suspension.", body = Suspension)),
 )]
 pub(super) async fn suspend(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     LoggedIn(actor): LoggedIn,
     uid: web::Path<String>,
+    asked: web::Query<Asked>,
 ) -> Result<HttpResponse, Refusal> {
-    let uid = desk.limits.parse_uid("uid", &uid)?;
-    Ok(HttpResponse::Ok().json(desk.memberships.suspensions.suspend(&uid, &actor).await?))
+    let account = desk.account(&uid, &asked)?;
+    Ok(HttpResponse::Ok().json(desk.memberships.suspensions.suspend(&account, &actor).await?))
 }
 
 /// Shows the suspension of an account.
@@ -34,18 +35,19 @@ pub(super) async fn suspend(
     path = "/accounts/{uid}/suspension",
     operation_id = "show_suspension",
     tag = "personal data",
-    params(("uid" = Uid, Path, description = "The account.")),
+    params(("uid" = Uid, Path, description = "The account."), Asked),
     responses(
         (status = 200, description = "The suspension.", body = Suspension),
         (status = 404, response = NotFound),
     ),
 )]
 pub(super) async fn suspension(
-    desk: web::Data<Desk>,
+    desk: Permitted<Read>,
     uid: web::Path<String>,
+    asked: web::Query<Asked>,
 ) -> Result<HttpResponse, Refusal> {
-    let uid = desk.limits.parse_uid("uid", &uid)?;
-    let found = desk.memberships.suspensions.find(&uid).await?;
+    let account = desk.account(&uid, &asked)?;
+    let found = desk.memberships.suspensions.find(&account).await?;
     Ok(HttpResponse::Ok().json(found.ok_or_else(not_suspended)?))
 }
 
@@ -55,19 +57,20 @@ pub(super) async fn suspension(
     path = "/accounts/{uid}/suspension",
     operation_id = "lift_suspension",
     tag = "personal data",
-    params(("uid" = Uid, Path, description = "The account.")),
+    params(("uid" = Uid, Path, description = "The account."), Asked),
     responses(
         (status = 204, description = "The suspension is lifted."),
         (status = 404, response = NotFound),
     ),
 )]
 pub(super) async fn lift(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     LoggedIn(actor): LoggedIn,
     uid: web::Path<String>,
+    asked: web::Query<Asked>,
 ) -> Result<HttpResponse, Refusal> {
-    let uid = desk.limits.parse_uid("uid", &uid)?;
-    desk.memberships.suspensions.lift(&uid, &actor).await?;
+    let account = desk.account(&uid, &asked)?;
+    desk.memberships.suspensions.lift(&account, &actor).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -77,14 +80,17 @@ pub(super) async fn lift(
     path = "/suspensions",
     operation_id = "list_suspensions",
     tag = "personal data",
-    params(Query),
+    params(Query, Asked),
     responses((status = 200, description = "A page of accounts, by uid.", body = SuspensionsBody)),
 )]
 pub(super) async fn suspensions(
-    desk: web::Data<Desk>,
+    desk: Permitted<Read>,
     query: web::Query<Query>,
+    asked: web::Query<Asked>,
 ) -> Result<HttpResponse, Refusal> {
     let (after, limit) = query.page(&desk.limits)?;
-    let (suspensions, more) = desk.memberships.suspensions.list(after.as_ref(), limit).await?;
+    let tenant = desk.tenant(&asked)?;
+    let found = desk.memberships.suspensions.list(tenant.as_ref(), after.as_ref(), limit).await?;
+    let (suspensions, more) = found;
     Ok(HttpResponse::Ok().json(SuspensionsBody { suspensions, more }))
 }

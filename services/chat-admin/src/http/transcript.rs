@@ -18,7 +18,7 @@ use serde::Deserialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
-    Desk,
+    Permitted, Read,
     paged::{self, Frame, Page},
 };
 use crate::record::{ChannelRecord, MemberRecord};
@@ -52,7 +52,7 @@ enum Format {
     ),
 )]
 pub(super) async fn transcript(
-    desk: web::Data<Desk>,
+    desk: Permitted<Read>,
     request: HttpRequest,
     name: web::Path<String>,
     query: web::Query<Query>,

@@ -4,8 +4,7 @@ use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{Actor, ChannelName, rest::ChannelBody, schemas::problems::NotFound};
 
-use super::{Desk, LoggedIn, channels::describe};
-use crate::registry::MEMBERS_MAX;
+use super::{LoggedIn, Permitted, Write, channels::describe};
 
 /// Closes the channel, if it is not closed.
 #[utoipa::path(
@@ -20,7 +19,7 @@ use crate::registry::MEMBERS_MAX;
     ),
 )]
 pub(super) async fn close(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     LoggedIn(actor): LoggedIn,
     name: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
@@ -40,7 +39,7 @@ pub(super) async fn close(
     ),
 )]
 pub(super) async fn reopen(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     LoggedIn(actor): LoggedIn,
     name: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
@@ -48,14 +47,12 @@ pub(super) async fn reopen(
 }
 
 async fn turn(
-    desk: &Desk,
+    desk: &Permitted<Write>,
     name: &str,
     close: bool,
     actor: &Actor,
 ) -> Result<HttpResponse, Refusal> {
-    let name = desk.limits.parse_channel("name", name)?;
+    let name = desk.name(name)?;
     let channel = desk.lifecycle.turn(&name, close, actor).await?;
-    let members = desk.registry.members(&name, None, MEMBERS_MAX).await?;
-    let mut described = describe(&desk.services, vec![(channel, members)]).await;
-    Ok(HttpResponse::Ok().json(described.pop()))
+    Ok(HttpResponse::Ok().json(describe(desk, channel).await?))
 }

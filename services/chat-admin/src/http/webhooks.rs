@@ -5,21 +5,22 @@ use std::collections::BTreeSet;
 use actix_web::{HttpResponse, web};
 use goch_chassis::problem::Refusal;
 use goch_contract::{
-    Error,
-    limits::page_limit,
+    Error, Secret,
+    limits::{Limits, page_limit},
     schemas::problems::{Conflict, NotFound},
     services::webhooks::{
         ChangeWebhook, CreateWebhook, DeadLetters, DeleteWebhook, ReplayDeadLetters,
         RotateWebhookSecret, Webhooks,
     },
     webhook::{
-        ChangeWebhookBody, CreateWebhookBody, DeadLettersBody, EventKind, OVERLAP_SECONDS_DEFAULT,
-        OVERLAP_SECONDS_MAX, RotateSecretBody, Webhook, WebhookWithSecret, WebhooksBody,
+        CHANNELS_MAX, ChangeWebhookBody, ChannelPattern, CreateWebhookBody, DeadLettersBody,
+        EventKind, OVERLAP_SECONDS_DEFAULT, OVERLAP_SECONDS_MAX, ReplayBody, RotateSecretBody,
+        Webhook, WebhookWithSecret, WebhooksBody, parse_secret,
     },
 };
 use serde::Deserialize;
 
-use super::{Desk, optional::Optional};
+use super::{Permitted, Read, Write, limit_within, optional::Optional};
 
 /// Creates a webhook; the answer is the only one that has its secret.
 #[utoipa::path(
@@ -30,34 +31,70 @@ use super::{Desk, optional::Optional};
     request_body(content = CreateWebhookBody, example = json!({
         "url": "https://tickets.example.org/goch",
         "events": ["channel.closed", "message.created", "message.unread"],
+        "channels": ["acme-*"],
     })),
     responses(
+        (status = 200, description = "The webhook was created by an earlier request with the same secret.", body = WebhookWithSecret),
         (status = 201, description = "The webhook, with its secret.", body = WebhookWithSecret),
         (status = 409, response = Conflict),
     ),
 )]
 pub(super) async fn create(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     body: web::Json<CreateWebhookBody>,
 ) -> Result<HttpResponse, Refusal> {
-    let CreateWebhookBody { url, events } = body.into_inner();
-    let request = CreateWebhook { url, events: parse(&events)? };
-    Ok(HttpResponse::Created().json(desk.services.call(&request).await?))
+    let CreateWebhookBody { url, events, channels, secret } = body.into_inner();
+    let secret = made(secret.as_deref())?;
+    let events = parse(&events)?;
+    let channels = channels.map(|channels| parse_channels(&desk.limits, &channels)).transpose()?;
+    let channels = channels.unwrap_or_else(|| [ChannelPattern::all()].into());
+    let request = CreateWebhook {
+        url,
+        events,
+        channels,
+        tenant: desk.owner(),
+        max: desk.rules.of(desk.principal().tenant.as_ref()).webhooks_max,
+        secret,
+    };
+    let created = desk.services.call(&request).await?;
+    let mut response = if created.is_new { HttpResponse::Created() } else { HttpResponse::Ok() };
+    Ok(response.json(created.webhook))
 }
 
-/// Lists all webhooks.
+/// The most webhooks of a page, which is also what it has if the request does not say.
+const WEBHOOKS_LIMIT: usize = 100;
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Query {
+    /// The page begins after this id.
+    #[param(nullable = false, example = "5e1f0c3b9a7d2468")]
+    after: Option<String>,
+    /// The most webhooks of the page; 100 if left out.
+    #[param(minimum = 1, maximum = 100, default = 100, nullable = false)]
+    limit: Option<u64>,
+}
+
+/// Lists webhooks.
 #[utoipa::path(
     get,
     path = "/webhooks",
     operation_id = "list_webhooks",
     tag = "webhooks",
+    params(Query),
     responses(
-        (status = 200, description = "The webhooks, in the order of their creation.", body = WebhooksBody),
+        (status = 200, description = "A page, by id.", body = WebhooksBody),
     ),
 )]
-pub(super) async fn list(desk: web::Data<Desk>) -> Result<HttpResponse, Refusal> {
-    let webhooks = desk.services.call(&Webhooks {}).await?;
-    Ok(HttpResponse::Ok().json(WebhooksBody { webhooks }))
+pub(super) async fn list(
+    desk: Permitted<Read>,
+    query: web::Query<Query>,
+) -> Result<HttpResponse, Refusal> {
+    let limit = limit_within(query.limit, WEBHOOKS_LIMIT, WEBHOOKS_LIMIT)?;
+    let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+    let after = query.into_inner().after;
+    let request = Webhooks { tenant: desk.owner(), after, limit };
+    Ok(HttpResponse::Ok().json(desk.services.call(&request).await?))
 }
 
 /// Shows a webhook.
@@ -73,10 +110,14 @@ pub(super) async fn list(desk: web::Data<Desk>) -> Result<HttpResponse, Refusal>
     ),
 )]
 pub(super) async fn show(
-    desk: web::Data<Desk>,
+    desk: Permitted<Read>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    change_with(&desk, id.into_inner(), None, None, None).await
+    let id = id.into_inner();
+    let tenant = desk.owner();
+    let request =
+        ChangeWebhook { id, tenant, url: None, events: None, channels: None, enabled: None };
+    Ok(HttpResponse::Ok().json(desk.services.call(&request).await?))
 }
 
 /// Changes a webhook.
@@ -93,13 +134,16 @@ pub(super) async fn show(
     ),
 )]
 pub(super) async fn change(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     id: web::Path<String>,
     body: web::Json<ChangeWebhookBody>,
 ) -> Result<HttpResponse, Refusal> {
-    let ChangeWebhookBody { url, events, enabled } = body.into_inner();
+    let ChangeWebhookBody { url, events, channels, enabled } = body.into_inner();
     let events = events.as_deref().map(parse).transpose()?;
-    change_with(&desk, id.into_inner(), url, events, enabled).await
+    let channels = channels.map(|channels| parse_channels(&desk.limits, &channels)).transpose()?;
+    let request =
+        ChangeWebhook { id: id.into_inner(), tenant: desk.owner(), url, events, channels, enabled };
+    Ok(HttpResponse::Ok().json(desk.services.call(&request).await?))
 }
 
 /// Enables a webhook, if it is not enabled.
@@ -115,20 +159,11 @@ pub(super) async fn change(
     ),
 )]
 pub(super) async fn enable(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    change_with(&desk, id.into_inner(), None, None, Some(true)).await
-}
-
-async fn change_with(
-    desk: &Desk,
-    id: String,
-    url: Option<String>,
-    events: Option<BTreeSet<EventKind>>,
-    enabled: Option<bool>,
-) -> Result<HttpResponse, Refusal> {
-    let request = ChangeWebhook { id, url, events, enabled };
+    let (id, tenant, enabled) = (id.into_inner(), desk.owner(), Some(true));
+    let request = ChangeWebhook { id, tenant, url: None, events: None, channels: None, enabled };
     Ok(HttpResponse::Ok().json(desk.services.call(&request).await?))
 }
 
@@ -154,13 +189,20 @@ async fn change_with(
     ),
 )]
 pub(super) async fn rotate_secret(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     id: web::Path<String>,
     body: Optional<RotateSecretBody>,
 ) -> Result<HttpResponse, Refusal> {
     let overlap_seconds = overlap(body.0.overlap_seconds)?;
-    let request = RotateWebhookSecret { id: id.into_inner(), overlap_seconds };
+    let secret = made(body.0.secret.as_deref())?;
+    let (id, tenant) = (id.into_inner(), desk.owner());
+    let request = RotateWebhookSecret { id, tenant, overlap_seconds, secret };
     Ok(HttpResponse::Ok().json(desk.services.call(&request).await?))
+}
+
+/// The secret that a request brings along, if it does.
+fn made(secret: Option<&str>) -> Result<Option<Secret>, Error> {
+    secret.map(|secret| parse_secret("secret", secret)).transpose()
 }
 
 fn overlap(seconds: Option<u64>) -> Result<u64, Error> {
@@ -185,10 +227,10 @@ fn overlap(seconds: Option<u64>) -> Result<u64, Error> {
     ),
 )]
 pub(super) async fn delete(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    desk.services.call(&DeleteWebhook { id: id.into_inner() }).await?;
+    desk.services.call(&DeleteWebhook { id: id.into_inner(), tenant: desk.owner() }).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -216,13 +258,18 @@ pub(super) struct DeadLettersQuery {
     ),
 )]
 pub(super) async fn dead_letters(
-    desk: web::Data<Desk>,
+    desk: Permitted<Read>,
     id: web::Path<String>,
     query: web::Query<DeadLettersQuery>,
 ) -> Result<HttpResponse, Refusal> {
     let DeadLettersQuery { after, limit } = query.into_inner();
     let after = after.filter(|after| !after.is_empty());
-    let request = DeadLetters { webhook: id.into_inner(), after, limit: page_limit(limit)? };
+    let request = DeadLetters {
+        webhook: id.into_inner(),
+        tenant: desk.owner(),
+        after,
+        limit: page_limit(limit)?,
+    };
     Ok(HttpResponse::Ok().json(desk.services.call(&request).await?))
 }
 
@@ -240,11 +287,12 @@ pub(super) async fn dead_letters(
     ),
 )]
 pub(super) async fn replay(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Refusal> {
     let (webhook, id) = path.into_inner();
-    desk.services.call(&ReplayDeadLetters { webhook, id: Some(id) }).await?;
+    let tenant = desk.owner();
+    desk.services.call(&ReplayDeadLetters { webhook, tenant, id: Some(id) }).await?;
     Ok(HttpResponse::Accepted().finish())
 }
 
@@ -256,17 +304,17 @@ pub(super) async fn replay(
     tag = "webhooks",
     params(("id" = String, Path, description = "The webhook.")),
     responses(
-        (status = 202, description = "Up to 500 will be tried."),
+        (status = 202, description = "Up to 500 will be tried: the first by `seq` of those that are not being tried.", body = ReplayBody),
         (status = 404, response = NotFound),
         (status = 409, response = Conflict),
     ),
 )]
 pub(super) async fn replay_all(
-    desk: web::Data<Desk>,
+    desk: Permitted<Write>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    desk.services.call(&ReplayDeadLetters { webhook: id.into_inner(), id: None }).await?;
-    Ok(HttpResponse::Accepted().finish())
+    let request = ReplayDeadLetters { webhook: id.into_inner(), tenant: desk.owner(), id: None };
+    Ok(HttpResponse::Accepted().json(desk.services.call(&request).await?))
 }
 
 fn parse(words: &[String]) -> Result<BTreeSet<EventKind>, Error> {
@@ -277,9 +325,36 @@ fn parse(words: &[String]) -> Result<BTreeSet<EventKind>, Error> {
     })
 }
 
+/// The channels that a webhook is about.
+fn parse_channels(limits: &Limits, words: &[String]) -> Result<BTreeSet<ChannelPattern>, Error> {
+    if words.is_empty() || words.len() > CHANNELS_MAX {
+        let reason = format!(
+            "channels must have 1 to {CHANNELS_MAX} names, or beginnings of names with a * behind them"
+        );
+        return Err(Error::bad_request("channels", reason));
+    }
+    words.iter().map(|word| limits.parse_pattern("channels", word)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn channels_are_names_and_beginnings_of_names_and_not_too_many() {
+        let parse = |words: &[&str]| {
+            let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+            parse_channels(&Limits::default(), &words).map_err(|error| error.field)
+        };
+        assert_eq!(
+            parse(&["acme-*", "acme-*", "*", "other"]).map(|channels| channels.len()),
+            Ok(3)
+        );
+        assert!(parse(&["c"; CHANNELS_MAX]).is_ok());
+        for words in [&[][..], &["a b"], &["ok", ""], &["c"; CHANNELS_MAX + 1]] {
+            assert_eq!(parse(words), Err(Some("channels".into())));
+        }
+    }
 
     #[test]
     fn an_overlap_is_a_day_unless_it_is_said_and_a_month_at_most() {

@@ -3,13 +3,16 @@
 //! The mark in its record comes first: it makes the channel unknown to everybody at once. Members go
 //! before the log, so that nobody's coming or going is published into a log that is already empty;
 //! the log goes before its copies, which would read it again; and the record goes last, so that the
-//! name is free only when nothing is left.
+//! name is free only when nothing is left, and only when it is stored that the channel is deleted: webhooks tell
+//! that before they tell of a new channel of the name.
 
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_contract::{
-    Actor, ChannelName, Error, ErrorCode, Seq,
+    Actor, ChannelName, Error, ErrorCode, Seq, UnixMillis,
+    ended::{ChannelDeleted, Ended},
+    event::end_deduplication_id,
     services::{
         admin::Revoked,
         broker::{Purge, Tails},
@@ -18,7 +21,10 @@ use goch_contract::{
 };
 
 use super::{Lifecycle, Progress, finisher::Unfinished, no_channel};
-use crate::{record::member_keys, registry::projection::Key};
+use crate::{
+    record::{Record as _, member_keys},
+    registry::projection::Key,
+};
 
 /// Records that are read and removed in one go.
 const RECORDS: usize = 1_000;
@@ -74,6 +80,11 @@ impl Lifecycle {
         self.memberships.revoker.revoke(Revoked::Channel(name.clone())).await;
         self.remove_members(name, revision).await?;
         self.empty_log(name, revision).await?;
+        self.require_mark(name, revision).await?;
+        let deleted = ChannelDeleted { channel: name.clone(), time: UnixMillis::now() };
+        let id = end_deduplication_id(stored.record.creation());
+        let actor = stored.record.actor.as_ref();
+        self.log.publish_end(&Ended::ChannelDeleted(deleted), id, actor).await?;
         if self.buckets.channels.remove(&name.token(), Some(revision)).await? {
             let actor = stored.record.actor.as_ref().map(Actor::as_str);
             tracing::info!(channel = %name, actor, "channel deleted");

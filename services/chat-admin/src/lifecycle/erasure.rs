@@ -13,7 +13,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_chassis::bucket::Entry;
 use goch_contract::{
     Actor, ChannelName, Error, Person, PersonKind, Uid, UnixMillis,
-    event::Logged,
+    ended::{Ended, PersonErased},
+    event::{Logged, end_deduplication_id},
     services::{
         broker::{ERASE_MAX, Erase, Find, Found},
         history::{ForgetEvents, ForgetPositions},
@@ -25,8 +26,8 @@ use super::{ATTEMPTS_MAX, Lifecycle, Progress, finisher::Unfinished, too_many_ch
 use crate::{
     log::is_full,
     record::{
-        EraseStep, ErasurePage, ErasureRecord, MemberRecord, Standing, deletion_key, erasure_key,
-        member_key, parse_member_key,
+        EraseStep, ErasurePage, ErasureRecord, MemberRecord, Record as _, Standing, deletion_key,
+        erasure_key, member_key, member_keys_of, parse_member_key,
     },
     registry::bucket::{self, Creation, Revised},
 };
@@ -71,7 +72,7 @@ impl Lifecycle {
         let key = erasure_key(person);
         let Some(begun) = self.buckets.erasures.get(&key).await? else { return Ok(()) };
         if self.has_gone_with_channel(&begun.record).await? {
-            return self.buckets.erasures.purge(&key, Some(begun.revision)).await;
+            return self.end_erasure(begun).await;
         }
         let actor = begun.record.actor;
         let mut all_left = self.end_memberships(person, &actor).await?;
@@ -79,6 +80,10 @@ impl Lifecycle {
         // the look.
         self.drop_deletions(person).await?;
         while let Some(stored) = self.buckets.erasures.get(&key).await? {
+            // The channel may have gone meanwhile.
+            if self.has_gone_with_channel(&stored.record).await? {
+                return self.end_erasure(stored).await;
+            }
             match stored.record.page.clone() {
                 None => {
                     let is_last = self.find_page(stored, all_left).await?;
@@ -96,13 +101,24 @@ impl Lifecycle {
                     } else {
                         self.services.call(&ForgetPositions::OfPerson(person.clone())).await?;
                         self.drop_deletions(person).await?;
-                        // Nobody follows this bucket: no marker is needed.
-                        self.buckets.erasures.purge(&key, Some(stored.revision)).await?;
-                        tracing::info!(%person, %actor, "a person's data is erased");
+                        self.end_erasure(stored).await?;
                     }
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Says that a person is erased, and forgets that it was to be done.
+    async fn end_erasure(&self, stored: Revised<ErasureRecord>) -> Result<(), Error> {
+        let ErasureRecord { person, actor, .. } = &stored.record;
+        // The uid alone is kept, for a time: whoever was told of the person must hear it.
+        let erased = Ended::PersonErased(PersonErased::of(person, UnixMillis::now()));
+        let id = end_deduplication_id(stored.record.creation());
+        self.log.publish_end(&erased, id, Some(actor)).await?;
+        // Nobody follows this bucket: no marker is needed.
+        self.buckets.erasures.purge(&erasure_key(person), Some(stored.revision)).await?;
+        tracing::info!(%person, %actor, "a person's data is erased");
         Ok(())
     }
 
@@ -120,12 +136,14 @@ impl Lifecycle {
         if let Some(channel) = person.channel() {
             return self.end_membership(channel, uid, person.kind(), actor).await;
         }
-        let filter = format!("*.{}", uid.token());
+        let filter = member_keys_of(uid);
         let mut untold = BTreeSet::new();
         loop {
             let left = |entry: Entry| {
                 let (channel, _) = parse_member_key(&entry.key)?;
-                let is_left = has_of_account(&entry) && !untold.contains(&channel);
+                let is_left = person.is_known_in(&channel)
+                    && has_of_account(&entry)
+                    && !untold.contains(&channel);
                 is_left.then_some(channel)
             };
             let left = self.buckets.members.some(&filter, MEMBERSHIPS, left).await?;
@@ -144,7 +162,7 @@ impl Lifecycle {
     /// the person any more. The copies go first: without the event, nothing else says which channel has them.
     async fn drop_deletions(&self, person: &Person) -> Result<(), Error> {
         let deletions = self.buckets.deletions.records(">", DELETIONS).await?;
-        for record in deletions.iter().filter(|it| it.erased_first && it.person() == *person) {
+        for record in deletions.iter().filter(|it| it.erased_first && it.is_by(person)) {
             if !record.forgotten_first {
                 self.erase_message(&record.channel, record.message, true).await?;
             }

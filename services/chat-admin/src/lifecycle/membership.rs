@@ -7,11 +7,12 @@ use goch_chassis::bucket::Entry;
 use goch_contract::{
     Actor, ChannelName, Error, ErrorCode, Person, Uid, UnixMillis,
     rest::{Ban, Membership},
+    services::admin::Revoked,
 };
 
 use super::{ATTEMPTS_MAX, Lifecycle, too_many_changes};
 use crate::{
-    record::{MemberRecord, Standing, member_key, member_keys, parse_member_key},
+    record::{MemberRecord, Standing, member_key, member_keys, member_keys_of, parse_member_key},
     registry::{
         bucket::{self, Creation, Revised},
         cut, member_after,
@@ -71,6 +72,9 @@ impl Lifecycle {
                     match bucket::create(&self.buckets.members, &key, &record).await? {
                         Creation::Done(revision) => {
                             tracing::info!(%channel, %uid, %actor, "somebody is banned");
+                            // No member is put out, but somebody may hear the channel as no member.
+                            let revoked = Revoked::Member(channel.clone(), uid.clone());
+                            self.memberships.revoker.revoke(revoked).await;
                             Some(Revised { revision, record })
                         }
                         Creation::Taken(_) => None,
@@ -148,18 +152,25 @@ impl Lifecycle {
         Ok(cut(bans, limit))
     }
 
-    /// Where a person is a member, or banned, by channel.
+    /// Where a person is a member, or banned, by channel; and whether there are more.
     ///
     /// # Errors
     /// `unavailable`.
-    pub(crate) async fn memberships(&self, person: &Person) -> Result<Vec<Membership>, Error> {
+    pub(crate) async fn memberships(
+        &self,
+        person: &Person,
+    ) -> Result<(Vec<Membership>, bool), Error> {
         let filter = match person {
-            Person::Account(uid) => format!("*.{}", uid.token()),
+            Person::Account(account) => member_keys_of(&account.uid),
             Person::Guest(channel, uid) => member_key(channel, uid),
         };
         let members = &self.buckets.members;
-        let found = members.list(&filter, RECORDS_MAX).await?;
-        let channels = found.iter().filter_map(|entry| parse_member_key(&entry.key));
+        // Namesakes of other tenants are not among them, and take no places.
+        let own = |entry: Entry| {
+            parse_member_key(&entry.key).filter(|(channel, _)| person.is_known_in(channel))
+        };
+        let found = members.some(&filter, RECORDS_MAX + 1, own).await?;
+        let (channels, more) = cut(found, RECORDS_MAX);
         let mut memberships = Vec::new();
         for (channel, uid) in channels {
             let stored = members.get(&member_key(&channel, &uid)).await?;
@@ -168,6 +179,6 @@ impl Lifecycle {
                 .extend(stored.and_then(|stored| stored.record.into_membership(channel, kind)));
         }
         memberships.sort_unstable_by(|one, other| one.channel.cmp(&other.channel));
-        Ok(memberships)
+        Ok((memberships, more))
     }
 }

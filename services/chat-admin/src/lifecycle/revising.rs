@@ -416,7 +416,7 @@ impl Lifecycle {
             .map(|stored| stored.record)
             .filter(is_member)
             .ok_or_else(|| Error::new(ErrorCode::Unauthorized, "the membership has ended"))?;
-        self.memberships.require_not_suspended(&member).await?;
+        self.memberships.require_not_suspended(channel, &member).await?;
         Ok(member.kind())
     }
 

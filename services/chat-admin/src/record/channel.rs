@@ -33,6 +33,9 @@ pub(crate) struct ChannelRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) actor: Option<Actor>,
     creation: String,
+    /// Of a public channel: what the request that created it brought along, by which it is known when it comes again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) made_with: Option<SecretHash>,
 }
 
 /// What a record says that was stored before the field existed.
@@ -54,6 +57,7 @@ impl ChannelRecord {
             deleting: false,
             actor: None,
             creation: random_hex::<CREATION_BYTES>()?,
+            made_with: None,
         })
     }
 

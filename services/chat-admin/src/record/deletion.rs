@@ -74,9 +74,9 @@ impl DeletionRecord {
         self.membership.as_ref().map_or(Sender::Ticketing(&self.uid), Sender::Member)
     }
 
-    /// Who deletes it, as one person.
-    pub(crate) fn person(&self) -> Person {
-        self.kind.person(&self.channel, &self.uid)
+    /// Whether this person deletes it.
+    pub(crate) fn is_by(&self, person: &Person) -> bool {
+        person.is(&self.channel, &self.uid, self.kind)
     }
 
     /// Whether the message was in this channel, and not in an earlier one of the same name.

@@ -60,7 +60,7 @@ impl Record for ErasureRecord {
 
 #[cfg(test)]
 mod tests {
-    use goch_contract::{PersonKind, Uid};
+    use goch_contract::Uid;
 
     use super::*;
     use crate::record::tests::channel;
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn a_guest_of_a_new_channel_of_the_same_name_is_somebody_else() {
         let (before, after) = (channel(None), channel(None));
-        let guest = PersonKind::Guest.person(&before.name, &Uid::parse("ann").unwrap());
+        let guest = Person::Guest(before.name.clone(), Uid::parse("ann").unwrap());
         let actor = Actor::parse("help-desk").unwrap();
         let erasure = |channel| ErasureRecord::new(guest.clone(), actor.clone(), channel).unwrap();
         assert!(!erasure(Some(&before)).is_outlived_by(&before));

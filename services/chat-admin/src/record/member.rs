@@ -176,6 +176,11 @@ impl MemberRecord {
         matches!(self.standing, Standing::Removed(_)) && !self.is_reserved
     }
 
+    /// Whether this is a member who is known beyond the channel: by a token, or because ticketing said so.
+    pub(crate) fn is_account(&self) -> bool {
+        self.is_member() && self.origin != Origin::Joined
+    }
+
     /// Tells this membership from any other.
     pub(crate) fn membership(&self) -> &MembershipId {
         &self.creation
@@ -339,6 +344,10 @@ impl MemberRecord {
 impl Record for MemberRecord {
     fn creation(&self) -> &str {
         self.creation.as_str()
+    }
+
+    fn is_of_account(&self) -> bool {
+        self.is_account()
     }
 }
 

@@ -26,10 +26,11 @@ impl Registry {
         let key = member_key(&name, &uid);
         for _ in 0..ATTEMPTS_MAX {
             let suspensions = &self.memberships.suspensions;
+            let account = self.memberships.tenants.account_in(&name, &uid);
             let (channel, stored, suspension) = tokio::try_join!(
                 self.living(&name),
                 self.members.find(&key),
-                suspensions.find(&uid),
+                suspensions.find(&account),
             )?;
             let channel = channel.ok_or_else(refused)?;
             if suspension.is_some() {

@@ -246,6 +246,7 @@ impl Keeper {
     /// What a change writes. What is not ours is left out.
     fn understand(&self, source: Source, change: &Change) -> Option<Write> {
         let value = change.value.as_ref();
+        let mut is_of_account = false;
         let key = match source {
             Source::Channels => {
                 let name = ChannelName::of_token(&change.key)?;
@@ -263,18 +264,22 @@ impl Keeper {
             }
             Source::Members => {
                 let (channel, uid) = parse_member_key(&change.key)?;
-                match value.map(|value| serde_json::from_slice::<MemberRecord>(value)) {
+                let record = value.map(|value| serde_json::from_slice::<MemberRecord>(value));
+                match &record {
                     None => {
                         self.sweeper.note(Marker::Member(change.key.clone(), change.revision));
                     }
-                    Some(Ok(record)) => self.announcer.note(&channel, &uid, record.announced),
+                    Some(Ok(record)) => {
+                        is_of_account = record.is_account();
+                        self.announcer.note(&channel, &uid, record.announced);
+                    }
                     Some(Err(_)) => {}
                 }
-                Key::Member(channel, uid)
+                Key::of(channel, uid, record.and_then(Result::ok).as_ref())
             }
         };
         let record = std::str::from_utf8(value.map_or(&[], |value| value)).ok()?.to_owned();
-        Some(Write { key, revision: change.revision, record })
+        Some(Write { key, revision: change.revision, record, is_of_account })
     }
 }
 

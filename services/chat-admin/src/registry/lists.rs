@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use goch_chassis::bucket::Entry;
-use goch_contract::{ChannelName, Error, Uid};
+use goch_contract::{Account, ChannelName, Error, Uid};
 use tokio::{sync::SemaphorePermit, time::timeout};
 
-use super::{Registry, projection::ChannelPage};
-use crate::record::{ChannelRecord, MemberRecord, member_keys, parse_member_key};
+use super::{
+    Registry,
+    projection::{ChannelPage, MembershipPage},
+};
+use crate::record::{ChannelRecord, MemberRecord, member_keys, member_keys_of, parse_member_key};
 
 /// The most members of one page.
 pub(crate) const MEMBERS_MAX: usize = 1_000;
@@ -45,7 +48,7 @@ pub(super) const AT_A_TIME: usize = 8;
 /// As how many of them the list of all channels counts.
 const WEIGHT_OF_CHANNELS: u32 = 3;
 
-/// Lists of members read at a time for one page of channels.
+/// Channels of one page whose members are counted at a time.
 const AT_A_TIME_OF_PAGE: usize = 4;
 
 /// How long a list may wait for others to end.
@@ -54,7 +57,7 @@ const WAIT_WITHIN: Duration = Duration::from_secs(2);
 /// How long reading all channels may take.
 const CHANNELS_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long a page of channels may take, with their members.
+/// How long a page of channels may take, with their members counted.
 const PAGE_WITHIN: Duration = Duration::from_secs(13);
 
 impl Registry {
@@ -106,55 +109,148 @@ impl Registry {
         Ok(MemberPage::of(members, limit))
     }
 
+    /// How many members a channel has.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub(crate) async fn count_members(&self, channel: &ChannelName) -> Result<usize, Error> {
+        if let Some((members, _)) = self.projection.count(channel).await {
+            return Ok(members);
+        }
+        self.count_members_of_bucket(channel).await
+    }
+
+    async fn count_members_of_bucket(&self, channel: &ChannelName) -> Result<usize, Error> {
+        let _permit = self.list_permit(1).await?;
+        let pick = |entry: Entry| {
+            let (uid, record) = member_after(None, &entry)?;
+            record.is_member().then_some((uid, ()))
+        };
+        Ok(self.members.first(&member_keys(channel), usize::MAX, pick).await?.len())
+    }
+
     /// How many members, bans and reserved uids a channel has; of many more than it may have, some.
-    pub(super) async fn count_members(&self, channel: &ChannelName) -> Result<usize, Error> {
-        if let Some(count) = self.projection.count_members(channel).await {
-            return Ok(count);
+    pub(super) async fn count_uids(&self, channel: &ChannelName) -> Result<usize, Error> {
+        if let Some((members, others)) = self.projection.count(channel).await {
+            return Ok(members + others);
         }
         let _permit = self.list_permit(1).await?;
-        let entries = self.members.list(&member_keys(channel), self.channel_members_max).await?;
+        let max = self.rules.of_channel(channel).channel_members_max;
+        let entries = self.members.list(&member_keys(channel), max).await?;
         Ok(entries.len())
     }
 
-    /// Up to `limit` channels by name, after `after`, each with its members.
+    /// Up to `limit` channels by name, after `after`, each with how many members it has, of those whose names begin
+    /// with `prefix`.
     ///
     /// # Errors
     /// `unavailable`, also when there are more channels than can be read in time while Redis is away.
     pub(crate) async fn page(
         &self,
+        prefix: &str,
         after: Option<&ChannelName>,
         limit: usize,
     ) -> Result<ChannelPage, Error> {
-        if let Some(page) = self.projection.page(after, limit).await {
+        if let Some(page) = self.projection.page(prefix, after, limit).await {
             return Ok(page);
         }
-        let page = timeout(PAGE_WITHIN, self.page_of_buckets(after, limit)).await;
+        let page = timeout(PAGE_WITHIN, self.page_of_buckets(prefix, after, limit)).await;
         page.unwrap_or_else(|_| Err(Error::unavailable("the list of channels took too long")))
+    }
+
+    /// Up to `limit` channels of an account by name, after `after`, with the account's memberships.
+    ///
+    /// # Errors
+    /// `unavailable`, also when there are more members than can be looked through in time while Redis is away.
+    pub(crate) async fn memberships(
+        &self,
+        account: &Account,
+        after: Option<&ChannelName>,
+        limit: usize,
+    ) -> Result<MembershipPage, Error> {
+        if let Some(page) = self.projection.memberships(account, after, limit).await {
+            return Ok(page);
+        }
+        let page = timeout(PAGE_WITHIN, self.memberships_of_buckets(account, after, limit)).await;
+        page.unwrap_or_else(|_| Err(Error::unavailable("the list of channels took too long")))
+    }
+
+    async fn memberships_of_buckets(
+        &self,
+        account: &Account,
+        after: Option<&ChannelName>,
+        limit: usize,
+    ) -> Result<MembershipPage, Error> {
+        let mut page = MembershipPage::default();
+        let mut after = after.cloned();
+        loop {
+            let found =
+                self.account_in_bucket(account, after.as_ref(), limit.saturating_add(1)).await?;
+            let (found, more) = cut(found, limit - page.memberships.len());
+            after = found.last().map(|(channel, _)| channel.clone());
+            let with_channels = found.into_iter().map(|(name, member)| async move {
+                let channel = self.channels.find(&name.token()).await?.map(|stored| stored.record);
+                let living = channel.filter(|channel| !channel.deleting);
+                Ok::<_, Error>(living.map(|channel| (channel, member)))
+            });
+            let with_channels = stream::iter(with_channels).buffered(AT_A_TIME);
+            let living: Vec<_> = with_channels.try_collect().await?;
+            page.memberships.extend(living.into_iter().flatten());
+            page.more = more;
+            // Channels that are being deleted are left out, and others take their places.
+            if !more || page.memberships.len() == limit {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// Memberships of an account by the channels' names. NATS looks through the keys of all members.
+    async fn account_in_bucket(
+        &self,
+        account: &Account,
+        after: Option<&ChannelName>,
+        max: usize,
+    ) -> Result<Vec<(ChannelName, MemberRecord)>, Error> {
+        let _permit = self.list_permit(WEIGHT_OF_CHANNELS).await?;
+        let members = self.members.listing_within(CHANNELS_WITHIN);
+        let pick = |entry: Entry| {
+            let (channel, _) = parse_member_key(&entry.key)?;
+            let is_wanted = account.channels.has(&channel);
+            if !is_wanted || after.is_some_and(|after| channel <= *after) {
+                return None;
+            }
+            let record: MemberRecord = serde_json::from_slice(&entry.value).ok()?;
+            record.is_account().then(|| (channel.clone(), (channel, record)))
+        };
+        members.first(&member_keys_of(&account.uid), max, pick).await
     }
 
     async fn page_of_buckets(
         &self,
+        prefix: &str,
         after: Option<&ChannelName>,
         limit: usize,
     ) -> Result<ChannelPage, Error> {
-        let channels = self.channels_of_bucket(after, limit.saturating_add(1)).await?;
+        let max = limit.saturating_add(1);
+        let channels = self.channels_of_bucket(prefix, after, max).await?;
         let (channels, more) = cut(channels, limit);
-        let with_members = channels.into_iter().map(|channel| async move {
-            let members = self.members_of_bucket(&channel.name, None, MEMBERS_MAX).await?;
+        let counted = channels.into_iter().map(|channel| async move {
+            let members = self.count_members_of_bucket(&channel.name).await?;
             Ok::<_, Error>((channel, members))
         });
-        let channels = stream::iter(with_members).buffered(AT_A_TIME_OF_PAGE).try_collect().await?;
+        let channels = stream::iter(counted).buffered(AT_A_TIME_OF_PAGE).try_collect().await?;
         Ok(ChannelPage { channels, more })
     }
 
     async fn channels_of_bucket(
         &self,
+        prefix: &str,
         after: Option<&ChannelName>,
         max: usize,
     ) -> Result<Vec<ChannelRecord>, Error> {
         let _permit = self.list_permit(WEIGHT_OF_CHANNELS).await?;
         let channels = self.channels.listing_within(CHANNELS_WITHIN);
-        channels.first(">", max, |entry| listed(after, &entry)).await
+        channels.first(">", max, |entry| listed(prefix, after, &entry)).await
     }
 
     async fn list_permit(&self, weight: u32) -> Result<SemaphorePermit<'_>, Error> {
@@ -167,11 +263,15 @@ impl Registry {
     }
 }
 
-/// A channel that is listed after the name `after`, by its name. What is not ours is left out, as it is in
+/// A channel that is listed after the name `after`, by its name, which begins with `prefix`. What is not ours is left out, as it is in
 /// Redis.
-fn listed(after: Option<&ChannelName>, entry: &Entry) -> Option<(ChannelName, ChannelRecord)> {
+fn listed(
+    prefix: &str,
+    after: Option<&ChannelName>,
+    entry: &Entry,
+) -> Option<(ChannelName, ChannelRecord)> {
     let name = ChannelName::of_token(&entry.key)?;
-    if after.is_some_and(|after| name <= *after) {
+    if !name.as_str().starts_with(prefix) || after.is_some_and(|after| name <= *after) {
         return None;
     }
     let record: ChannelRecord = serde_json::from_slice(&entry.value).ok()?;
@@ -203,15 +303,17 @@ mod tests {
         let name = |after: &str, record: &ChannelRecord| {
             let after = ChannelName::parse(after).ok();
             // `c.` as it stands in a key.
-            listed(after.as_ref(), &entry("c=2E", record)).map(|(name, _)| name.to_string())
+            listed("", after.as_ref(), &entry("c=2E", record)).map(|(name, _)| name.to_string())
         };
         assert_eq!(name("", &record).as_deref(), Some("c."));
         // By its name, not by its key: `.` is before `/`, and `=` is not.
         assert_eq!(name("c-", &record).as_deref(), Some("c."));
         assert_eq!(name("c.", &record), None);
         assert_eq!(name("c/", &record), None);
+        let of_prefix = |prefix| listed(prefix, None, &entry("c=2E", &record)).is_some();
+        assert!(of_prefix("c.") && !of_prefix("c/"));
         record.deleting = true;
         assert_eq!(name("", &record), None);
-        assert!(listed(None, &entry("c", &"junk")).is_none());
+        assert!(listed("", None, &entry("c", &"junk")).is_none());
     }
 }

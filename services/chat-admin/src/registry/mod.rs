@@ -9,6 +9,7 @@ pub(crate) mod bucket;
 mod enrol;
 pub(crate) mod keeper;
 mod lists;
+mod observe;
 pub(crate) mod projection;
 pub(crate) mod room;
 
@@ -33,8 +34,8 @@ use crate::{
     memberships::{Entry, Memberships},
     metrics::AdminMetrics,
     record::{ChannelRecord, MemberRecord, NewMember, Origin, Standing, member_key},
-    reserved::ReservedUids,
     secret::{self, SecretHash, Secrets},
+    tenants::AllRules,
 };
 
 pub(crate) use self::lists::{MEMBERS_MAX, MemberPage, cut, member_after};
@@ -42,8 +43,8 @@ pub(crate) use self::lists::{MEMBERS_MAX, MemberPage, cut, member_after};
 /// Who may join a new channel.
 #[derive(Debug)]
 pub(crate) enum Access {
-    /// Whoever knows its name.
-    Public,
+    /// Whoever knows its name. A secret that comes with the request tells it from others, and is asked for by nobody.
+    Public(Option<Secret>),
     /// Whoever has its secret: the given one, or one that is made.
     Private(Option<Secret>),
 }
@@ -63,20 +64,14 @@ pub(crate) struct Registry {
     projection: Projection,
     memberships: Memberships,
     secrets: Secrets,
-    reserved: Arc<ReservedUids>,
+    rules: Arc<AllRules>,
     metrics: AdminMetrics,
     /// One for each list that may be read from a bucket at a time.
     bucket_lists: Arc<Semaphore>,
-    /// How many a channel may have of those who join by themselves; 0 for any number.
-    channel_members_max: usize,
 }
 
 impl Registry {
-    pub(crate) fn new(
-        memberships: Memberships,
-        reserved: Arc<ReservedUids>,
-        channel_members_max: usize,
-    ) -> Self {
+    pub(crate) fn new(memberships: Memberships, rules: Arc<AllRules>) -> Self {
         Self {
             channels: Arc::clone(&memberships.channels),
             members: Arc::clone(&memberships.members),
@@ -84,9 +79,8 @@ impl Registry {
             metrics: memberships.metrics.clone(),
             memberships,
             secrets: Secrets::new(),
-            reserved,
+            rules,
             bucket_lists: Arc::new(Semaphore::new(lists::AT_A_TIME)),
-            channel_members_max,
         }
     }
 
@@ -102,15 +96,18 @@ impl Registry {
         actor: &Actor,
     ) -> Result<(Created, Revised<ChannelRecord>), Error> {
         self.memberships.room.check_channels()?;
+        self.check_quota(&name).await?;
         let (is_private, secret) = match &access {
-            Access::Public => (false, None),
+            Access::Public(_) => (false, None),
             Access::Private(secret) => {
                 (true, Some(secret.clone().map_or_else(Secret::generate, Ok)?))
             }
         };
-        let digest = secret.as_ref().map(Secret::digest);
-        let hash = digest.as_ref().map(SecretHash::of_generated).transpose()?;
-        let mut record = ChannelRecord::new(name.clone(), hash)?;
+        let hash = |secret: &Secret| SecretHash::of_generated(&secret.digest());
+        let mut record = ChannelRecord::new(name.clone(), secret.as_ref().map(hash).transpose()?)?;
+        if let Access::Public(Some(made)) = &access {
+            record.made_with = Some(hash(made)?);
+        }
         record.actor = Some(actor.clone());
         let revision = match bucket::create(&self.channels, &name.token(), &record).await? {
             Creation::Done(revision) => {
@@ -135,6 +132,23 @@ impl Registry {
         tracing::info!(channel = %name, is_private, %actor, "channel created");
         let channel = CreatedChannelBody { name, is_private, secret };
         Ok((Created { channel, is_new: true }, Revised { revision, record }))
+    }
+
+    /// Checks that the tenant may have another channel. Those that are created at the same time are not counted yet,
+    /// and while Redis is away none is; a channel that there is already is not another one.
+    async fn check_quota(&self, name: &ChannelName) -> Result<(), Error> {
+        let tenant = self.rules.tenant_of(name);
+        let max = self.rules.of(tenant).channels_max;
+        if max == 0 {
+            return Ok(());
+        }
+        let scope = self.rules.channels_of(tenant);
+        let count = self.projection.count_channels(scope.prefix()).await.unwrap_or(0);
+        if count < max || self.channels.get(&name.token()).await?.is_some() {
+            return Ok(());
+        }
+        let message = format!("there are {max} channels, and there may be no more");
+        Err(Error::of_field(ErrorCode::Forbidden, "name", message))
     }
 
     /// The channel, if there is one.
@@ -172,7 +186,7 @@ impl Registry {
             tokio::try_join!(self.channels.peek(&token), self.members.peek(&key))?;
         let seen = (revision(channel.as_ref()), revision(member.as_ref()));
         if let Some((channel, member)) = self.allow(channel, member, &secret).await? {
-            self.memberships.require_not_suspended(&member).await?;
+            self.memberships.require_not_suspended(&name, &member).await?;
             return Ok(authorized(&channel, member));
         }
         // Whoever has joined a moment ago may not be known to the replica that answered.
@@ -184,7 +198,7 @@ impl Registry {
             let message = "there is no such member of such a channel, or the secret is wrong";
             Error::new(ErrorCode::Unauthorized, message)
         })?;
-        self.memberships.require_not_suspended(&member).await?;
+        self.memberships.require_not_suspended(&name, &member).await?;
         Ok(authorized(&channel, member))
     }
 
@@ -231,8 +245,11 @@ impl Registry {
         Ok(Verified { exists: true, closed: channel.closed_at.is_some(), gone })
     }
 
-    /// Whether a membership has not ended, and may be used.
+    /// Whether a membership has not ended, and may be used, or an observer may go on.
     async fn holds(&self, channel: &ChannelName, member: &Member) -> Result<bool, Error> {
+        if member.membership.is_observer() {
+            return self.may_observe(channel, &member.uid).await;
+        }
         let it = |stored: Option<Revised<MemberRecord>>| {
             let record = stored.map(|stored| stored.record);
             record.filter(|it| it.is_member() && *it.membership() == member.membership)
@@ -243,7 +260,7 @@ impl Registry {
             record = it(self.members.get(&key).await?);
         }
         match record {
-            Some(record) => Ok(!self.memberships.is_suspended(&record).await?),
+            Some(record) => Ok(!self.memberships.is_suspended(channel, &record).await?),
             None => Ok(false),
         }
     }
@@ -268,7 +285,7 @@ impl Registry {
         let Register { channel, channel_secret, uid, display_name, email, secret, is_chosen } =
             request;
         self.admit(&channel, channel_secret.as_ref()).await?;
-        if self.reserved.contains(&uid) {
+        if self.rules.of_channel(&channel).reserved_uids.contains(&uid) {
             return Err(taken());
         }
         // Looked at before the secret is hashed, which can be slow.
@@ -314,8 +331,8 @@ impl Registry {
     /// Checks that the channel takes another member over the public face. Who come at the same time are not counted yet, so it
     /// may get a few more.
     async fn check_room(&self, channel: &ChannelName) -> Result<(), Error> {
-        let max = self.channel_members_max;
-        if max == 0 || self.count_members(channel).await? < max {
+        let max = self.rules.of_channel(channel).channel_members_max;
+        if max == 0 || self.count_uids(channel).await? < max {
             return Ok(());
         }
         let message = format!("the channel has {max} members, and takes no more");
@@ -375,7 +392,10 @@ fn authorized(channel: &ChannelRecord, member: MemberRecord) -> Authorized {
 fn is_repeated(access: &Access, stored: &ChannelRecord) -> bool {
     match access {
         Access::Private(Some(made)) => secret::is_generated(stored.secret.as_ref(), &made.digest()),
-        Access::Private(None) | Access::Public => false,
+        Access::Public(Some(made)) => {
+            secret::is_generated(stored.made_with.as_ref(), &made.digest())
+        }
+        Access::Private(None) | Access::Public(None) => false,
     }
 }
 

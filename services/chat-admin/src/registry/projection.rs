@@ -4,6 +4,7 @@
 //! replacing a newer one, so replicas may write in any order. The epoch is the bucket's: after NATS
 //! has lost its data, values of the buckets that are gone count for nothing.
 
+mod memberships;
 mod read;
 mod write;
 
@@ -16,10 +17,11 @@ use std::{
 };
 
 use goch_chassis::redis::Redis;
-use goch_contract::ChannelName;
+use goch_contract::{ChannelName, Uid};
 use tokio::sync::Notify;
 
 pub(crate) use self::{
+    memberships::MembershipPage,
     read::ChannelPage,
     write::{Key, Write},
 };
@@ -74,9 +76,19 @@ impl Projection {
         format!("{}:{{{}}}:members", self.prefix, channel.token())
     }
 
+    /// Records of people who are no members: bans, and uids that are taken.
+    fn others_key(&self, channel: &ChannelName) -> String {
+        format!("{}:{{{}}}:others", self.prefix, channel.token())
+    }
+
     /// Remembers that the field `field` of one of a channel's hashes was deleted.
     fn gone_key(&self, channel: &ChannelName, field: &str) -> String {
         format!("{}:{{{}}}:gone:{field}", self.prefix, channel.token())
+    }
+
+    /// The channels of an account, apart from all of theirs.
+    fn memberships_key(&self, uid: &Uid) -> String {
+        format!("{}:{{{}}}:memberships", self.prefix, uid.token())
     }
 
     fn names_key(&self) -> String {

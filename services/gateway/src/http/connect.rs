@@ -3,7 +3,13 @@
 use std::rc::Rc;
 
 use actix_http::ws;
-use actix_web::{HttpRequest, HttpResponse, rt, rt::net::TcpStream, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderMap},
+    rt,
+    rt::net::TcpStream,
+    web,
+};
 use goch_chassis::http::Place;
 use goch_contract::{
     ChannelName, Error, ErrorCode, Secret, Uid,
@@ -11,7 +17,7 @@ use goch_contract::{
     limits::{Limits, page_limit},
     rest::Problem,
     schemas::{MemberSecret, Token, problems::RateLimited},
-    services::history::Window,
+    services::history::{Since, Window},
 };
 use serde::Deserialize;
 
@@ -21,6 +27,9 @@ use crate::{
     socket::{Connection, closing::Closing, incoming::Incoming},
     worker::Worker,
 };
+
+/// Version 1 of the protocol, as clients name it (RFC 6455, 1.9).
+pub(super) const SUBPROTOCOL: &str = "goch.v1";
 
 /// Subscribes at once. Frames are preferred, so that no secret stands in a URL.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -38,7 +47,7 @@ struct Query {
     /// A signed token, in place of uid and secret.
     #[param(value_type = Option<Token>, nullable = false)]
     token: Option<Secret>,
-    /// The first page has the events since this moment, in Unix seconds.
+    /// The first page has the events since this moment, in Unix seconds, as clients of the first Goch say it.
     #[param(maximum = 253_402_300_799_u64, nullable = false)]
     since: Option<u64>,
     /// The first page has the events after this `seq`. Excludes `since`.
@@ -54,6 +63,8 @@ struct Query {
 /// What is said over it is described in `/asyncapi.json`. The query is for simple clients: prefer
 /// frames, so that no secret stands in a URL. What is wrong with it is told by an `error` frame,
 /// because a browser does not see why a handshake fails.
+///
+/// Clients may offer the subprotocol `goch.v1`, which is then selected.
 #[utoipa::path(
     get,
     path = "/connect",
@@ -81,7 +92,20 @@ pub(super) async fn connect(
     if !handover.is_some_and(|handover| handover.accept(accepted)) {
         return Err(not_a_handshake().into());
     }
+    if offers_version_1(request.headers()) {
+        handshake.insert_header((header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL));
+    }
     Ok(HttpResponse::from(handshake.finish()).map_into_boxed_body())
+}
+
+/// Whether the client has version 1 among the subprotocols that it knows. One that knows others only is answered
+/// without any, and sees by that that none of them is spoken here (RFC 6455, 4.2.2).
+fn offers_version_1(headers: &HeaderMap) -> bool {
+    let lists = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
+    lists
+        .filter_map(|list| list.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .any(|offered| offered.trim() == SUBPROTOCOL)
 }
 
 fn not_a_handshake() -> Error {
@@ -140,9 +164,32 @@ pub fn subscription_of(query: &str, limits: &Limits) -> Option<Result<Subscribe,
             id: None,
             channel: limits.parse_channel("channel", &channel)?,
             credentials: Credentials::parse(query.uid.as_deref(), secret, token, limits)?,
-            window: Window::parse(query.last_seq, query.since)?,
+            window: Window::parse(query.last_seq, query.since.map(Since::Seconds))?,
             limit: page_limit(query.limit)?,
         })
     };
     Some(subscribe())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn version_1_is_found_among_what_a_client_offers() {
+        let offers = |lists: &[&str]| {
+            let request = lists.iter().fold(TestRequest::default(), |request, list| {
+                request.append_header((header::SEC_WEBSOCKET_PROTOCOL, *list))
+            });
+            offers_version_1(request.to_http_request().headers())
+        };
+        for lists in [&["goch.v1"][..], &["goch.v2,goch.v1"], &["a", "b , goch.v1"]] {
+            assert!(offers(lists), "{lists:?}");
+        }
+        for lists in [&[][..], &[""], &["goch.v10"], &["GOCH.V1"], &["goch.v2, chat"]] {
+            assert!(!offers(lists), "{lists:?}");
+        }
+    }
 }

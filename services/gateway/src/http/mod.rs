@@ -14,7 +14,7 @@ use actix_web::web::{self, ServiceConfig};
 use goch_chassis::problem::{json_config, method_not_allowed, not_found, query_config};
 use goch_contract::limits::Limits;
 
-pub(crate) use self::describe::Descriptions;
+pub(crate) use self::{describe::Descriptions, page::Assets};
 use crate::edge::{Edge, cors};
 
 /// Adds every route.

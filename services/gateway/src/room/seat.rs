@@ -7,7 +7,7 @@ use goch_contract::Seq;
 use super::{Room, Subscriber};
 use crate::{profile::Profile, socket::outbox::Outbox};
 
-/// The place of a socket that gets the channel's events and is online in it.
+/// The place of a socket that gets the channel's events and, unless it is an observer's, is online in it.
 pub(crate) struct Seat {
     room: Rc<Room>,
     key: usize,
@@ -32,7 +32,9 @@ impl Room {
     ) -> Seat {
         let mut state = self.state.borrow_mut();
         state.empty_since = None;
-        state.presence.enter(&profile.uid, &profile.role);
+        if !profile.is_observer() {
+            state.presence.enter(&profile.uid, &profile.role);
+        }
         let profile = Rc::new(RefCell::new(profile));
         let subscriber = Subscriber { outbox, profile: Rc::clone(&profile), given };
         let key = state.subscribers.insert(subscriber);
@@ -61,7 +63,9 @@ impl Seat {
 
     /// Notes who the member is, as chat-admin says.
     pub(crate) fn set_profile(&self, profile: Arc<Profile>) {
-        self.room.state.borrow_mut().presence.note_role(&profile.uid, &profile.role);
+        if !profile.is_observer() {
+            self.room.state.borrow_mut().presence.note_role(&profile.uid, &profile.role);
+        }
         self.room.stir();
         self.profile.replace(profile);
     }
@@ -80,7 +84,10 @@ impl Drop for Seat {
         let now = Instant::now();
         let mut state = self.room.state.borrow_mut();
         if let Some(subscriber) = state.subscribers.try_remove(self.key) {
-            state.presence.leave(&subscriber.profile.borrow().uid, now);
+            let profile = subscriber.profile.borrow();
+            if !profile.is_observer() {
+                state.presence.leave(&profile.uid, now);
+            }
         }
         state.note_departure(now);
     }

@@ -3,7 +3,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use goch_contract::{
-    ChannelName, Error, ErrorCode, MessageId, Secret, Uid, UnixMillis,
+    ChannelName, Error, ErrorCode, MessageId, Role, Secret, Uid, UnixMillis,
     frame::{Credentials, ServerFrame},
 };
 
@@ -24,6 +24,33 @@ pub(super) struct Admitted {
     pub(super) expires_at: Option<UnixMillis>,
 }
 
+/// As what a socket has a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Member,
+    /// Hears it only.
+    Observer,
+}
+
+impl Way {
+    /// Checks that the socket does not have the channel in the other way.
+    fn check(self, known: Option<Self>) -> Result<(), Error> {
+        if known.is_none_or(|known| known == self) {
+            return Ok(());
+        }
+        let message =
+            "this socket has the channel in the other way: as a member, or to hear it only";
+        Err(Error::bad_request("channel", message))
+    }
+}
+
+impl Admitted {
+    /// Whether it is somebody who has joined unasked: strangers can make as many of those as they like.
+    pub(super) fn is_guest(&self) -> bool {
+        self.expires_at.is_none() && self.authorization.profile.role == Role::guest()
+    }
+}
+
 impl Connection {
     /// Finds out who subscribes, and whether that member may use the channel on this socket.
     pub(super) async fn admit(
@@ -31,12 +58,13 @@ impl Connection {
         channel: &ChannelName,
         credentials: Credentials,
     ) -> Result<Admitted, Error> {
-        self.check_room_for(channel, 0)?;
+        self.check_room_for(channel)?;
         if let Credentials::Member { uid, .. } = &credentials {
             // Before anybody is asked.
             self.check_member(channel, uid)?;
         }
-        let admitted = admit(&self.worker, channel, credentials, &self.caller()).await?;
+        let known = self.way_of(channel);
+        let admitted = admit(&self.worker, channel, credentials, &self.caller(), known).await?;
         self.check_member(channel, &admitted.uid)?;
         Ok(admitted)
     }
@@ -48,15 +76,20 @@ impl Connection {
         id: Option<&MessageId>,
         token: &Secret,
     ) -> Result<(), Error> {
-        let user = check_token(&self.worker, token, &self.caller()).await?;
+        let user = self.user_of_newer(token).await?;
         self.update_members(&user).await?;
         let mut renewed = false;
+        // What somebody only hears does not become a membership by a newer token, nor the other way round.
+        let is_silent = self.worker.silent_role(&user).is_some();
         let subscribed = self.subscriptions.iter_mut();
-        let subscribed = subscribed.map(|(channel, it)| (channel, &it.uid, &mut it.expires_at));
+        let subscribed = subscribed.map(|(channel, it)| {
+            (channel, &it.uid, it.seat.profile().is_observer(), &mut it.expires_at)
+        });
         let watched = self.watches.iter_mut();
-        let watched = watched.map(|(channel, it)| (channel, &it.uid, &mut it.expires_at));
-        for (channel, uid, expires_at) in subscribed.chain(watched) {
-            if renews(&user, channel, uid, *expires_at) {
+        let watched =
+            watched.map(|(channel, it)| (channel, &it.uid, it.is_observer, &mut it.expires_at));
+        for (channel, uid, is_observer, expires_at) in subscribed.chain(watched) {
+            if is_observer == is_silent && renews(&user, channel, uid, *expires_at) {
                 *expires_at = Some(user.expires_at);
                 renewed = true;
             }
@@ -66,18 +99,47 @@ impl Connection {
                 self.answer(&ServerFrame::Authenticated { id, expires_at });
                 Ok(())
             }
-            _ => {
-                let message = "this socket has no subscription by a token of this user";
-                Err(Error::of_field(ErrorCode::NotSubscribed, "token", message))
+            _ => Err(nothing_to_renew()),
+        }
+    }
+
+    /// Who a newer token stands for, by the keys of whoever has signed the older ones.
+    async fn user_of_newer(&self, token: &Secret) -> Result<Rc<TokenUser>, Error> {
+        let subscribed = self.subscriptions.iter().map(|(channel, it)| (channel, it.expires_at));
+        let watched = self.watches.iter().map(|(channel, it)| (channel, it.expires_at));
+        let ending = subscribed.chain(watched).filter(|(_, expires_at)| expires_at.is_some());
+        let mut tokens = self.worker.tokens.of_channels(ending.map(|(channel, _)| channel));
+        if tokens.is_empty() {
+            return Err(nothing_to_renew());
+        }
+        let caller = self.caller();
+        caller.may_guess()?;
+        let mut refused: Option<Error> = None;
+        for tokens in tokens.drain(..) {
+            match tokens.check(token).await {
+                Ok(user) => return Ok(user),
+                // Whose keys are away may be who has signed it: then nobody knows that it is wrong.
+                Err(error) if refused.as_ref().is_none_or(is_wrong) => refused = Some(error),
+                Err(_) => {}
             }
         }
+        let error = refused.unwrap_or_else(nothing_to_renew);
+        note_wrong(&caller, &error);
+        Err(error)
     }
 
     /// Changes the members whom a newer token calls otherwise than the one before: a role must not outlive
     /// the token that gave it.
     async fn update_members(&self, user: &TokenUser) -> Result<(), Error> {
+        if self.worker.silent_role(user).is_some() {
+            return Ok(());
+        }
         for (channel, Subscription { seat, uid, expires_at, .. }) in &self.subscriptions {
-            if renews(user, channel, uid, *expires_at) && !user.is_known_as(&seat.profile()) {
+            let is_observer = seat.profile().is_observer();
+            if !is_observer
+                && renews(user, channel, uid, *expires_at)
+                && !user.is_known_as(&seat.profile())
+            {
                 seat.set_profile(self.profile_of(channel, user).await?);
             }
         }
@@ -155,15 +217,17 @@ pub(super) fn renew(expires_at: &mut Option<UnixMillis>, newer: Option<UnixMilli
     }
 }
 
-/// Finds out who it is, and whether that member may use the channel.
+/// Finds out who it is, and whether that member may use the channel, which the socket may have in one way already.
 pub(super) async fn admit(
     worker: &Worker,
     channel: &ChannelName,
     credentials: Credentials,
     caller: &Caller,
+    known: Option<Way>,
 ) -> Result<Admitted, Error> {
     match credentials {
         Credentials::Member { uid, secret } => {
+            Way::Member.check(known)?;
             let authorization = worker
                 .authorizer
                 .authorize(&worker.services, channel, &uid, &secret, caller)
@@ -171,29 +235,50 @@ pub(super) async fn admit(
             Ok(Admitted { uid, authorization, expires_at: None })
         }
         Credentials::Token(token) => {
-            let user = check_token(worker, &token, caller).await?;
+            let user = check_token(worker, channel, &token, caller).await?;
             if !user.may_use(channel) {
                 let message = "there is no such channel, or the token is not for it";
                 return Err(Error::new(ErrorCode::Unauthorized, message));
             }
-            let authorization =
-                worker.authorizer.enrol(&worker.services, channel, &user, caller).await?;
+            let Worker { authorizer, services, .. } = worker;
+            // Checked before anybody becomes a member by it.
+            let authorization = if let Some(role) = worker.silent_role(&user) {
+                Way::Observer.check(known)?;
+                authorizer.observe(services, channel, &user, role, caller).await?
+            } else {
+                Way::Member.check(known)?;
+                authorizer.enrol(services, channel, &user, caller).await?
+            };
             let expires_at = Some(user.expires_at);
             Ok(Admitted { uid: user.uid.clone(), authorization, expires_at })
         }
     }
 }
 
-/// Checks a token, unless its bearer has shown too many wrong ones.
+/// Checks a token for a channel, unless its bearer has shown too many wrong ones.
 async fn check_token(
     worker: &Worker,
+    channel: &ChannelName,
     token: &Secret,
     caller: &Caller,
 ) -> Result<Rc<TokenUser>, Error> {
     caller.may_guess()?;
-    let checked = worker.tokens.check(token).await;
-    if checked.as_ref().is_err_and(|error| error.code == ErrorCode::Unauthorized) {
+    let checked = worker.tokens.of_channel(channel).check(token).await;
+    checked.inspect_err(|error| note_wrong(caller, error))
+}
+
+/// Takes note of a token that is wrong, rather than one that cannot be checked.
+fn note_wrong(caller: &Caller, error: &Error) {
+    if is_wrong(error) {
         caller.note_failure();
     }
-    checked
+}
+
+fn is_wrong(error: &Error) -> bool {
+    error.code == ErrorCode::Unauthorized
+}
+
+fn nothing_to_renew() -> Error {
+    let message = "this socket has no subscription by a token of this user";
+    Error::of_field(ErrorCode::NotSubscribed, "token", message)
 }

@@ -49,13 +49,17 @@ impl Connection {
         Ok(())
     }
 
-    /// Lets a message, an edit or a deletion through unless the member has sent too many, or all who
-    /// are in the channel have.
+    /// Lets a message, an edit or a deletion through unless an observer sends it, the member has sent too many, or all
+    /// who are in the channel have.
     pub(super) fn take_message(
         &self,
         subscription: &Subscription,
         now: Instant,
     ) -> Result<(), Error> {
+        if subscription.seat.profile().is_observer() {
+            let message = "who only hears a channel says nothing in it";
+            return Err(Error::of_field(ErrorCode::Forbidden, "channel", message));
+        }
         let message = if subscription.messages.take(now).is_err() {
             self.worker.edge.count("messages");
             "too many messages from this member; wait, then send with the same id"

@@ -14,8 +14,12 @@ impl Connection {
     /// once, and told to the channel when it is.
     pub(super) fn read(&self, channel: &ChannelName, seq: Seq) -> Result<(), Error> {
         let subscription = self.subscription(channel)?;
-        let kind = subscription.seat.profile().kind;
-        if subscription.seat.room().mark(&subscription.uid, kind, seq) {
+        // Who is no member has no position, and what others do not know of is no fault of the client's.
+        let profile = subscription.seat.profile();
+        if profile.is_observer() {
+            return Ok(());
+        }
+        if subscription.seat.room().mark(&subscription.uid, profile.kind, seq) {
             return Ok(());
         }
         Err(Error::unavailable("too many read positions wait to be stored"))
@@ -26,7 +30,9 @@ impl Connection {
         let now = Instant::now();
         let subscription = self.subscription(channel)?;
         let recently = |typed: Instant| now.saturating_duration_since(typed) < TYPING_EVERY;
-        if subscription.typed.is_some_and(recently) || subscription.seat.room().is_crowd() {
+        let seat = &subscription.seat;
+        let is_unheard = seat.room().is_crowd() || seat.profile().is_observer();
+        if subscription.typed.is_some_and(recently) || is_unheard {
             return Ok(());
         }
         let signal = Signal::Typing { channel: channel.clone(), uid: subscription.uid.clone() };

@@ -48,6 +48,7 @@ impl Connection {
         let subscribed = Subscribed {
             id: subscribe.id.as_ref(),
             channel,
+            uid,
             last_seq: page.last_seq,
             unread: counted.ok().and_then(Result::ok).and_then(|it| room.count_on(uid, it)),
             more: page.more,

@@ -1,6 +1,10 @@
 //! `watch`: unread counts of channels that are not open, now and at each change.
 
-use std::{rc::Rc, time::Instant};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Instant,
+};
 
 use futures_util::{StreamExt as _, stream};
 use goch_contract::{
@@ -9,7 +13,7 @@ use goch_contract::{
 };
 
 use super::{
-    authenticate::{Admitted, admit, admit_to_room, renew},
+    authenticate::{Admitted, Way, admit, admit_to_room, renew},
     connection::Connection,
 };
 use crate::{
@@ -28,6 +32,10 @@ pub(super) struct Watching {
     pub(super) uid: Uid,
     /// When the token ends; never for a member with a secret.
     pub(super) expires_at: Option<UnixMillis>,
+    /// Whether it takes the place of a subscription, as it does for whoever has joined unasked.
+    takes_place: bool,
+    /// Whether it is no member who watches.
+    pub(super) is_observer: bool,
 }
 
 impl Connection {
@@ -46,7 +54,13 @@ impl Connection {
         let caller = self.caller();
         // Who has proved nothing yet asks one question at a time.
         let at_once = if self.registered.watched().is_authorized() { OPENED_AT_ONCE } else { 1 };
-        let opened = stream::iter(admitted).map(|wanted| open(&worker, &outbox, wanted, &caller));
+        let places = Cell::new(self.places_left());
+        let admitted = admitted.into_iter().map(|wanted| (self.way_of(&wanted.channel), wanted));
+        let admitted: Vec<_> = admitted.collect();
+        let opened = stream::iter(admitted).map(|(known, wanted)| {
+            let place = if known.is_some() { Place::Taken } else { Place::Of(&places) };
+            open(&worker, &outbox, wanted, &caller, known, place)
+        });
         let mut opened = opened.buffer_unordered(at_once);
         while let Some((channel, outcome)) = opened.next().await {
             if !outbox.is_open() {
@@ -72,7 +86,7 @@ impl Connection {
             if is_named_twice {
                 let error = Error::bad_request("channels", "the channel is named twice");
                 refused.push((wanted.channel, error));
-            } else if let Err(error) = self.check_room_for(&wanted.channel, fresh) {
+            } else if let Err(error) = self.check_watches(&wanted.channel, fresh) {
                 refused.push((wanted.channel, error));
             } else {
                 admitted.push(wanted);
@@ -125,17 +139,68 @@ impl Connection {
         Ok(())
     }
 
-    /// Checks that the socket has room for the channel, beside `more` new ones.
-    pub(super) fn check_room_for(&self, channel: &ChannelName, more: usize) -> Result<(), Error> {
-        let max = self.worker.config.limits.subscriptions_per_socket;
-        let watched_only = |channel: &&ChannelName| !self.subscriptions.contains_key(*channel);
-        let channels =
-            || self.subscriptions.len() + self.watches.keys().filter(watched_only).count();
-        if !self.has(channel) && channels() + more >= max {
-            let message = format!("a socket may have {max} channels, subscribed or watched");
+    /// How the socket has the channel, if it has it.
+    pub(super) fn way_of(&self, channel: &ChannelName) -> Option<Way> {
+        let subscribed = self.subscriptions.get(channel);
+        let subscribed = subscribed.map(|it| it.seat.profile().is_observer());
+        let is_observer =
+            subscribed.or_else(|| self.watches.get(channel).map(|it| it.is_observer))?;
+        Some(if is_observer { Way::Observer } else { Way::Member })
+    }
+
+    /// Checks that the socket may watch the channel, beside `more` new ones.
+    fn check_watches(&self, channel: &ChannelName, more: usize) -> Result<(), Error> {
+        let max = self.worker.config.limits.watched_per_socket;
+        if !self.has(channel) && self.watches.len() + more >= max {
+            let message = format!("a socket may watch {max} channels");
             return Err(Error::of_field(ErrorCode::RateLimited, "channel", message));
         }
         Ok(())
+    }
+
+    /// Checks that the socket may subscribe to the channel.
+    pub(super) fn check_room_for(&self, channel: &ChannelName) -> Result<(), Error> {
+        if self.has(channel) || self.places_left() > 0 {
+            return Ok(());
+        }
+        Err(no_place(&self.worker))
+    }
+
+    /// Channels that the socket may have beside those that it is subscribed to, and watches as a guest.
+    fn places_left(&self) -> usize {
+        let max = self.worker.config.limits.subscriptions_per_socket;
+        let takes_place = |(channel, watching): &(&ChannelName, &Watching)| {
+            watching.takes_place && !self.subscriptions.contains_key(*channel)
+        };
+        max.saturating_sub(
+            self.subscriptions.len() + self.watches.iter().filter(takes_place).count(),
+        )
+    }
+}
+
+fn no_place(worker: &Worker) -> Error {
+    let max = worker.config.limits.subscriptions_per_socket;
+    let message = format!("a socket may have {max} channels, subscribed or, by a guest, watched");
+    Error::of_field(ErrorCode::RateLimited, "channel", message)
+}
+
+/// Where somebody sits who watches as a guest.
+enum Place<'a> {
+    /// The socket has the channel already.
+    Taken,
+    /// It is one of so many that are left.
+    Of(&'a Cell<usize>),
+}
+
+impl Place<'_> {
+    /// Takes the place; false if there is none.
+    fn take(&mut self) -> bool {
+        if let Self::Of(left) = self {
+            let Some(fewer) = left.get().checked_sub(1) else { return false };
+            left.set(fewer);
+            *self = Self::Taken;
+        }
+        true
     }
 }
 
@@ -150,9 +215,19 @@ async fn open(
     outbox: &Rc<Outbox>,
     wanted: WatchedChannel,
     caller: &Caller,
+    known: Option<Way>,
+    place: Place<'_>,
 ) -> (ChannelName, Result<Opened, Error>) {
     let WatchedChannel { channel, credentials } = wanted;
-    let admit = async || admit(worker, &channel, credentials.clone(), caller).await;
+    let place = RefCell::new(place);
+    let admit = async || {
+        let admitted = admit(worker, &channel, credentials.clone(), caller, known).await?;
+        // Before a room is opened for it.
+        if admitted.is_guest() && !place.borrow_mut().take() {
+            return Err(no_place(worker));
+        }
+        Ok(admitted)
+    };
     let prepare = async |admitted: &Admitted, room: &Rc<Room>| {
         // Seated before it is counted, so that no change falls in between.
         let profile = &admitted.authorization.profile;
@@ -161,9 +236,11 @@ async fn open(
         Ok((seat, counted.count))
     };
     let opened = admit_to_room(worker, &channel, admit, prepare).await;
-    let outcome = opened.map(|(Admitted { uid, expires_at, .. }, _, (seat, count))| Opened {
-        watching: Watching { seat, uid, expires_at },
-        count,
+    let outcome = opened.map(|(admitted, _, (seat, count))| {
+        let takes_place = admitted.is_guest();
+        let Admitted { uid, expires_at, authorization } = admitted;
+        let is_observer = authorization.profile.is_observer();
+        Opened { watching: Watching { seat, uid, expires_at, takes_place, is_observer }, count }
     });
     (channel, outcome)
 }

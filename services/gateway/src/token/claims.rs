@@ -1,8 +1,10 @@
 //! What a token's claims mean here.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use goch_contract::{ChannelName, Error, Role, Roles, Uid, UnixMillis, limits::Limits};
+use goch_contract::{
+    ChannelName, ChannelScope, Error, Role, Roles, Uid, UnixMillis, limits::Limits,
+};
 use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -32,6 +34,8 @@ pub(crate) struct TokenUser {
     pub(crate) email: Option<String>,
     pub(crate) role: Option<Role>,
     pub(crate) expires_at: UnixMillis,
+    /// The channels of whose keys have signed.
+    scope: Arc<ChannelScope>,
     channels: Channels,
 }
 
@@ -44,10 +48,11 @@ enum Channels {
 impl TokenUser {
     /// Whether the token is for this channel.
     pub(crate) fn may_use(&self, channel: &ChannelName) -> bool {
-        match &self.channels {
+        let is_named = match &self.channels {
             Channels::Any => true,
             Channels::These(names) => names.iter().any(|name| name == channel.as_str()),
-        }
+        };
+        is_named && self.scope.has(channel)
     }
 
     /// Whether the others know the user by the name and the role that the token says.
@@ -74,17 +79,25 @@ pub(super) struct Rules {
     audience: Audience,
     lifetime_max: Duration,
     uid_claim: String,
+    scope: Arc<ChannelScope>,
     roles: Roles,
     limits: Limits,
 }
 
 impl Rules {
-    pub(super) fn new(config: &TokenConfig, roles: &Roles, limits: &Limits) -> Self {
+    /// Rules of tokens for channels of `scope`.
+    pub(super) fn new(
+        config: &TokenConfig,
+        scope: ChannelScope,
+        roles: &Roles,
+        limits: &Limits,
+    ) -> Self {
         Self {
             issuer: config.issuer.clone(),
             audience: config.audience.clone(),
             lifetime_max: config.lifetime_max,
             uid_claim: config.uid_claim.clone(),
+            scope: Arc::new(scope),
             roles: roles.clone(),
             limits: limits.clone(),
         }
@@ -137,13 +150,16 @@ impl Rules {
         }
         let role = claims.role.map(|role| self.roles.find("role", &role)).transpose();
         let role = role.map_err(unusable)?;
-        // An agent may use any channel.
-        let channels = if role == Some(Role::agent()) {
-            Channels::Any
-        } else {
-            Channels::These(claims.channels.unwrap_or_default())
+        let is_silent = role.as_ref().is_some_and(|role| self.roles.is_silent(role));
+        let channels = match claims.channels {
+            // An agent may use any channel there is for these keys, and who only hears any that the token does not keep
+            // from it.
+            _ if role == Some(Role::agent()) => Channels::Any,
+            None if is_silent => Channels::Any,
+            channels => Channels::These(channels.unwrap_or_default()),
         };
-        Ok(TokenUser { uid, display_name: claims.name, email, role, expires_at, channels })
+        let scope = Arc::clone(&self.scope);
+        Ok(TokenUser { uid, display_name: claims.name, email, role, expires_at, scope, channels })
     }
 
     /// Who it is: a string, or a number that products count their users with.
@@ -179,7 +195,8 @@ mod tests {
                 uid_claim: uid_claim.to_owned(),
                 ..TokenConfig::default()
             };
-            let rules = Rules::new(&config, &Roles::default(), &Limits::default());
+            let rules =
+                Rules::new(&config, ChannelScope::default(), &Roles::default(), &Limits::default());
             rules.user(claims.clone(), UnixMillis::now()).map(|user| user.uid.to_string())
         };
         let claims = json!({"sub": "auth0|5f7c", "email": "ann@example.org", "user_id": 42,
@@ -199,7 +216,8 @@ mod tests {
     #[test]
     fn an_address_that_nobody_has_verified_or_could_use_is_not_taken() {
         let config = TokenConfig { lifetime_max: Duration::ZERO, ..TokenConfig::default() };
-        let rules = Rules::new(&config, &Roles::default(), &Limits::default());
+        let rules =
+            Rules::new(&config, ChannelScope::default(), &Roles::default(), &Limits::default());
         let email = |more: Value| {
             let mut claims = json!({"sub": "ann", "email": "ann@example.org", "exp": 2e9});
             claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -224,6 +242,7 @@ mod tests {
         let channel = ChannelName::parse("c").unwrap();
         let rules = Rules::new(
             &TokenConfig { lifetime_max: Duration::ZERO, ..TokenConfig::default() },
+            ChannelScope::default(),
             &Roles::default(),
             &Limits::default(),
         );
@@ -242,6 +261,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn who_only_hears_may_use_any_channel_that_the_token_does_not_keep_from_it() {
+        let known = Roles::parse("supervisor,lead").unwrap().with_silent("supervisor").unwrap();
+        let rules = Rules::new(
+            &TokenConfig::default(),
+            ChannelScope::default(),
+            &known,
+            &Limits::default(),
+        );
+        let may_use = |role: &str, channels: Option<&str>| {
+            let mut claims = json!({"sub": "ann", "exp": 2e9, "role": role});
+            if let Some(channel) = channels {
+                claims["channels"] = json!([channel]);
+            }
+            let user = rules.user(claims, UnixMillis(1_999_999_990_000)).unwrap();
+            user.may_use(&ChannelName::parse("c").unwrap())
+        };
+        assert!(may_use("supervisor", None) && may_use("supervisor", Some("c")));
+        assert!(!may_use("supervisor", Some("d")));
+        assert!(!may_use("lead", None) && may_use("lead", Some("c")));
+    }
+
     /// A user who is called Ann and may use the channel `c`.
     fn ann(role: Option<Role>, expires_at: u64) -> TokenUser {
         TokenUser {
@@ -250,6 +291,7 @@ mod tests {
             email: None,
             role,
             expires_at: UnixMillis(expires_at),
+            scope: Arc::default(),
             channels: Channels::These(vec!["c".to_owned()]),
         }
     }
@@ -285,7 +327,8 @@ mod tests {
     fn a_token_may_last_exactly_as_long_as_allowed_and_for_ever_without_a_limit() {
         let user = |lifetime_max, lasts_ms: f64| {
             let config = TokenConfig { lifetime_max, ..TokenConfig::default() };
-            let rules = Rules::new(&config, &Roles::default(), &Limits::default());
+            let rules =
+                Rules::new(&config, ChannelScope::default(), &Roles::default(), &Limits::default());
             let exp = 2e9 + lasts_ms / 1_000.0;
             let user = rules.user(json!({"sub": "ann", "exp": exp}), UnixMillis(2_000_000_000_000));
             user.map(|user| user.expires_at.0)

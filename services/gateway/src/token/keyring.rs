@@ -11,7 +11,7 @@ use std::{
 };
 
 use goch_chassis::{Chassis, StartError};
-use goch_contract::{Error, ErrorCode};
+use goch_contract::{Error, ErrorCode, TenantName};
 use reqwest::{Client, Url, redirect};
 use tokio::sync::{Notify, watch};
 
@@ -65,11 +65,16 @@ pub(crate) struct Keyring {
 }
 
 impl Keyring {
-    /// Begins to read the keys of the configured source; does not wait for them, but readiness does.
+    /// Begins to read the keys of the configured source; does not wait for them, but readiness does, unless they
+    /// are a tenant's.
     ///
     /// # Errors
     /// When there is no way to ask for the keys.
-    pub(crate) fn start(config: &TokenConfig, chassis: &Chassis) -> Result<Self, StartError> {
+    pub(super) fn start(
+        config: &TokenConfig,
+        tenant: Option<&TenantName>,
+        chassis: &Chassis,
+    ) -> Result<Self, StartError> {
         let source = match &config.source {
             None | Some(KeySource::Secrets(_)) => return Ok(Self::constant(config)),
             Some(KeySource::File(path)) => Source::File(path.clone()),
@@ -77,14 +82,22 @@ impl Keyring {
         };
         let (sender, state) = watch::channel(State::default());
         let wanted = Arc::new(Notify::new());
-        let keeper =
-            Keeper { source, state: sender, wanted: Arc::clone(&wanted), refresh: config.refresh };
+        let keeper = Keeper {
+            source,
+            tenant: tenant.cloned(),
+            state: sender,
+            wanted: Arc::clone(&wanted),
+            refresh: config.refresh,
+        };
         let shutdown = chassis.shutdown.clone();
-        chassis.shutdown.spawn_vital("reader of token keys", async move {
+        let whose = tenant.map(|tenant| format!(" of {tenant}")).unwrap_or_default();
+        chassis.shutdown.spawn_vital(format!("reader of token keys{whose}"), async move {
             shutdown.unless_begun(keeper.run()).await;
         });
-        let seen = state.clone();
-        chassis.health.require("token keys", move || seen.borrow().loaded.is_some());
+        if tenant.is_none() {
+            let seen = state.clone();
+            chassis.health.require("token keys", move || seen.borrow().loaded.is_some());
+        }
         Ok(Self { state, wanted, is_configured: true })
     }
 
@@ -140,6 +153,8 @@ enum Source {
 
 struct Keeper {
     source: Source,
+    /// Whose keys they are, unless the installation's.
+    tenant: Option<TenantName>,
     state: watch::Sender<State>,
     wanted: Arc<Notify>,
     refresh: Duration,
@@ -170,8 +185,9 @@ impl Keeper {
             Ok(read) => read,
             Err(_) => Err(ReadError::TimedOut),
         };
+        let tenant = self.tenant.as_ref().map(TenantName::as_str);
         if let Err(error) = &read {
-            tracing::warn!(%error, "the keys of tokens cannot be read");
+            tracing::warn!(tenant, %error, "the keys of tokens cannot be read");
         }
         self.state.send_modify(|state| {
             state.read = Some(Instant::now());
@@ -181,9 +197,9 @@ impl Keeper {
                 Some(loaded) => loaded.generation + 1,
                 None => 1,
             };
-            tracing::info!(keys = keys.len(), "the keys of tokens have changed");
+            tracing::info!(tenant, keys = keys.len(), "the keys of tokens have changed");
             for LeftOut { name, reason } in keys.left_out() {
-                tracing::warn!(key = name, %reason, "a key of the set cannot be used");
+                tracing::warn!(tenant, key = name, %reason, "a key of the set cannot be used");
             }
             state.loaded = Some(Loaded { keys: Arc::new(keys), generation });
         });

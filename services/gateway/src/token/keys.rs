@@ -241,7 +241,12 @@ mod tests {
     }
 
     fn rules() -> Rules {
-        Rules::new(&TokenConfig::default(), &goch_contract::Roles::default(), &Limits::default())
+        Rules::new(
+            &TokenConfig::default(),
+            goch_contract::ChannelScope::default(),
+            &goch_contract::Roles::default(),
+            &Limits::default(),
+        )
     }
 
     fn claims() -> Value {

@@ -12,16 +12,18 @@ mod keys;
 mod provider;
 #[cfg(test)]
 mod sign;
+mod tenants;
 
 use std::{cell::RefCell, rc::Rc};
 
-use goch_contract::{Error, ErrorCode, Roles, Secret, UnixMillis, limits::Limits};
+use goch_contract::{ChannelScope, Error, ErrorCode, Roles, Secret, UnixMillis, limits::Limits};
 use lru::LruCache;
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use claims::{TokenUser, has_expired};
 pub use config::{Audience, KeySource, TokenConfig};
 pub(crate) use keyring::Keyring;
+pub(crate) use tenants::{TenantKeyrings, TenantTokens};
 
 use self::{claims::Rules, keyring::Loaded, keys::Refused};
 
@@ -31,7 +33,7 @@ const REMEMBERED_MAX: usize = 20_000;
 /// What the clocks of whoever signs and of this machine may differ by, in seconds.
 const LEEWAY_SECONDS: u64 = 5;
 
-/// Checks the tokens of one worker's clients.
+/// Checks tokens of one worker's clients that are signed with the keys of one keyring.
 pub(crate) struct Tokens {
     keyring: Keyring,
     rules: Rules,
@@ -48,6 +50,7 @@ impl Tokens {
     pub(crate) fn new(
         keyring: Keyring,
         config: &TokenConfig,
+        scope: ChannelScope,
         roles: &Roles,
         limits: &Limits,
     ) -> Self {
@@ -55,7 +58,7 @@ impl Tokens {
         let remembered = Remembered { generation: 0, users: LruCache::unbounded() };
         Self {
             keyring,
-            rules: Rules::new(config, roles, limits),
+            rules: Rules::new(config, scope, roles, limits),
             remembered: RefCell::new(remembered),
         }
     }
@@ -125,7 +128,7 @@ mod tests {
 
     fn tokens(config: &TokenConfig) -> Tokens {
         let keyring = Keyring::fixed(config).unwrap();
-        Tokens::new(keyring, config, &Roles::default(), &Limits::default())
+        Tokens::new(keyring, config, ChannelScope::default(), &Roles::default(), &Limits::default())
     }
 
     fn in_seconds(seconds: u64) -> u64 {

@@ -156,7 +156,7 @@ fn a_file_that_cannot_be_read_is_a_fault() {
         ("large", "more than 1048576 bytes"),
     ] {
         let mut faults = Faults::default();
-        assert_eq!(read(&path(name), "gateway", &mut faults), []);
+        assert_eq!(read(&path(name), "gateway", &mut faults).variables, []);
         let faults = faults.to_string();
         let begins = format!("CONFIG_FILE: {}: ", path(name).display());
         assert!(faults.starts_with(&begins) && faults.contains(expected), "{faults}");

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_nats::jetstream::{message::StreamMessage, stream::RawMessageErrorKind};
-use goch_contract::{ChannelName, Seq, trace};
+use goch_contract::{Seq, trace};
 use tokio::{sync::Semaphore, time::timeout};
 use tracing::Instrument as _;
 
@@ -12,7 +12,7 @@ use super::{
         Webhooks,
         metrics::OutcomeLabels,
         notice::LogEvent,
-        record::{Lane, WebhookRecord},
+        record::{Lane, Line, WebhookRecord},
         sender::{Answer, Notice},
     },
     DeliveryError, log_error,
@@ -92,16 +92,30 @@ impl Attempt {
         answer
     }
 
-    /// The first event of a channel from `start` on, as the log's leader has it: a follower may not
+    /// The first event of a line from `start` on, as the log's leader has it: a follower may not
     /// have the latest one yet.
     pub(super) async fn first_of(
         &self,
-        channel: &ChannelName,
+        line: &Line,
         start: Seq,
     ) -> Result<Option<LogEvent>, DeliveryError> {
-        let replay = &self.context.replay;
-        let subject = replay.subjects().log(channel);
-        self.found(replay.log().get_first_raw_message_by_subject(subject, start.0)).await
+        let subjects = self.context.replay.subjects();
+        let channel = match line {
+            Line::Channel(channel) => channel,
+            Line::People => return self.first_on(subjects.ended_people(), start).await,
+        };
+        let event = self.first_on(subjects.log(channel), start).await?;
+        let end = self.first_on(subjects.ended_channel(channel), start).await?;
+        Ok([event, end].into_iter().flatten().min_by_key(|event| event.seq))
+    }
+
+    async fn first_on(
+        &self,
+        subject: String,
+        start: Seq,
+    ) -> Result<Option<LogEvent>, DeliveryError> {
+        let log = self.context.replay.log();
+        self.found(log.get_first_raw_message_by_subject(subject, start.0)).await
     }
 
     /// The event at `seq`.
@@ -118,12 +132,8 @@ impl Attempt {
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => return Ok(None),
             Err(error) => return Err(log_error(error)),
         };
-        let channel = self.context.replay.subjects().channel_of_log(&message.subject);
-        Ok(channel.map(|channel| LogEvent {
-            channel,
-            seq: Seq(message.sequence),
-            headers: Some(message.headers),
-            payload: message.payload,
-        }))
+        let StreamMessage { subject, sequence, headers, payload, .. } = message;
+        let subjects = self.context.replay.subjects();
+        Ok(LogEvent::new(subjects, &subject, Seq(sequence), Some(headers), payload))
     }
 }

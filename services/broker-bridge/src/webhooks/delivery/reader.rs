@@ -34,9 +34,10 @@ impl Reader {
         if self.messages.is_some() {
             return Ok(());
         }
+        // Without a filter: channels' events and what has ended are all that is there, and NATS 2.9 takes no more
+        // than one.
         let config = pull::OrderedConfig {
             description: Some(self.name.clone()),
-            filter_subject: self.replay.subjects().log_of_all(),
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: seen.0 + 1 },
             max_batch: i64::try_from(OPEN_MAX).unwrap_or(i64::MAX),
             ..pull::OrderedConfig::default()

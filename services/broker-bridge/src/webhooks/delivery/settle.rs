@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use goch_contract::{ChannelName, Seq, UnixMillis};
+use goch_contract::{Seq, UnixMillis};
 
 use super::{
     super::{
         POSTPONED,
         bucket::erase,
         moment::after,
-        record::{Backlog, DeadRecord, key},
+        record::{Backlog, DeadRecord, Line, key},
     },
     Delivery, DeliveryError, Done,
     attempt::Outcome,
@@ -20,11 +20,11 @@ impl Delivery {
     /// Learns how something ended. `is_last`: nothing more is to be started.
     pub(super) async fn settle(&mut self, done: Done, is_last: bool) -> Result<(), DeliveryError> {
         match done {
-            Done::Live { channel, seq, outcome } => {
-                self.settle_live(channel, seq, outcome, is_last).await
+            Done::Live { line, seq, outcome } => {
+                self.settle_live(line, seq, outcome, is_last).await
             }
-            Done::Backlog { channel, through, found } => {
-                self.settle_backlog(channel, through, found).await
+            Done::Backlog { line, through, found } => {
+                self.settle_backlog(line, through, found).await
             }
             Done::Replay { key, record, outcome } => {
                 match outcome {
@@ -52,18 +52,18 @@ impl Delivery {
 
     async fn settle_live(
         &mut self,
-        channel: ChannelName,
+        line: Line,
         seq: Seq,
         outcome: Outcome,
         is_last: bool,
     ) -> Result<(), DeliveryError> {
         self.judge(&outcome).await?;
-        let queue = self.queues.remove(&channel).unwrap_or_default();
+        let queue = self.queues.remove(&line).unwrap_or_default();
         if matches!(outcome, Outcome::Delivered | Outcome::Skipped) {
             self.open.remove(&seq);
             let mut queue = queue;
             if !is_last && let Some(event) = queue.pop_front() {
-                self.queues.insert(channel, queue);
+                self.queues.insert(line, queue);
                 self.start(event);
             }
             return Ok(());
@@ -71,32 +71,32 @@ impl Delivery {
         let fresh =
             Backlog { next: seq, attempts: 0, due: UnixMillis(0), failed_at: UnixMillis(0) };
         let backlog = self.after_failure(fresh, seq, outcome).await?;
-        self.context.backlogs.put(&self.backlog_key(&channel), &backlog).await?;
+        self.context.backlogs.put(&self.backlog_key(&line), &backlog).await?;
         let skipped = queue.back().map_or(seq, |event| event.seq);
         self.open.remove(&seq);
         for event in queue {
             self.open.remove(&event.seq);
         }
-        self.waiting.insert(channel, backlog, skipped);
+        self.waiting.insert(line, backlog, skipped);
         Ok(())
     }
 
     async fn settle_backlog(
         &mut self,
-        channel: ChannelName,
+        line: Line,
         through: Seq,
         found: Option<(Seq, Outcome)>,
     ) -> Result<(), DeliveryError> {
-        let Some(wait) = self.waiting.get(&channel).cloned() else { return Ok(()) };
+        let Some(wait) = self.waiting.get(&line).cloned() else { return Ok(()) };
         let Wait { backlog, skipped } = wait;
-        let key = self.backlog_key(&channel);
+        let key = self.backlog_key(&line);
         let Some((seq, outcome)) = found else {
             if skipped > through {
-                self.waiting.insert(channel, backlog, skipped);
+                self.waiting.insert(line, backlog, skipped);
                 return Ok(());
             }
             erase(&self.context.backlogs, &key).await?;
-            self.waiting.remove(&channel);
+            self.waiting.remove(&line);
             return Ok(());
         };
         self.judge(&outcome).await?;
@@ -107,7 +107,7 @@ impl Delivery {
             self.after_failure(Backlog { next: seq, ..backlog }, seq, outcome).await?
         };
         self.context.backlogs.put(&key, &backlog).await?;
-        self.waiting.insert(channel, backlog, skipped);
+        self.waiting.insert(line, backlog, skipped);
         Ok(())
     }
 
@@ -168,7 +168,7 @@ impl Delivery {
     }
 }
 
-/// Up to a fifth longer, so that channels that failed together do not come back together.
+/// Up to a fifth longer, so that lines that failed together do not come back together.
 fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(1.0 + fastrand::f64() / 5.0)
 }

@@ -15,10 +15,10 @@ use serde::de::DeserializeOwned;
 use super::{Projection, READ_TIMEOUT, STATE};
 use crate::{
     record::{ChannelRecord, MemberRecord},
-    registry::{MEMBERS_MAX, MemberPage},
+    registry::MemberPage,
 };
 
-/// How long the channels of a page with all their members may take.
+/// How long the channels of a page may take.
 const LIST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Of the hash `KEYS[1]` the fields after `ARGV[1]` in their order, `ARGV[2]` at most, their values, and whether
@@ -37,10 +37,10 @@ const FIELDS_AFTER: &str = "local fields, page, more = redis.call('HKEYS', KEYS[
 /// Before every uid: none is empty.
 const BEGINNING: &str = "";
 
-/// Channels in the order of their names, each with its members.
+/// Channels in the order of their names, each with how many members it has.
 #[derive(Debug, Default)]
 pub(crate) struct ChannelPage {
-    pub(crate) channels: Vec<(ChannelRecord, MemberPage)>,
+    pub(crate) channels: Vec<(ChannelRecord, usize)>,
     pub(crate) more: bool,
 }
 
@@ -65,20 +65,21 @@ impl Projection {
         self.redis.read(READ_TIMEOUT, read).await.ok()?
     }
 
-    /// How many members and bans a channel has, if Redis can be trusted.
-    pub(crate) async fn count_members(&self, channel: &ChannelName) -> Option<usize> {
+    /// How many members a channel has, and how many others it knows of, if Redis can be trusted.
+    pub(crate) async fn count(&self, channel: &ChannelName) -> Option<(usize, usize)> {
         if !self.whole.load(Ordering::Relaxed) {
             return None;
         }
         let counted = async {
             let pipeline = self.redis.client().pipeline();
             pipeline.hlen::<(), _>(self.members_key(channel)).await?;
+            pipeline.hlen::<(), _>(self.others_key(channel)).await?;
             // Last: if it is still there, nothing was wiped before the count.
             pipeline.exists::<(), _>(&*self.marker).await?;
-            pipeline.all::<(usize, u64)>().await
+            pipeline.all::<(usize, usize, u64)>().await
         };
-        let (count, marked) = self.redis.read(READ_TIMEOUT, counted).await.ok()?;
-        (marked == 1).then_some(count)
+        let (members, others, marked) = self.redis.read(READ_TIMEOUT, counted).await.ok()?;
+        (marked == 1).then_some((members, others))
     }
 
     /// Up to `limit` of a channel's members by uid, after `after`, if Redis can be trusted.
@@ -94,7 +95,7 @@ impl Projection {
             let fields = self.fields_after(channel, &after, limit + 1).await.ok()?;
             after = fields.last;
             members.extend(fields.members);
-            // Bans have fields, too, and are no members.
+            // Fields of an earlier bucket are no members.
             if members.len() > limit || !fields.more {
                 return Some(MemberPage::of(members, limit));
             }
@@ -135,18 +136,20 @@ impl Projection {
         queue_script(pipeline, FIELDS_AFTER, &[self.members_key(channel)], &[after, &max]).await
     }
 
-    /// Up to `limit` channels after the name `after`, if Redis can be trusted.
+    /// Up to `limit` channels after the name `after`, of those that begin with `prefix`, if Redis can be trusted.
     pub(crate) async fn page(
         &self,
+        prefix: &str,
         after: Option<&ChannelName>,
         limit: usize,
     ) -> Option<ChannelPage> {
-        let page = self.read_page(after.cloned(), limit).await;
+        let page = self.read_page(prefix, after.cloned(), limit).await;
         page.inspect_err(|error| tracing::debug!(%error, "the list comes from the bucket")).ok()
     }
 
     async fn read_page(
         &self,
+        prefix: &str,
         mut after: Option<ChannelName>,
         limit: usize,
     ) -> Result<ChannelPage, ReadError> {
@@ -155,10 +158,12 @@ impl Projection {
         }
         let count = i64::try_from(limit)?;
         loop {
-            let from = after.map_or_else(|| "-".to_owned(), |name| format!("({name}"));
+            // The later of the two.
+            let after_name = after.filter(|name| name.as_str() >= prefix);
+            let from = after_name.map_or_else(|| first_of(prefix), |name| format!("({name}"));
             let client = self.redis.client();
             let limits = Some((0, count.saturating_add(1)));
-            let names = client.zrangebylex(self.names_key(), from, "+", limits);
+            let names = client.zrangebylex(self.names_key(), from, end_of(prefix), limits);
             let mut names: Vec<String> = self.redis.read(READ_TIMEOUT, names).await?;
             let more = names.len() > limit;
             names.truncate(limit);
@@ -179,12 +184,23 @@ impl Projection {
         }
     }
 
-    /// Each channel with its first members by uid. An error when Redis turns out not to be whole.
+    /// How many channels there are whose names begin with `prefix`, those that are being deleted included, if Redis
+    /// can be trusted.
+    pub(crate) async fn count_channels(&self, prefix: &str) -> Option<usize> {
+        if !self.whole.load(Ordering::Relaxed) {
+            return None;
+        }
+        let client = self.redis.client();
+        let counted = client.zlexcount(self.names_key(), first_of(prefix), end_of(prefix));
+        self.redis.read(READ_TIMEOUT, counted).await.ok()
+    }
+
+    /// Each channel with the number of its members. An error when Redis turns out not to be whole.
     async fn describe(
         &self,
         names: &[ChannelName],
         within: Duration,
-    ) -> Result<Vec<(Option<ChannelRecord>, MemberPage)>, ReadError> {
+    ) -> Result<Vec<(Option<ChannelRecord>, usize)>, ReadError> {
         if !self.whole.load(Ordering::Relaxed) {
             return Err(ReadError::NotWhole);
         }
@@ -192,7 +208,7 @@ impl Projection {
             let pipeline = self.redis.client().pipeline();
             for name in names {
                 pipeline.hget::<(), _, _>(self.channel_key(name), STATE).await?;
-                self.queue_fields(&pipeline, name, BEGINNING, MEMBERS_MAX).await?;
+                pipeline.hlen::<(), _>(self.members_key(name)).await?;
             }
             // Last: if it is still there, nothing was wiped before the reads.
             pipeline.exists::<(), _>(&*self.marker).await?;
@@ -207,17 +223,28 @@ impl Projection {
         let mut answers = answers.into_iter();
         while let (Some(state), Some(members)) = (answers.next(), answers.next()) {
             let channel = state.as_str().and_then(|state| parse(&state, epochs.channels));
-            let Fields { members, more, .. } = parse_fields(members, epochs.members)?;
-            described.push((channel, MemberPage { members, more }));
+            described.push((channel, members.convert()?));
         }
         Ok(described)
     }
 }
 
+/// Where names that begin with `prefix` begin, as Redis writes it.
+pub(super) fn first_of(prefix: &str) -> String {
+    if prefix.is_empty() { "-".to_owned() } else { format!("[{prefix}") }
+}
+
+/// Where they end: no name has a character as high as this one.
+pub(super) fn end_of(prefix: &str) -> String {
+    if prefix.is_empty() { "+".to_owned() } else { format!("({prefix}\u{7f}") }
+}
+
 #[derive(Debug, thiserror::Error)]
-enum ReadError {
+pub(super) enum ReadError {
     #[error("the projection is not whole")]
     NotWhole,
+    #[error("too much of the index is others'")]
+    TooMany,
     #[error(transparent)]
     Redis(#[from] RedisError),
     #[error("Redis holds something unreadable: {0}")]
@@ -227,7 +254,7 @@ enum ReadError {
 }
 
 /// The record of a stored value, unless it is deleted or of another epoch.
-fn parse<R: DeserializeOwned>(value: &str, epoch: u64) -> Option<R> {
+pub(super) fn parse<R: DeserializeOwned>(value: &str, epoch: u64) -> Option<R> {
     let (of_epoch, rest) = value.split_once(' ')?;
     let (_revision, record) = rest.split_once(' ')?;
     if of_epoch.parse() != Ok(epoch) || record.is_empty() {

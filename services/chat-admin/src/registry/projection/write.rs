@@ -11,7 +11,7 @@ use goch_chassis::redis::{RedisError, queue_script};
 use goch_contract::{ChannelName, Uid};
 
 use super::{Epochs, Projection, READ_TIMEOUT, STATE};
-use crate::record::Record;
+use crate::record::{MemberRecord, Record};
 
 /// How long this process's marker outlives it, in seconds.
 const MARKER_SECONDS: i64 = 60;
@@ -21,21 +21,25 @@ const MARKER_SECONDS: i64 = 60;
 const GONE_SECONDS: u32 = 15;
 
 /// Sets field `ARGV[1]` of the hash `KEYS[1]` to the record `ARGV[4]` of epoch `ARGV[2]` and revision
-/// `ARGV[3]`, unless that revision or a newer one has been there. An empty record deletes the field;
-/// `KEYS[2]` remembers the revision for `ARGV[5]` seconds.
+/// `ARGV[3]`, unless that revision or a newer one has been there, and deletes it in the hash `KEYS[3]`, if there is
+/// one. An empty record deletes the field in both; `KEYS[2]` remembers the revision for `ARGV[5]` seconds.
 ///
 /// A Redis that is full refuses a script's first write, if it takes memory. A record that takes another's place
 /// may: what was there must not outlast it.
 const PUT: &str = "
 local new_epoch, new_revision = tonumber(ARGV[2]), tonumber(ARGV[3])
 local replaced = redis.call('HGET', KEYS[1], ARGV[1])
-for _, held in ipairs({replaced, redis.call('GET', KEYS[2])}) do
+local moved = KEYS[3] and redis.call('HGET', KEYS[3], ARGV[1]) or false
+for place, held in ipairs({replaced, redis.call('GET', KEYS[2]), moved}) do
   if held then
     local epoch, revision = string.match(held, '^(%d+) (%d+)')
     epoch, revision = tonumber(epoch) or 0, tonumber(revision) or 0
+    -- The very same may still be where an earlier version of Goch put it.
+    if place == 3 then revision = revision - 1 end
     if epoch > new_epoch or (epoch == new_epoch and revision >= new_revision) then return 0 end
   end
 end
+if moved then redis.call('HDEL', KEYS[3], ARGV[1]) end
 if ARGV[4] == '' then
   redis.call('HDEL', KEYS[1], ARGV[1])
   redis.call('SET', KEYS[2], ARGV[2] .. ' ' .. ARGV[3], 'EX', ARGV[5])
@@ -45,11 +49,24 @@ else
 end
 return 1";
 
-/// What is written: a channel or a member.
+/// What is written: a channel, or what is known of a uid in one.
 #[derive(Debug, Clone)]
 pub(crate) enum Key {
     Channel(ChannelName),
     Member(ChannelName, Uid),
+    /// Of who is no member, or nothing any more.
+    Other(ChannelName, Uid),
+}
+
+impl Key {
+    /// Where the record of a uid is written; none if it is deleted.
+    pub(crate) fn of(channel: ChannelName, uid: Uid, record: Option<&MemberRecord>) -> Self {
+        if record.is_some_and(MemberRecord::is_member) {
+            Self::Member(channel, uid)
+        } else {
+            Self::Other(channel, uid)
+        }
+    }
 }
 
 /// One record to write.
@@ -59,13 +76,17 @@ pub(crate) struct Write {
     pub(crate) revision: u64,
     /// JSON; empty for a deleted one.
     pub(crate) record: String,
+    /// Whether it is a membership of an account ([`super::memberships`]).
+    pub(crate) is_of_account: bool,
 }
 
 impl Write {
     /// What `record`, stored as `revision`, is written as.
     pub(crate) fn of(key: Key, revision: u64, record: &impl Record) -> Self {
         // Strings, integers and booleans only: serialization has no way to fail.
-        Self { key, revision, record: serde_json::to_string(record).unwrap_or_default() }
+        let is_of_account = record.is_of_account();
+        let record = serde_json::to_string(record).unwrap_or_default();
+        Self { key, revision, record, is_of_account }
     }
 }
 
@@ -134,7 +155,17 @@ impl Projection {
     }
 
     async fn put(&self, writes: &[Write]) -> Result<(), fred::error::Error> {
-        self.pipeline(writes).await?.all::<Value>().await.map(drop)
+        let answers = self.pipeline(writes).await?.all::<Vec<Value>>().await?;
+        // Two answers of each, in the order of `queue`.
+        let answers = answers.as_chunks::<2>().0.iter();
+        let overtaken =
+            writes.iter().zip(answers).filter_map(|(write, answers)| match &write.key {
+                Key::Member(channel, uid) | Key::Other(channel, uid) if !write.is_of_account => {
+                    (answers[1].as_i64() == Some(0)).then_some((channel, uid))
+                }
+                _ => None,
+            });
+        self.mend_memberships(&overtaken.collect::<Vec<_>>()).await
     }
 
     /// The commands, not sent yet.
@@ -163,20 +194,31 @@ impl Projection {
         write: &Write,
     ) -> Result<(), fred::error::Error> {
         let epochs = self.epochs();
-        let (key, gone, field, epoch) = match &write.key {
+        let (keys, field, epoch) = match &write.key {
             // No uid is empty, so the channel's own key is no member's.
             Key::Channel(name) => {
-                (self.channel_key(name), self.gone_key(name, ""), STATE, epochs.channels)
+                (vec![self.channel_key(name), self.gone_key(name, "")], STATE, epochs.channels)
             }
             Key::Member(channel, uid) => {
                 let gone = self.gone_key(channel, &uid.token());
-                (self.members_key(channel), gone, uid.as_str(), epochs.members)
+                let keys = vec![self.members_key(channel), gone, self.others_key(channel)];
+                (keys, uid.as_str(), epochs.members)
+            }
+            Key::Other(channel, uid) => {
+                let gone = self.gone_key(channel, &uid.token());
+                let keys = vec![self.others_key(channel), gone, self.members_key(channel)];
+                (keys, uid.as_str(), epochs.members)
             }
         };
         let (epoch, revision) = (epoch.to_string(), write.revision.to_string());
         let seconds = GONE_SECONDS.to_string();
         let arguments = [field, &epoch, &revision, &write.record, &seconds];
-        queue_script(pipeline, PUT, &[key, gone], &arguments).await?;
+        if let Key::Member(channel, uid) | Key::Other(channel, uid) = &write.key
+            && !write.is_of_account
+        {
+            self.queue_without(pipeline, channel, uid).await?;
+        }
+        queue_script(pipeline, PUT, &keys, &arguments).await?;
         match &write.key {
             Key::Channel(name) if write.record.is_empty() => {
                 pipeline.zrem::<(), _, _>(self.names_key(), name.as_str()).await
@@ -185,7 +227,10 @@ impl Projection {
                 let member = (0.0, name.as_str());
                 pipeline.zadd::<(), _, _>(self.names_key(), None, None, false, false, member).await
             }
-            Key::Member(..) => Ok(()),
+            Key::Member(channel, uid) if write.is_of_account => {
+                self.queue_with(pipeline, channel, uid).await
+            }
+            Key::Member(..) | Key::Other(..) => Ok(()),
         }
     }
 }

@@ -3,10 +3,11 @@
 use goch_contract::{
     limits::{Limits, PAGE_DEFAULT, PAGE_MAX},
     schemas::{client, server, tidy},
+    services::history::Since,
 };
 use serde_json::{Map, Value, json};
 
-use crate::socket::closing::Closing;
+use crate::{http::connect::SUBPROTOCOL, socket::closing::Closing};
 
 /// Examples of every frame, by who says it and by its type.
 const EXAMPLES: &str = include_str!("examples.json");
@@ -138,13 +139,25 @@ fn channel<'a>(limits: &Limits, messages: impl Iterator<Item = &'a String>) -> V
         "title": "A socket",
         "description": "Text frames, each one JSON object that `type` tells apart. A socket can have \
                         many channels of Goch. A bare first frame with the fields of `subscribe` and \
-                        no `type` is a `subscribe`.",
+                        no `type` is a `subscribe` of a client of the first Goch, with `since` in Unix \
+                        seconds.",
         "servers": [reference("servers", "gateway")],
         "messages": messages,
         "bindings": {
             "ws": {
                 "bindingVersion": "0.1.0",
                 "method": "GET",
+                "headers": {
+                    "type": "object",
+                    "properties": {
+                        "Sec-WebSocket-Protocol": {
+                            "type": "string",
+                            "description": "Optional: the versions that the client speaks. `goch.v1` is \
+                                            selected if it is among them; else none is.",
+                            "examples": [SUBPROTOCOL],
+                        },
+                    },
+                },
                 "query": {
                     "type": "object",
                     "description": "Subscribes at once. Prefer frames, so that no secret stands in a URL.",
@@ -154,7 +167,12 @@ fn channel<'a>(limits: &Limits, messages: impl Iterator<Item = &'a String>) -> V
                         "secret": parameter("MemberSecret"),
                         "token": parameter("Token"),
                         "last_seq": parameter("Seq"),
-                        "since": {"type": "integer", "minimum": 0},
+                        "since": {
+                            "type": "integer",
+                            "description": "In Unix seconds.",
+                            "minimum": 0,
+                            "maximum": Since::SECONDS_MAX,
+                        },
                         "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_MAX},
                     },
                 },
@@ -165,6 +183,7 @@ fn channel<'a>(limits: &Limits, messages: impl Iterator<Item = &'a String>) -> V
             "frame_bytes": limits.frame_bytes,
             "frames_per_second": limits.frames_per_second,
             "subscriptions_per_socket": limits.subscriptions_per_socket,
+            "watched_per_socket": limits.watched_per_socket,
             "page_default": PAGE_DEFAULT,
             "page_max": PAGE_MAX,
         },
@@ -259,7 +278,9 @@ mod tests {
         limits.text.max = 12;
         let document = document(&limits);
         assert_eq!(document["components"]["schemas"]["Text"]["maxLength"], 12);
+        assert_eq!(document["channels"]["connect"]["x-limits"]["subscriptions_per_socket"], 7);
+        // What one `watch` may have is a part of the protocol.
         let watch = &document["components"]["messages"]["client.watch"]["payload"];
-        assert_eq!(watch["properties"]["channels"]["maxItems"], 7);
+        assert_eq!(watch["properties"]["channels"]["maxItems"], 100);
     }
 }

@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr, path::PathBuf};
 
 use actix_web::{App, HttpResponse, HttpServer, rt, web};
 use futures_util::FutureExt as _;
-use goch_contract::{Roles, limits::Limits};
+use goch_contract::{ChannelScope, Roles, limits::Limits};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -28,7 +28,7 @@ fn of_file(refresh: Duration) -> (Keeper, Keyring, PathBuf, TempDir) {
     let (state, seen) = watch::channel(State::default());
     let wanted = Arc::new(Notify::new());
     let source = Source::File(path.clone());
-    let keeper = Keeper { source, state, wanted: Arc::clone(&wanted), refresh };
+    let keeper = Keeper { source, tenant: None, state, wanted: Arc::clone(&wanted), refresh };
     (keeper, Keyring { state: seen, wanted, is_configured: true }, path, folder)
 }
 
@@ -97,7 +97,7 @@ async fn only_a_token_of_an_unknown_key_has_the_keys_read_again() {
     keeper.read_again().await;
     age(&keeper, RELOAD_PAUSE);
     let (config, roles, limits) = <(TokenConfig, Roles, Limits)>::default();
-    let tokens = Tokens::new(keyring, &config, &roles, &limits);
+    let tokens = Tokens::new(keyring, &config, ChannelScope::default(), &roles, &limits);
     let claims = json!({"sub": "ann", "exp": 4_000_000_000_u64});
     assert!(tokens.check(&known.sign(&claims)).await.is_ok());
     assert!(tokens.check(&stranger.named("1").sign(&claims)).await.is_err());
