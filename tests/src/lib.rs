@@ -56,6 +56,7 @@ pub use self::{
     node::Node,
     page::{events, numbers, texts},
     process::Process,
+    programs::optional as optional_program,
     proxy::{Line, LiveCopy, Proxy},
     raw::{RawConnection, raw_frame},
     receiver::{Received, Receiver},

@@ -22,6 +22,21 @@ pub(crate) fn find(variable: &str, program: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
+/// A program of the system without which only a part of a test is skipped, in so many words.
+///
+/// # Panics
+/// When there is none and the variable with `_TESTS` behind it is `required`.
+#[must_use]
+pub fn optional(variable: &str, program: &str) -> Option<PathBuf> {
+    let found = find(variable, program);
+    if found.is_none() {
+        let is_required = env::var(format!("{variable}_TESTS")).is_ok_and(|is| is == "required");
+        assert!(!is_required, "there is no {program}");
+        eprintln!("skipped: there is no {program}");
+    }
+    found
+}
+
 /// A program of the system without which nothing can be tested.
 pub(crate) fn require(variable: &str, program: &str) -> PathBuf {
     find(variable, program)
