@@ -31,6 +31,7 @@ mod programs;
 mod proxy;
 mod raw;
 mod receiver;
+mod relay;
 mod rest;
 mod rights;
 mod servers;
@@ -60,6 +61,7 @@ pub use self::{
     proxy::{Line, LiveCopy, Proxy},
     raw::{RawConnection, raw_frame},
     receiver::{Received, Receiver},
+    relay::Relay,
     rest::{Answer, Rest},
     rights::{Act, Right, nats_answer},
     servers::{NatsServer, RedisServer, Servers, password},

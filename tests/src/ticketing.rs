@@ -1,8 +1,7 @@
 //! The sample ticketing system, `deploy/demo`, beside a system.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
@@ -14,24 +13,36 @@ use crate::{
     wait::until,
 };
 
-/// The running sample. What it keeps outlives a restart.
+/// The sample, or a replica of it.
 #[derive(Debug)]
 pub struct Ticketing {
     port: u16,
-    environment: Vec<(String, String)>,
+    environment: BTreeMap<String, String>,
     folder: TempDir,
     process: Option<Process>,
 }
 
 impl Ticketing {
+    /// What it signs tokens with: to be the gateways' `TOKEN_SECRET`, too.
+    pub const TOKEN_SECRET: &str = "the sample's secret of thirty-two bytes";
+
+    /// What its webhook's requests are signed with, unless that is changed.
+    pub const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
+
     /// Starts it, and waits until it has registered with the system and serves.
+    pub async fn start(system: &System) -> Self {
+        let mut ticketing = Self::new(system);
+        ticketing.restart().await;
+        ticketing
+    }
+
+    /// One that does not run yet.
     ///
     /// # Panics
-    /// When it does not.
-    pub async fn start(system: &System) -> Self {
+    /// When there is no folder for what it logs.
+    #[must_use]
+    pub fn new(system: &System) -> Self {
         let port = ports::free();
-        let folder = tempfile::tempdir().unwrap();
-        let webhook_file = folder.path().join("webhook.json").to_string_lossy().into_owned();
         let environment = [
             ("LISTEN_ADDRESS", format!("127.0.0.1:{port}")),
             ("GOCH_URL", format!("http://{}", system.chat_admin.address())),
@@ -39,13 +50,28 @@ impl Ticketing {
             ("GOCH_PASSWORD", ADMIN_PASSWORD.to_owned()),
             ("GATEWAY_URL", format!("http://{}", system.gateway().address())),
             ("WEBHOOK_URL", format!("http://127.0.0.1:{port}/webhooks")),
-            ("WEBHOOK_FILE", webhook_file),
+            ("WEBHOOK_SECRET", Self::WEBHOOK_SECRET.to_owned()),
+            ("TOKEN_SECRET", Self::TOKEN_SECRET.to_owned()),
         ];
-        let environment =
-            environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let mut ticketing = Self { port, environment, folder, process: None };
-        ticketing.restart().await;
-        ticketing
+        let environment = environment.map(|(name, value)| (name.to_owned(), value)).into();
+        Self { port, environment, folder: tempfile::tempdir().unwrap(), process: None }
+    }
+
+    /// Another replica that does not run yet: its webhook is this one's.
+    ///
+    /// # Panics
+    /// When there is no folder for what it logs.
+    #[must_use]
+    pub fn replica(&self) -> Self {
+        let port = ports::free();
+        let mut environment = self.environment.clone();
+        environment.insert("LISTEN_ADDRESS".to_owned(), format!("127.0.0.1:{port}"));
+        Self { port, environment, folder: tempfile::tempdir().unwrap(), process: None }
+    }
+
+    /// Sets a variable from the next start on.
+    pub fn set(&mut self, variable: &str, value: &str) {
+        self.environment.insert(variable.to_owned(), value.to_owned());
     }
 
     /// Kills it if it runs, and starts it again.
@@ -73,15 +99,10 @@ impl Ticketing {
         Rest::new(&format!("127.0.0.1:{}", self.port))
     }
 
-    /// What its webhooks are signed with.
-    ///
-    /// # Panics
-    /// When it has not kept that.
+    /// Where browsers reach it.
     #[must_use]
-    pub fn webhook_secret(&self) -> String {
-        let kept = std::fs::read(self.folder.path().join("webhook.json")).unwrap();
-        let kept: Value = serde_json::from_slice(&kept).unwrap();
-        kept["secret"].as_str().unwrap().to_owned()
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 
     /// All that it has logged.

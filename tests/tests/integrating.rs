@@ -11,12 +11,15 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use goch_tests::{Received, Receiver, Socket, System, optional_program};
-use ring::hmac;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{process::Command, time::timeout};
+
+use self::token::chat_token;
+
+#[path = "../../deploy/demo/src/token.rs"]
+mod token;
 
 const PAGE: &str = include_str!("../../docs/integrating.md");
 
@@ -34,16 +37,6 @@ const ANEW: [&str; 4] = ["id", "secret", "timestamp", "url"];
 
 /// What is counted, and so is the same each time. Other numbers are times and places in the log.
 const COUNTED: [&str; 2] = ["member_count", "unread"];
-
-fn chat_token(secret: &str, uid: &str, name: &str, channel: &str) -> String {
-    let exp = std::time::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_secs()) + 600;
-    let claims = json!({"sub": uid, "name": name, "channels": [channel], "exp": exp});
-    let encode = |part: &[u8]| URL_SAFE_NO_PAD.encode(part);
-    let header = encode(br#"{"alg":"HS256","typ":"JWT"}"#);
-    let signed = format!("{header}.{}", encode(claims.to_string().as_bytes()));
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    format!("{signed}.{}", encode(hmac::sign(&key, signed.as_bytes()).as_ref()))
-}
 
 /// What stands between two fences.
 #[derive(Debug)]
@@ -277,8 +270,8 @@ fn every_block_of_the_page_is_one_that_a_test_runs() {
 }
 
 #[test]
-fn the_snippet_in_rust_is_the_one_that_is_compiled_here() {
-    assert!(include_str!("integrating.rs").contains(&block("run: sign-rust")));
+fn the_snippet_in_rust_is_the_samples_which_is_compiled_here() {
+    assert!(include_str!("../../deploy/demo/src/token.rs").contains(&block("run: sign-rust")));
 }
 
 #[test]

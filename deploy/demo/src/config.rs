@@ -1,6 +1,6 @@
 //! What it is configured with, from the environment.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
 
 use serde::Deserialize;
 
@@ -17,16 +17,16 @@ pub(crate) struct Config {
     pub(crate) goch_username: String,
     /// What it logs in with there.
     pub(crate) goch_password: String,
-    /// Where customers and agents reach the gateway.
+    /// Where browsers reach the gateway.
     #[serde(default = "gateway_url")]
     pub(crate) gateway_url: String,
     /// Where broker-bridge reaches this program's `/webhooks`.
     #[serde(default = "webhook_url")]
     pub(crate) webhook_url: String,
-    /// Where the webhook's secrets are kept, which Goch shows only once. A product keeps them where its
-    /// other secrets are.
-    #[serde(default = "webhook_file")]
-    pub(crate) webhook_file: PathBuf,
+    /// What the webhook's requests are signed with.
+    pub(crate) webhook_secret: String,
+    /// What tokens are signed with; the gateway has it too.
+    pub(crate) token_secret: String,
 }
 
 impl Config {
@@ -53,8 +53,4 @@ fn gateway_url() -> String {
 
 fn webhook_url() -> String {
     "http://127.0.0.1:8070/webhooks".to_owned()
-}
-
-fn webhook_file() -> PathBuf {
-    "goch-webhook.json".into()
 }

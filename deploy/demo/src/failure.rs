@@ -10,12 +10,15 @@ pub(crate) enum Failure {
     /// There is no such ticket.
     #[error("there is no such ticket")]
     NoTicket,
+    /// Somebody has not been put into the ticket.
+    #[error("there is no such person in the ticket")]
+    NoPerson,
     /// This demo keeps its tickets in memory, and only so many.
-    #[error("there is no room for another ticket")]
+    #[error("there is no room for more")]
     Full,
-    /// The webhook's new secret could not be kept.
-    #[error("the webhook's secret cannot be kept: {0}")]
-    NotKept(#[from] std::io::Error),
+    /// The system has no randomness.
+    #[error("there is no randomness: {0}")]
+    NoRandomness(#[from] getrandom::Error),
     /// Goch was not reached, or did not answer as it should.
     #[error("Goch does not answer: {0}")]
     Away(#[from] reqwest::Error),
@@ -34,16 +37,25 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
 }
 
+impl Failure {
+    /// Whether it may be done if it is asked for again. It may have been done, too.
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self {
+            Self::Away(_) => true,
+            Self::Refused(problem) => problem.code == "unavailable",
+            Self::NoTicket | Self::NoPerson | Self::Full | Self::NoRandomness(_) => false,
+        }
+    }
+}
+
 impl ResponseError for Failure {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::NoTicket => StatusCode::NOT_FOUND,
-            Self::Full | Self::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Refused(problem) if problem.code == "unavailable" => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::NotKept(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Refused(_) => StatusCode::BAD_GATEWAY,
+            Self::NoTicket | Self::NoPerson => StatusCode::NOT_FOUND,
+            Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            failure if failure.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoRandomness(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Away(_) | Self::Refused(_) => StatusCode::BAD_GATEWAY,
         }
     }
 

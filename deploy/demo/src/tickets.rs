@@ -6,13 +6,16 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{failure::Failure, webhooks::Event};
 
 /// Tickets that are kept.
 const TICKETS_MAX: usize = 1_000;
+
+/// People of a ticket.
+const PEOPLE_MAX: usize = 50;
 
 /// Messages and e-mails that are kept of a ticket.
 const HEARD_MAX: usize = 500;
@@ -38,10 +41,8 @@ pub(crate) struct Ticket {
     pub(crate) subject: String,
     pub(crate) status: Status,
     pub(crate) channel: String,
-    /// Where customer and agent join: the gateway's page, with the name of the channel.
-    pub(crate) join_url: String,
-    /// What joining asks for. To be handed to the customer and the agent of this ticket only.
-    pub(crate) channel_secret: String,
+    /// Who takes part, by uid.
+    pub(crate) people: BTreeMap<String, Person>,
     /// What was said, heard by webhook.
     pub(crate) messages: Vec<Message>,
     /// Who would have been written an e-mail.
@@ -51,6 +52,24 @@ pub(crate) struct Ticket {
     /// Everything that happened, once the ticket is solved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) transcript: Option<Value>,
+}
+
+/// The customer of a ticket, or an agent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Person {
+    pub(crate) name: String,
+    pub(crate) email: String,
+    pub(crate) role: Role,
+}
+
+/// How others see somebody.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Role {
+    /// A customer.
+    Member,
+    /// Who answers.
+    Agent,
 }
 
 /// A message of a channel.
@@ -71,7 +90,6 @@ pub(crate) struct Email {
 
 /// All tickets.
 pub(crate) struct Tickets {
-    gateway_url: String,
     kept: Mutex<Kept>,
 }
 
@@ -90,7 +108,7 @@ pub(crate) fn channel_of(id: u64) -> String {
 
 impl Tickets {
     /// No tickets yet.
-    pub(crate) fn new(gateway_url: &str) -> Self {
+    pub(crate) fn new() -> Self {
         // Channels outlive this program, so their names must not come again. A product has its
         // tickets' own ids.
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -100,7 +118,7 @@ impl Tickets {
             ids: HashSet::new(),
             order: VecDeque::new(),
         };
-        Self { gateway_url: gateway_url.trim_end_matches('/').to_owned(), kept: Mutex::new(kept) }
+        Self { kept: Mutex::new(kept) }
     }
 
     /// An id for a new ticket.
@@ -117,16 +135,13 @@ impl Tickets {
     }
 
     /// Keeps a ticket whose channel is there.
-    pub(crate) fn open(&self, id: u64, subject: String, channel_secret: String) -> Ticket {
-        let channel = channel_of(id);
-        let join_url = format!("{}/?channel={channel}", self.gateway_url);
+    pub(crate) fn open(&self, id: u64, subject: String) -> Ticket {
         let ticket = Ticket {
             id,
             subject,
             status: Status::Open,
-            channel,
-            join_url,
-            channel_secret,
+            channel: channel_of(id),
+            people: BTreeMap::new(),
             messages: Vec::new(),
             emails: Vec::new(),
             closed: false,
@@ -142,6 +157,30 @@ impl Tickets {
     /// When there is none.
     pub(crate) fn show(&self, id: u64) -> Result<Ticket, Failure> {
         self.kept().tickets.get(&id).cloned().ok_or(Failure::NoTicket)
+    }
+
+    /// Keeps somebody who has been put into a ticket's channel.
+    ///
+    /// # Errors
+    /// When there is no such ticket, or too many people in it.
+    pub(crate) fn put_in(&self, id: u64, uid: String, person: Person) -> Result<Ticket, Failure> {
+        let mut kept = self.kept();
+        let ticket = kept.tickets.get_mut(&id).ok_or(Failure::NoTicket)?;
+        if ticket.people.len() >= PEOPLE_MAX && !ticket.people.contains_key(&uid) {
+            return Err(Failure::Full);
+        }
+        ticket.people.insert(uid, person);
+        Ok(ticket.clone())
+    }
+
+    /// Somebody's name.
+    ///
+    /// # Errors
+    /// When there is no such ticket, or nobody of this uid in it.
+    pub(crate) fn name_of(&self, id: u64, uid: &str) -> Result<String, Failure> {
+        let kept = self.kept();
+        let ticket = kept.tickets.get(&id).ok_or(Failure::NoTicket)?;
+        ticket.people.get(uid).map(|person| person.name.clone()).ok_or(Failure::NoPerson)
     }
 
     /// Keeps that a ticket is solved, with everything that was said.
@@ -201,10 +240,9 @@ mod tests {
 
     #[test]
     fn a_repeated_delivery_counts_once_and_strangers_channels_not_at_all() {
-        let tickets = Tickets::new("http://gateway/");
+        let tickets = Tickets::new();
         let id = tickets.new_id().unwrap();
-        let ticket = tickets.open(id, "It is broken".to_owned(), "secret".to_owned());
-        assert_eq!(ticket.join_url, format!("http://gateway/?channel=ticket-{id}"));
+        let ticket = tickets.open(id, "It is broken".to_owned());
         let said = |channel: &str| Event::Message {
             channel: channel.to_owned(),
             seq: 7,

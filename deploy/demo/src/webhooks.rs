@@ -1,11 +1,5 @@
 //! What Goch tells: its requests are verified before anything else is done with them.
 
-use std::{
-    path::PathBuf,
-    sync::{PoisonError, RwLock, RwLockReadGuard},
-    time::{SystemTime, UNIX_EPOCH},
-};
-
 use actix_web::{HttpRequest, HttpResponse, web};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -13,12 +7,7 @@ use standardwebhooks::{
     HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook, WebhookError,
 };
 
-use crate::{
-    failure::Failure,
-    goch::{EVENTS, Goch},
-    secrets::Secrets,
-    tickets::Tickets,
-};
+use crate::{goch::EVENTS, tickets::Tickets};
 
 /// What happened, with the fields that this program needs (`docs/webhooks.md`).
 #[derive(Debug, Deserialize)]
@@ -62,54 +51,27 @@ impl Event {
 }
 
 /// Knows whether a request is Goch's.
-pub(crate) struct Verifier {
-    secrets: RwLock<Secrets>,
-    file: PathBuf,
-    /// Held by whoever asks for a new secret: the last one that Goch gives must be the last one kept.
-    rotation: tokio::sync::Mutex<()>,
-}
+pub(crate) struct Verifier(Webhook);
 
 impl Verifier {
-    /// Verifies with a webhook's secrets, which are kept in `file`.
+    /// Verifies with a webhook's secret.
     ///
     /// # Errors
-    /// When one is no secret of a webhook.
-    pub(crate) fn new(secrets: Secrets, file: PathBuf) -> Result<Self, WebhookError> {
-        secrets.at(0).try_for_each(|secret| Webhook::new(secret).map(drop))?;
-        Ok(Self { secrets: RwLock::new(secrets), file, rotation: tokio::sync::Mutex::default() })
+    /// When it is none.
+    pub(crate) fn new(secret: &str) -> Result<Self, WebhookError> {
+        Webhook::new(secret).map(Self)
     }
 
-    /// The request's id, if the signature is right and the timestamp at most five minutes from now.
+    /// The request's id, if the signature is right and the timestamp at most five minutes from now. While the secret
+    /// changes there are several signatures, and any one will do.
     fn verify(&self, header: impl Fn(&str) -> Option<String>, body: &[u8]) -> Option<String> {
         let mut headers = HeaderMap::new();
         for name in [HEADER_WEBHOOK_ID, HEADER_WEBHOOK_TIMESTAMP, HEADER_WEBHOOK_SIGNATURE] {
             let value = HeaderValue::try_from(header(name)?).ok()?;
             headers.insert(HeaderName::from_static(name), value);
         }
-        // While secrets change there are several signatures, and any one will do. The secret before is
-        // for what was on its way when the new one came.
-        let verifies = |secret| {
-            Webhook::new(secret).is_ok_and(|webhook| webhook.verify(body, &headers).is_ok())
-        };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_millis();
-        self.secrets().at(u64::try_from(now).ok()?).any(verifies).then_some(())?;
+        self.0.verify(body, &headers).ok()?;
         header(HEADER_WEBHOOK_ID)
-    }
-
-    /// Has Goch sign with a new secret, and keeps that. If this fails half-way it is simply repeated:
-    /// until the overlap is over, Goch signs with the secret that is kept here as well.
-    async fn rotate(&self, goch: &Goch) -> Result<(), Failure> {
-        let _alone = self.rotation.lock().await;
-        let before = self.secrets().clone();
-        let (secret, old_expires_at) = goch.rotate_secret(&before.id).await?;
-        let rotated = before.rotated(secret, old_expires_at);
-        rotated.keep(&self.file)?;
-        *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = rotated;
-        Ok(())
-    }
-
-    fn secrets(&self) -> RwLockReadGuard<'_, Secrets> {
-        self.secrets.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -132,17 +94,10 @@ pub(crate) async fn receive(
     HttpResponse::NoContent().finish()
 }
 
-/// `POST /webhooks/secret`: Goch signs with a new secret from now on.
-pub(crate) async fn rotate(
-    verifier: web::Data<Verifier>,
-    goch: web::Data<Goch>,
-) -> Result<HttpResponse, Failure> {
-    verifier.rotate(&goch).await?;
-    Ok(HttpResponse::NoContent().finish())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
     use super::*;
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
@@ -166,17 +121,9 @@ mod tests {
         verifier.verify(header, body)
     }
 
-    fn verifier(secrets: Secrets) -> Verifier {
-        Verifier::new(secrets, PathBuf::new()).unwrap()
-    }
-
-    fn secrets() -> Secrets {
-        Secrets::new("5e1f".to_owned(), SECRET.to_owned())
-    }
-
     #[test]
     fn only_what_is_signed_fresh_and_unchanged_is_gochs() {
-        let verifier = verifier(secrets());
+        let verifier = Verifier::new(SECRET).unwrap();
         assert_eq!(verify(&verifier, &[SECRET], BODY, 0).as_deref(), Some("1-7"));
         assert_eq!(verify(&verifier, &[OTHER_SECRET], BODY, 0), None);
         assert_eq!(verify(&verifier, &[], BODY, 0), None);
@@ -187,18 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn of_several_signatures_any_one_will_do_and_of_two_secrets_either() {
-        let before = verifier(secrets());
-        assert!(verify(&before, &[SECRET, NEW_SECRET], BODY, 0).is_some());
-        assert!(verify(&before, &[NEW_SECRET, SECRET], BODY, 0).is_some());
-        let during = verifier(secrets().rotated(NEW_SECRET.to_owned(), Some(u64::MAX)));
-        for signed_with in [&[SECRET][..], &[NEW_SECRET], &[SECRET, NEW_SECRET]] {
-            assert!(verify(&during, signed_with, BODY, 0).is_some());
+    fn of_several_signatures_any_one_will_do() {
+        for known in [SECRET, NEW_SECRET] {
+            let verifier = Verifier::new(known).unwrap();
+            assert!(verify(&verifier, &[SECRET, NEW_SECRET], BODY, 0).is_some());
+            assert!(verify(&verifier, &[OTHER_SECRET, known], BODY, 0).is_some());
+            assert!(verify(&verifier, &[OTHER_SECRET], BODY, 0).is_none());
         }
-        assert!(verify(&during, &[OTHER_SECRET], BODY, 0).is_none());
-        let after = verifier(secrets().rotated(NEW_SECRET.to_owned(), Some(1)));
-        assert!(verify(&after, &[SECRET], BODY, 0).is_none());
-        assert!(verify(&after, &[SECRET, NEW_SECRET], BODY, 0).is_some());
     }
 
     #[test]
