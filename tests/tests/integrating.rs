@@ -32,6 +32,13 @@ const TOKEN_SECRET: &str = "a secret of thirty-two characters";
 /// How long a snippet may run on a busy machine.
 const RUN_WITHIN: Duration = Duration::from_mins(2);
 
+/// Before each block: a refusal ends it, and is shown, as a reader sees it.
+const BEFORE: &str = r#"
+set -euo pipefail -a
+. ./state
+curl() { if [ "$1" = -sS ]; then command curl --fail-with-body "$@"; else command curl "$@"; fi; }
+"#;
+
 /// What is another one each time, wherever it stands.
 const ANEW: [&str; 4] = ["id", "secret", "timestamp", "url"];
 
@@ -127,13 +134,14 @@ impl Reader {
     /// Runs one block of the page, with the variables of those before.
     async fn shell(&self, name: &str, text: &str) -> String {
         let mut command = Command::new("bash");
-        let script = format!("set -euo pipefail -a\n. ./state\n{text}\nexport -p > state\n");
+        let script = format!("{BEFORE}{text}\nexport -p > state\n");
         command.args(["-c", &script]).current_dir(self.folder.path()).env("no_proxy", "*");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let output = run(command).await;
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{name}: {}\n{text}\n{errors}", output.status);
-        String::from_utf8(output.stdout).unwrap()
+        let [printed, errors] =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert!(output.status.success(), "{name}:\n{text}\n{printed}\n{errors}");
+        printed
     }
 
     /// Does a step: twice, as somebody does who got no answer. What is made up for it stays the same.
@@ -199,7 +207,7 @@ async fn whoever_does_what_the_page_says_has_support_chat() {
         ("LOGIN", "ticketing:password-of-ticketing".to_owned()),
         ("HOOK", receiver.url()),
     ]);
-    for name in ["open", "put-in", "hear"] {
+    for name in ["open", "put-in-customer", "put-in-agent", "hear"] {
         reader.step(name).await;
     }
 
@@ -252,8 +260,18 @@ async fn whoever_does_what_the_page_says_has_support_chat() {
 
 #[test]
 fn every_block_of_the_page_is_one_that_a_test_runs() {
-    let requests =
-        ["open", "put-in", "hear", "answer", "read", "close", "keep", "staging", "erase"];
+    let requests = [
+        "open",
+        "put-in-customer",
+        "put-in-agent",
+        "hear",
+        "answer",
+        "read",
+        "close",
+        "keep",
+        "staging",
+        "erase",
+    ];
     let snippets = ["sign-node", "sign-python", "sign-rust", "verify-node", "page"];
     for Block { marker, language, text } in blocks() {
         let run = marker.strip_prefix("run: ").unwrap_or_default();
