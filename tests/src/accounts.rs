@@ -41,7 +41,8 @@ pub(crate) fn accounts() -> Keyed {
     let of_operator =
         json!({"type": "operator", "version": 2, "system_account": system.public_key()});
     let configuration = format!(
-        "operator: {}\nsystem_account: {}\nresolver: MEMORY\n\
+        // What a service shows has the list of its rights, which is longer than the 4 KiB that are the default.
+        "max_control_line: 16KB\noperator: {}\nsystem_account: {}\nresolver: MEMORY\n\
          resolver_preload: {{\n  {}: {}\n  {}: {}\n}}\n",
         jwt(&operator, &operator, "operator", &of_operator),
         system.public_key(),
