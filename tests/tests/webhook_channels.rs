@@ -82,7 +82,7 @@ async fn a_webhook_is_told_of_its_channels_alone_and_of_others_from_a_change_on(
     let change = admin.request(Method::PATCH, &path).json(&narrow);
     admin.send(change).await.expect(200);
     for path in
-        [format!("channels/{theirs}"), "users/nobody".to_owned(), format!("channels/{mine}")]
+        [format!("channels/{theirs}"), "accounts/nobody".to_owned(), format!("channels/{mine}")]
     {
         let request = admin.request(Method::DELETE, &format!("/v1/admin/{path}"));
         admin.send(request).await.expect(204);

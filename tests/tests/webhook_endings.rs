@@ -8,7 +8,9 @@ use std::sync::{
 };
 
 use async_nats::jetstream::stream::RawMessageErrorKind;
-use goch_tests::{Answer, Builder, Member, Received, Receiver, Rest, System, unique, until};
+use goch_tests::{
+    Answer, Builder, Member, Received, Receiver, Rest, System, segment, unique, until,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -74,14 +76,15 @@ async fn an_erasure_is_told_with_nothing_of_the_person_but_the_uid() {
     let ann = Member::join(system.gateway(), &channel, &uid).await;
     let (mut socket, _) = ann.enter(system.gateway()).await;
     socket.say(&channel, "something personal").await;
-    delete(&system.admin(), &format!("/v1/admin/accounts/{uid}")).await.expect(204);
+    let guest = format!("/v1/admin/channels/{}/guests/{uid}", segment(&channel));
+    delete(&system.admin(), &guest).await.expect(204);
     let told = receiver.until("an erasure", |body| body["data"]["uid"] == uid.as_str()).await;
     let data = told.body["data"].as_object().unwrap();
     let fields: Vec<_> = data.keys().map(String::as_str).collect();
-    assert_eq!(fields, ["actor", "channel", "seq", "time", "type", "uid"]);
-    assert_eq!(data["channel"], Value::Null);
+    assert_eq!(fields, ["actor", "channel", "seq", "tenant", "time", "type", "uid"]);
+    assert_eq!((&data["channel"], &data["tenant"]), (&json!(channel), &Value::Null));
     // What it says in the log is no event of hers: erasing again finds nothing to erase, and is told again.
-    delete(&system.admin(), &format!("/v1/admin/accounts/{uid}")).await.expect(204);
+    delete(&system.admin(), &guest).await.expect(204);
     until("the second erasure is told", async || (receiver.received().len() == 2).then_some(()))
         .await;
 }
