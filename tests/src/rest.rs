@@ -108,6 +108,11 @@ impl Rest {
         self.send(self.request(Method::POST, path).json(body)).await
     }
 
+    /// A request without a body.
+    pub async fn call(&self, method: Method, path: &str) -> Answer {
+        self.send(self.request(method, path)).await
+    }
+
     /// Sends a request, and gives the answer if there is one: an idle connection may be closed just
     /// then.
     pub async fn try_send(&self, request: RequestBuilder) -> Option<Answer> {

@@ -20,8 +20,7 @@ fn builder() -> Builder {
 }
 
 async fn call(system: &System, method: Method, path: &str) -> Answer {
-    let admin = system.admin();
-    admin.send(admin.request(method, path)).await
+    system.admin().call(method, path).await
 }
 
 async fn delete(system: &System, path: &str) -> Answer {

@@ -16,8 +16,7 @@ fn builder() -> Builder {
 }
 
 async fn call(system: &System, method: Method, path: &str) -> Answer {
-    let admin = system.admin();
-    admin.send(admin.request(method, path)).await
+    system.admin().call(method, path).await
 }
 
 fn suspension(uid: &str) -> String {

@@ -1,7 +1,7 @@
 //! What holds in the channels of each tenant, and in those that are no tenant's.
 
 use goch_chassis::config::{Config, Environment, Faults, Setting};
-use goch_contract::{Account, ChannelName, ChannelScope, TenantName, Tenants, Uid};
+use goch_contract::{ChannelName, ChannelScope, TenantName, Tenants};
 use serde::Deserialize;
 
 use crate::{principal::Principal, registry::MEMBERS_MAX, reserved::ReservedUids};
@@ -39,17 +39,8 @@ struct Quotas {
 }
 
 impl TenantRules {
-    /// What is said of the whole installation.
-    pub(crate) fn of_installation(environment: &Environment, faults: &mut Faults) -> Self {
-        Self::read(environment, faults, None)
-    }
-
     /// What is said of a tenant; the rest is as in the installation.
-    pub(crate) fn of_tenant(
-        environment: &Environment,
-        faults: &mut Faults,
-        installation: &Self,
-    ) -> Self {
+    fn of_tenant(environment: &Environment, faults: &mut Faults, installation: &Self) -> Self {
         let quotas: Quotas = environment.settings(faults);
         let webhooks_max = quotas.webhooks_max.optional("WEBHOOKS_MAX", faults);
         Self {
@@ -59,6 +50,7 @@ impl TenantRules {
         }
     }
 
+    /// What a tenant and the whole installation have alike; `default` is what is left out.
     fn read(environment: &Environment, faults: &mut Faults, default: Option<&Self>) -> Self {
         let settings: Settings = environment.settings(faults);
         let reserved = settings.reserved_uids.optional("RESERVED_UIDS", faults);
@@ -89,14 +81,14 @@ impl TenantRules {
 /// The rules of all channels.
 #[derive(Debug, Default)]
 pub(crate) struct AllRules {
-    tenants: Tenants,
+    pub(crate) tenants: Tenants,
     installation: TenantRules,
     of_tenants: Vec<(TenantName, TenantRules)>,
 }
 
 impl Config for AllRules {
     fn read(environment: &Environment, faults: &mut Faults) -> Self {
-        let installation = TenantRules::of_installation(environment, faults);
+        let installation = TenantRules::read(environment, faults, None);
         let of_tenants = environment.of_tenants(faults, |_, environment, faults| {
             TenantRules::of_tenant(environment, faults, &installation)
         });
@@ -117,26 +109,6 @@ impl AllRules {
         let mut all = self.of_tenants.iter();
         let found = tenant.and_then(|tenant| all.find(|(name, _)| name == tenant));
         found.map_or(&self.installation, |(_, rules)| rules)
-    }
-
-    /// Whose channel this is.
-    pub(crate) fn tenant_of(&self, channel: &ChannelName) -> Option<&TenantName> {
-        self.tenants.of(channel)
-    }
-
-    /// Whether there is a tenant of this name.
-    pub(crate) fn has(&self, tenant: &TenantName) -> bool {
-        self.tenants.has(tenant)
-    }
-
-    /// The account of a uid of a tenant, or of those that are no tenant's.
-    pub(crate) fn account(&self, tenant: Option<&TenantName>, uid: &Uid) -> Account {
-        self.tenants.account(tenant, uid)
-    }
-
-    /// The channels of a tenant, or those that are no tenant's.
-    pub(crate) fn channels_of(&self, tenant: Option<&TenantName>) -> ChannelScope {
-        self.tenants.channels_of(tenant)
     }
 
     /// The channels that there are for somebody.

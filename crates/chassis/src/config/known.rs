@@ -131,9 +131,9 @@ const VARIABLES: [(&[&str], &[&str]); 7] = [
 /// The key under which a file names tenants.
 pub(super) const TENANTS: &str = "tenants";
 
-/// What a file may say of a tenant: where its channels' names begin, and what it has of its own instead of what the
-/// installation has.
-const OF_TENANTS: [&str; 15] = [
+/// What a file may say of a tenant, beside [`TOKENS`]: where its channels' names begin, and what it has of its own
+/// instead of what the installation has.
+const OF_TENANTS: [&str; 7] = [
     "channel_prefix",
     "channels_max",
     "webhooks_max",
@@ -141,15 +141,10 @@ const OF_TENANTS: [&str; 15] = [
     "admin_credentials_file",
     "channel_members_max",
     "reserved_uids",
-    "token_secret",
-    "token_jwks_file",
-    "token_jwks_url",
-    "token_keys_refresh_seconds",
-    "token_issuer",
-    "token_uid_claim",
-    "token_audience",
-    "token_lifetime_max_seconds",
 ];
+
+/// What the names of all variables of tokens begin with, which a tenant may have of its own too.
+const TOKENS: &str = "token_";
 
 /// Those that have several values, separated by commas; in a file they may be lists.
 const LISTS: [&str; 10] = [
@@ -181,12 +176,13 @@ pub(super) fn is_list(name: &str) -> bool {
 
 /// The setting of a tenant of that name.
 pub(super) fn of_tenant(name: &str) -> Option<&'static str> {
-    OF_TENANTS.into_iter().find(|known| *known == name)
+    of_tenants().find(|known| *known == name)
 }
 
 /// What may be said of a tenant.
 pub(super) fn of_tenants() -> impl Iterator<Item = &'static str> {
-    OF_TENANTS.into_iter()
+    let tokens = all().map(|variable| variable.name).filter(|name| name.starts_with(TOKENS));
+    OF_TENANTS.into_iter().chain(tokens)
 }
 
 /// All variables.

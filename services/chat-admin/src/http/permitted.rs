@@ -127,7 +127,7 @@ impl<D> Permitted<D> {
     /// What is wrong with the uid or with `tenant`.
     pub(super) fn account(&self, uid: &str, asked: &Asked) -> Result<Account, Error> {
         let uid = self.limits.parse_uid("uid", uid)?;
-        Ok(self.rules.account(self.tenant(asked)?.as_ref(), &uid))
+        Ok(self.rules.tenants.account(self.tenant(asked)?.as_ref(), &uid))
     }
 
     /// Whose people are asked for: those of the credential's own tenant, or of the one that whoever operates the
@@ -146,7 +146,7 @@ impl<D> Permitted<D> {
                 let message = "this credential is of another tenant";
                 Err(Error::of_field(ErrorCode::Forbidden, "tenant", message))
             }
-            (None, Some(tenant)) if self.rules.has(&tenant) => Ok(Some(tenant)),
+            (None, Some(tenant)) if self.rules.tenants.has(&tenant) => Ok(Some(tenant)),
             (None, _) => Err(Error::bad_request("tenant", "there is no tenant of this name")),
         }
     }

@@ -137,12 +137,12 @@ impl Registry {
     /// Checks that the tenant may have another channel. Those that are created at the same time are not counted yet,
     /// and while Redis is away none is; a channel that there is already is not another one.
     async fn check_quota(&self, name: &ChannelName) -> Result<(), Error> {
-        let tenant = self.rules.tenant_of(name);
+        let tenant = self.rules.tenants.of(name);
         let max = self.rules.of(tenant).channels_max;
         if max == 0 {
             return Ok(());
         }
-        let scope = self.rules.channels_of(tenant);
+        let scope = self.rules.tenants.channels_of(tenant);
         let count = self.projection.count_channels(scope.prefix()).await.unwrap_or(0);
         if count < max || self.channels.get(&name.token()).await?.is_some() {
             return Ok(());
